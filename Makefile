@@ -1,0 +1,52 @@
+# The whole build. `make env` is the first command on a machine with Python 3.11, pip and make.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+UV_EXPORT := $(BIN)/uv export --quiet --frozen --no-emit-project --no-annotate --no-header --no-emit-index-url
+
+.DEFAULT_GOAL := help
+.PHONY: help env check test demo lock format clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /:/' \
+		| while IFS=: read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+env: $(STAMP)  ## install the locked packages and pointsman itself into .venv
+
+# Made again only when what it is made from changes. A virtual environment left half built by a
+# stopped run has no stamp, so it is made again too. requirements/dev.txt pins everything by hash.
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo 'make env: $(PYTHON) is older than 3.11; try make env PYTHON=python3.11' >&2; exit 1; }
+	test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+check: env  ## format, lint, types, layers, house rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest --quiet tests/test_tidy.py
+
+test: check  ## check, then every test
+	$(BIN)/pytest
+
+demo: env  ## a tour on this machine, no account and no key needed
+	$(BIN)/pointsman demo
+
+format: env  ## rewrite the sources as `make check` wants them
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# uv.lock names hosts, so it is not committed: the exported pins with hashes are the lock.
+# The files in requirements/ are the only record of it; an upgrade of everything is `rm -f uv.lock`.
+lock: env  ## resolve again for every Python and platform, rewrite requirements/
+	$(BIN)/uv lock --quiet
+	$(UV_EXPORT) --no-dev --output-file requirements/runtime.txt >/dev/null
+	$(UV_EXPORT) --all-extras --output-file requirements/dev.txt >/dev/null
+
+clean:  ## remove .venv and everything the tools left
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
