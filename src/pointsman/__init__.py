@@ -1,0 +1,1 @@
+"""pointsman: a router for language models."""

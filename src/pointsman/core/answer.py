@@ -1,0 +1,80 @@
+"""Answer: put a stream's events together again. This is all that "non-streaming" means."""
+
+from dataclasses import dataclass, field
+
+from pointsman.core.events import (
+    Event,
+    Finished,
+    Note,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    UsageReport,
+)
+from pointsman.core.types import ToolCall
+from pointsman.core.usage import Usage
+
+
+@dataclass(slots=True)
+class AnswerBuilder:
+    """Gathers the events of an answer's first choice; the others stay in their frames.
+
+    `chars` counts what has come so far: text, reasoning and tool-call arguments. `usage` is None
+    until the upstream reports it, `finish_reason` until the end.
+    """
+
+    started: Started | None = None
+    usage: Usage | None = None
+    finish_reason: str | None = None
+    chars: int = 0
+    _text: list[str] = field(default_factory=list)
+    _reasoning: list[str] = field(default_factory=list)
+    _calls: dict[int, ToolCall] = field(default_factory=dict)
+
+    def add(self, event: Event) -> None:
+        """Take the next event."""
+        match event:
+            case TextDelta(text=text, choice=choice):
+                self.chars += len(text)
+                if choice == 0:
+                    self._text.append(text)
+            case ReasoningDelta(text=text, choice=choice):
+                self.chars += len(text)
+                if choice == 0:
+                    self._reasoning.append(text)
+            case ToolCallDelta():
+                self.chars += len(event.arguments) + len(event.name)
+                if event.choice == 0:
+                    self._add_call(event)
+            case UsageReport(usage=usage):
+                self.usage = usage
+            case Started():
+                self.started = event
+            case Finished(reason=reason):
+                self.finish_reason = reason
+            case Note():
+                pass
+
+    @property
+    def text(self) -> str:
+        """Return the text so far."""
+        return "".join(self._text)
+
+    @property
+    def reasoning(self) -> str:
+        """Return the reasoning so far."""
+        return "".join(self._reasoning)
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """Return the tool calls so far, in the order of their indices."""
+        return tuple(self._calls[index] for index in sorted(self._calls))
+
+    def _add_call(self, delta: ToolCallDelta) -> None:
+        known = self._calls.get(delta.index)
+        self._calls[delta.index] = ToolCall(
+            id=delta.id or (known.id if known else ""),
+            name=delta.name or (known.name if known else ""),
+            arguments=(known.arguments if known else "") + delta.arguments,
+        )

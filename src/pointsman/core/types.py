@@ -1,0 +1,246 @@
+"""Types: the facts, choices and results that travel through the pipeline."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from pointsman.core.prices import Price
+from pointsman.core.usage import Usage
+
+CacheMode: TypeAlias = Literal["on", "off", "refresh"]
+CacheOutcome: TypeAlias = Literal["hit", "miss", "off"]
+
+
+class Need(StrEnum):
+    """Something a request asks of a model that not every model has."""
+
+    IMAGES = "images"
+    TOOLS = "tools"
+    JSON_SCHEMA = "json_schema"
+
+
+class Capability(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model can do. `None` means not known, which is read as "yes, without limit"."""
+
+    context_tokens: int | None = None
+    max_output_tokens: int | None = None
+    images: bool | None = None
+    tools: bool | None = None
+    json_schema: bool | None = None
+
+
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """One model at one provider.
+
+    `params` are body fields that this deployment always sends, such as `reasoning_effort`; they
+    replace what the client sent. `api_key_env` names the variable; the key itself is never here.
+    """
+
+    provider: str
+    model: str
+    dialect: str
+    base_url: str
+    api_key_env: str = ""
+    max_tokens_field: str = "max_tokens"
+    params: Mapping[str, object] = {}
+    price: Price | None = None
+    capability: Capability = Capability()
+
+    @property
+    def id(self) -> str:
+        """Return `provider/model`, the name users see."""
+        return f"{self.provider}/{self.model}"
+
+
+class Tier(msgspec.Struct, frozen=True, kw_only=True):
+    """Deployments of like quality and price: the primary, then its fallback chain."""
+
+    name: str
+    deployments: tuple[Deployment, ...]
+    max_tokens: int | None = None
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy may know besides the request. `tiers` go from cheapest to strongest."""
+
+    tiers: tuple[Tier, ...]
+    default_tier: str
+
+    def tier(self, name: str) -> Tier:
+        """Return the tier called `name`. Raises KeyError when there is none."""
+        for tier in self.tiers:
+            if tier.name == name:
+                return tier
+        raise KeyError(name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the tiers' names, cheapest first."""
+        return tuple(tier.name for tier in self.tiers)
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """One message as routing reads it: its role and its text, parts joined by line breaks."""
+
+    role: str
+    text: str = ""
+    tool_call_ids: tuple[str, ...] = ()
+
+
+class ResponseFormat(msgspec.Struct, frozen=True, kw_only=True):
+    """The JSON the client asked for. `schema` is a JSON schema's own bytes, or None for any."""
+
+    schema: bytes | None = None
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks, and how: what comes beside the body. `tier` pins one; `tags` are for the ledger."""
+
+    request_id: str = ""
+    tenant: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+    session: str = ""
+    tier: str = ""
+    cache: CacheMode = "on"
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A request as the pipeline sees it, with the client's own bytes riding along in `body`.
+
+    `model` is the alias the client asked for. `turns` are all messages but the system's.
+    """
+
+    dialect: str
+    body: bytes
+    model: str
+    system: str = ""
+    turns: tuple[Turn, ...] = ()
+    needs: frozenset[Need] = frozenset()
+    image_count: int = 0
+    max_tokens: int | None = None
+    response_format: ResponseFormat | None = None
+    is_stream: bool = False
+    wants_usage: bool = False
+    caller: Caller = Caller()
+
+
+class Features(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts about a request that policies may use; a pure function of it.
+
+    `text` is the last user turn; `input_tokens` is an estimate over everything sent.
+    """
+
+    text: str
+    system: str = ""
+    words: int
+    turns: int
+    input_tokens: int
+    max_tokens: int | None
+    needs: frozenset[Need]
+    is_tool_loop: bool
+
+
+class Signal(msgspec.Struct, frozen=True, kw_only=True):
+    """A word or phrase that fired: `start` is its character offset in the last user turn."""
+
+    kind: str
+    phrase: str
+    start: int
+
+
+class Filtered(msgspec.Struct, frozen=True, kw_only=True):
+    """A deployment left out before the policy, and the need it cannot meet."""
+
+    tier: str
+    deployment: str
+    need: str
+    reason: str
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """A policy's outcome.
+
+    `may_escalate`: a rejected draft may go on to the next tier. `must_verify`: no byte reaches
+    the client before a verdict, however long the draft. `is_harmless`: the policy read the ask
+    and found nothing that a careful model should refuse. `scores` are the policy's own, by tier.
+    """
+
+    tier: str
+    reason: str
+    policy: str = ""
+    scores: Mapping[str, float] = {}
+    signals: tuple[Signal, ...] = ()
+    filtered: tuple[Filtered, ...] = ()
+    would_change: str = ""
+    may_escalate: bool = True
+    must_verify: bool = False
+    is_harmless: bool = False
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One deployment to try. `max_tokens` is set only where the client set none.
+
+    `worst_case_nanousd` is what the step may cost at most, None where there is no price or bound.
+    """
+
+    tier: str
+    deployment: Deployment
+    max_tokens: int | None = None
+    worst_case_nanousd: int | None = None
+
+
+class Rung(msgspec.Struct, frozen=True, kw_only=True):
+    """The steps of one tier, in order. `is_gated`: a stronger rung waits if its draft fails."""
+
+    tier: str
+    steps: tuple[Step, ...]
+    is_gated: bool = False
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What to try, in order: rungs from the decided tier upwards, each with its steps."""
+
+    rungs: tuple[Rung, ...]
+    attempts_max: int = 4
+
+
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool call the model made; `arguments` is the JSON text as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole answer and where it came from.
+
+    `model` is `provider/model`. `cost_nanousd` is what the whole request cost, all its attempts
+    together, or None where a price is not known; a cache hit costs 0.
+    """
+
+    content: str
+    tier: str
+    model: str
+    finish_reason: str
+    usage: Usage
+    cost_nanousd: int | None
+    reason: str
+    policy: str
+    request_id: str
+    attempts: int
+    cache: CacheOutcome
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+
+    @property
+    def is_cached(self) -> bool:
+        """Return whether the answer came from the cache or from another caller's flight."""
+        return self.cache == "hit"
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Return the cost in USD, None where a price is not known."""
+        return None if self.cost_nanousd is None else self.cost_nanousd / 1e9

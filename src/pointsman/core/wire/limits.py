@@ -1,0 +1,54 @@
+"""Limits: what a JSON body may be like, checked before anything parses it.
+
+Source of the figures: FAULTS, section 4. Each check has a sound short cut made of C-speed scans,
+so that an ordinary body is never walked through.
+"""
+
+import re
+
+from pointsman.core.errors import RequestError
+
+BODY_BYTES_MAX = 32 * 1024 * 1024
+DEPTH_MAX = 64
+DIGITS_MAX = 64
+KEYS_MAX = 10_000
+MESSAGES_MAX = 4_096
+TOOLS_MAX = 256
+MODEL_CHARS_MAX = 256
+
+_LONG_NUMBER = re.compile(rb"[0-9]{%d}" % (DIGITS_MAX + 1))
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}:]|[0-9]{%d}' % (DIGITS_MAX + 1), re.DOTALL)
+
+
+def check_json(body: bytes) -> None:
+    """Refuse a body that is nested too deep, or has too long a number or too wide an object.
+
+    Raises RequestError (400) that names the limit.
+    """
+    may_be_deep = body.count(b"[") + body.count(b"{") > DEPTH_MAX
+    may_be_wide = body.count(b":") > KEYS_MAX
+    if may_be_deep or may_be_wide or _LONG_NUMBER.search(body):
+        _walk(body)
+
+
+def _walk(body: bytes) -> None:
+    keys = [0]
+    for match in _TOKEN.finditer(body):
+        match match[0][:1]:
+            case b"{" | b"[":
+                keys.append(0)
+                if len(keys) > DEPTH_MAX + 1:
+                    raise RequestError(
+                        f"the body is nested deeper than {DEPTH_MAX} levels; send it flatter"
+                    )
+            case b"}" | b"]":
+                if len(keys) > 1:
+                    keys.pop()
+            case b":":
+                keys[-1] += 1
+                if keys[-1] > KEYS_MAX:
+                    raise RequestError(f"an object in the body has more than {KEYS_MAX} keys")
+            case b'"':
+                pass
+            case _:
+                raise RequestError(f"a number in the body has more than {DIGITS_MAX} digits")

@@ -1,0 +1,243 @@
+"""Decoding: an upstream's reply, streamed or whole, as events."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from pointsman.core.errors import UpstreamBadResponse, UpstreamReset, UpstreamTooLarge
+from pointsman.core.events import (
+    Event,
+    Finished,
+    Note,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    UsageReport,
+)
+from pointsman.core.usage import Usage
+from pointsman.core.wire.openai_chat.errors import error_in_stream
+from pointsman.core.wire.openai_chat.request import DIALECT
+from pointsman.core.wire.sse import FrameTooLarge, SseFrame, SseSplitter, data_frame
+
+DONE = b"[DONE]"
+
+
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class _CompletionDetails(msgspec.Struct):
+    reasoning_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+    cache_creation_input_tokens: int | None = None
+    prompt_cache_hit_tokens: int | None = None
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _Call(msgspec.Struct):
+    index: int | None = None
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Message(msgspec.Struct):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_Call] | None = None
+
+
+class _Choice(msgspec.Struct):
+    index: int = 0
+    delta: _Message | None = None
+    message: _Message | None = None
+    finish_reason: str | None = None
+
+
+class _Reply(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    id: str | None = None
+    created: int | float | None = None
+    model: str | None = None
+    usage: _Usage | None = None
+
+
+_reply = msgspec.json.Decoder(_Reply)
+
+
+class ChatStreamDecoder:
+    """Turns a stream of chunks into events.
+
+    The finish mark and the usage come before `[DONE]`, so `Finished` is given at `[DONE]`, or at
+    the stream's end where a finish mark was seen but the upstream leaves `[DONE]` out.
+    """
+
+    def __init__(self) -> None:
+        self._splitter = SseSplitter()
+        self._has_started = False
+        self._finish_reason: str | None = None
+        self._is_done = False
+
+    def feed(self, chunk: bytes) -> Iterator[Event]:
+        """Yield the events that `chunk` completes.
+
+        Raises UpstreamBadResponse, UpstreamTooLarge, or the error that the stream carries.
+        """
+        try:
+            frames = self._splitter.feed(chunk)
+        except FrameTooLarge as error:
+            raise UpstreamTooLarge(str(error)) from error
+        for frame in frames:
+            yield from self._read(frame)
+
+    def finish(self) -> Iterator[Event]:
+        """Yield what the end completes. Raises UpstreamReset when no finish mark was seen."""
+        for frame in self._splitter.finish():
+            yield from self._read(frame)
+        if self._is_done:
+            return
+        if self._finish_reason is None:
+            raise UpstreamReset("the upstream's stream ended before the answer did")
+        self._is_done = True
+        yield Finished(self._finish_reason, data_frame(DONE))
+
+    def _read(self, frame: SseFrame) -> Iterator[Event]:
+        if self._is_done:
+            return
+        data = frame.data
+        if data is None:
+            yield Note(frame.raw)
+        elif data == DONE:
+            if self._finish_reason is None:
+                raise UpstreamReset("the upstream said [DONE] before the answer had ended")
+            self._is_done = True
+            yield Finished(self._finish_reason, frame.raw)
+        else:
+            yield from self._read_chunk(data, frame.raw)
+
+    def _read_chunk(self, data: bytes, raw: bytes) -> Iterator[Event]:
+        try:
+            chunk = _reply.decode(data)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise UpstreamBadResponse(f"the upstream's stream cannot be read: {error}") from error
+        if chunk.choices is None and (said := error_in_stream(data)) is not None:
+            raise said
+        carried: bytes = raw
+        if not self._has_started:
+            self._has_started = True
+            yield _started(chunk, is_stream=True, frame=carried)
+            carried = b""
+        for choice in chunk.choices or ():
+            for event in _deltas(choice, carried):
+                yield event
+                carried = b""
+            if choice.finish_reason is not None:
+                self._finish_reason = _stronger(self._finish_reason, choice.finish_reason)
+        if chunk.usage is not None:
+            # A usage chunk proper has no choices, and can be left out whole for a client that did
+            # not ask; else the frame goes with a note and the encoder cuts the usage from it.
+            if carried and chunk.choices:
+                yield Note(carried)
+                carried = b""
+            yield UsageReport(read_usage(chunk.usage), carried)
+        elif carried:
+            yield Note(carried)
+
+
+def decode_reply(body: bytes) -> Iterator[Event]:
+    """Yield the events of a whole JSON reply; the opening carries the body as its frame.
+
+    Raises UpstreamBadResponse when it is not such a reply, or the error it carries.
+    """
+    try:
+        reply = _reply.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise UpstreamBadResponse(f"the upstream's reply cannot be read: {error}") from error
+    if not reply.choices:
+        if (said := error_in_stream(body)) is not None:
+            raise said
+        raise UpstreamBadResponse("the upstream's reply has no choices")
+    yield _started(reply, is_stream=False, frame=body)
+    finish_reason: str | None = None
+    for choice in reply.choices:
+        yield from _deltas(choice, b"")
+        finish_reason = _stronger(finish_reason, choice.finish_reason or "stop")
+    if reply.usage is not None:
+        yield UsageReport(read_usage(reply.usage), b"")
+    yield Finished(finish_reason or "stop", b"")
+
+
+def read_usage(usage: _Usage) -> Usage:
+    """Return the tokens of a usage object, whichever of the known names its cache fields have.
+
+    Source: `prompt_tokens_details.cached_tokens` is OpenAI's; `prompt_cache_hit_tokens` DeepSeek's;
+    `cache_write_tokens` OpenAI's since GPT-5.6 and OpenRouter's; `cache_creation_input_tokens`
+    Anthropic's name, sent by its compatible endpoints (documentation read 2026-11).
+    """
+    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+    cached = (prompt.cached_tokens if prompt else None) or usage.prompt_cache_hit_tokens or 0
+    written = (
+        (prompt.cache_write_tokens if prompt else None) or usage.cache_creation_input_tokens or 0
+    )
+    return Usage(
+        input_tokens=max(0, usage.prompt_tokens or 0),
+        cached_input_tokens=max(0, cached),
+        cache_write_tokens=max(0, written),
+        output_tokens=max(0, usage.completion_tokens or 0),
+        reasoning_tokens=max(0, (completion.reasoning_tokens if completion else None) or 0),
+    )
+
+
+def _started(reply: _Reply, *, is_stream: bool, frame: bytes) -> Started:
+    return Started(
+        id=reply.id or "",
+        created=int(reply.created or 0),
+        model=reply.model or "",
+        dialect=DIALECT,
+        is_stream=is_stream,
+        frame=frame,
+    )
+
+
+def _deltas(choice: _Choice, frame: bytes) -> Iterator[Event]:
+    """Yield the content of one choice; the first event carries `frame`."""
+    message = choice.delta or choice.message
+    if message is None:
+        return
+    reasoning = message.reasoning_content or message.reasoning
+    if reasoning:
+        yield ReasoningDelta(reasoning, choice.index, frame)
+        frame = b""
+    text = message.content or message.refusal
+    if text:
+        yield TextDelta(text, choice.index, frame)
+        frame = b""
+    for position, call in enumerate(message.tool_calls or ()):
+        function = call.function or _Function()
+        yield ToolCallDelta(
+            index=position if call.index is None else call.index,
+            id=call.id or "",
+            name=function.name or "",
+            arguments=function.arguments or "",
+            choice=choice.index,
+            frame=frame,
+        )
+        frame = b""
+
+
+def _stronger(known: str | None, new: str) -> str:
+    """Return the finish reason that matters of several choices: any that is not "stop"."""
+    return new if known in (None, "stop") else known

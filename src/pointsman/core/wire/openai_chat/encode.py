@@ -1,0 +1,176 @@
+"""Encoding: events as a client's stream or reply. A frame of the same dialect goes on untouched."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from pointsman.core.answer import AnswerBuilder
+from pointsman.core.errors import GatewayError
+from pointsman.core.events import (
+    Event,
+    Finished,
+    Note,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    UsageReport,
+)
+from pointsman.core.usage import Usage
+from pointsman.core.wire.openai_chat.decode import DONE
+from pointsman.core.wire.openai_chat.errors import error_body
+from pointsman.core.wire.openai_chat.request import DIALECT
+from pointsman.core.wire.splice import splice
+from pointsman.core.wire.sse import data_frame, parse_frame
+
+_NULL_USAGE = b',"usage":null}'
+
+
+class ChatStreamEncoder:
+    """Writes one stream. `model` is `provider/model`, put in place of the upstream's own name."""
+
+    def __init__(self, model: str, *, wants_usage: bool) -> None:
+        self._model = msgspec.json.encode(model)
+        self._wants_usage = wants_usage
+        self._is_relay = False
+        self._source_model = b""
+        self._head: Mapping[str, object] = {}
+        self._usage: Usage | None = None
+
+    def encode(self, event: Event) -> bytes:
+        """Return the bytes for one event, maybe none."""
+        if isinstance(event, Started):
+            self._open(event)
+        if self._is_relay:
+            return self._relayed(event)
+        match event:
+            case Started():
+                return self._chunk({"role": "assistant", "content": ""})
+            case TextDelta(text=text, choice=choice):
+                return self._chunk({"content": text}, choice)
+            case ReasoningDelta(text=text, choice=choice):
+                return self._chunk({"reasoning_content": text}, choice)
+            case ToolCallDelta():
+                return self._chunk({"tool_calls": [_call_delta(event)]}, event.choice)
+            case UsageReport(usage=usage):
+                self._usage = usage
+                return b""
+            case Finished(reason=reason):
+                return self._end(reason)
+            case Note():
+                return b""
+
+    def error(self, error: GatewayError, request_id: str) -> bytes:
+        """Return the in-stream error; no `[DONE]` may follow it."""
+        return data_frame(error_body(error, request_id))
+
+    def _open(self, event: Started) -> None:
+        self._is_relay = event.dialect == DIALECT and event.is_stream and event.frame is not None
+        self._source_model = b'"model":' + msgspec.json.encode(event.model)
+        self._head = {
+            "id": event.id,
+            "object": "chat.completion.chunk",
+            "created": event.created,
+        }
+
+    def _relayed(self, event: Event) -> bytes:
+        frame = event.frame
+        if not frame:
+            return b""
+        if isinstance(event, Finished):
+            return frame
+        if isinstance(event, UsageReport) and not self._wants_usage:
+            return b""
+        if b'"usage"' in frame and not self._wants_usage:
+            frame = _without_usage(frame)
+        return self._renamed(frame)
+
+    def _renamed(self, frame: bytes) -> bytes:
+        if frame.count(b'"model"') == 1 and self._source_model in frame:
+            return frame.replace(self._source_model, b'"model":' + self._model)
+        parsed = parse_frame(frame)
+        if parsed.data is None or b'"model"' not in frame:
+            return frame
+        return data_frame(_one_line(splice(parsed.data, {"model": self._model})))
+
+    def _chunk(self, delta: Mapping[str, object], choice: int = 0) -> bytes:
+        return self._frame([{"index": choice, "delta": delta, "finish_reason": None}], None)
+
+    def _end(self, reason: str) -> bytes:
+        mark = self._frame([{"index": 0, "delta": {}, "finish_reason": reason}], None)
+        usage = self._frame([], self._usage) if self._wants_usage and self._usage else b""
+        return mark + usage + data_frame(DONE)
+
+    def _frame(self, choices: list[dict[str, object]], usage: Usage | None) -> bytes:
+        members: dict[str, object] = {**self._head, "model": msgspec.Raw(self._model)}
+        members["choices"] = choices
+        if self._wants_usage:
+            members["usage"] = None if usage is None else usage_object(usage)
+        return data_frame(msgspec.json.encode(members))
+
+
+def encode_reply(events: Iterable[Event], model: str) -> bytes:
+    """Return a whole answer as a JSON reply; one that came as such goes on but for the model."""
+    builder = AnswerBuilder()
+    for event in events:
+        builder.add(event)
+    started = builder.started
+    if started and started.frame and started.dialect == DIALECT and not started.is_stream:
+        return splice(started.frame, {"model": msgspec.json.encode(model)})
+    message: dict[str, object] = {"role": "assistant", "content": builder.text or None}
+    if builder.reasoning:
+        message["reasoning_content"] = builder.reasoning
+    if builder.tool_calls:
+        message["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in builder.tool_calls
+        ]
+    reply = {
+        "id": started.id if started else "",
+        "object": "chat.completion",
+        "created": started.created if started else 0,
+        "model": model,
+        "choices": [{"index": 0, "message": message, "finish_reason": builder.finish_reason}],
+        "usage": usage_object(builder.usage or Usage()),
+    }
+    return msgspec.json.encode(reply)
+
+
+def usage_object(usage: Usage) -> Mapping[str, object]:
+    """Return usage in this dialect's names."""
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cached_input_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+        },
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+    }
+
+
+def _call_delta(event: ToolCallDelta) -> Mapping[str, object]:
+    function: dict[str, object] = {"arguments": event.arguments}
+    delta: dict[str, object] = {"index": event.index, "function": function}
+    if event.id:
+        delta |= {"id": event.id, "type": "function"}
+        function["name"] = event.name
+    return delta
+
+
+def _without_usage(frame: bytes) -> bytes:
+    head, mark, tail = frame.partition(_NULL_USAGE)
+    if mark and not tail.strip():
+        return head + b"}" + tail
+    data = parse_frame(frame).data
+    return frame if data is None else data_frame(_one_line(splice(data, {"usage": None})))
+
+
+def _one_line(body: bytes) -> bytes:
+    """Return JSON without line breaks, which a data line cannot hold; strings have none."""
+    return body.replace(b"\r", b" ").replace(b"\n", b" ")

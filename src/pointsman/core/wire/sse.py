@@ -1,0 +1,94 @@
+"""SSE: splits a byte stream into server-sent events, wherever the network cuts it.
+
+Source: WHATWG HTML, section 9.2 "Server-sent events" (living standard, read 2026-11): lines end in
+LF, CR or CRLF; an empty line ends an event; "data" lines join with LF; a line that starts with a
+colon is a comment; one space after the colon is dropped; a leading byte order mark is dropped.
+"""
+
+import re
+
+import msgspec
+
+FRAME_BYTES_MAX = 8 * 1024 * 1024
+
+_BOM = b"\xef\xbb\xbf"
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_FRAME_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
+_UNDECIDED = b"\r"
+
+
+class FrameTooLarge(ValueError):
+    """A single event is larger than `FRAME_BYTES_MAX`."""
+
+
+class SseFrame(msgspec.Struct, frozen=True):
+    """One event: its name ("" where unnamed), its data, and its bytes as they came.
+
+    A frame of comments alone has `data` None.
+    """
+
+    event: str
+    data: bytes | None
+    raw: bytes
+
+
+class SseSplitter:
+    """Feed it bytes as they come; it gives whole frames. Keeps no more than one open frame.
+
+    Raises FrameTooLarge when an open frame passes `FRAME_BYTES_MAX`.
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._searched = 0
+        self._is_first = True
+
+    def feed(self, chunk: bytes) -> list[SseFrame]:
+        """Return the frames that `chunk` completes, in order."""
+        buffer = self._rest + chunk if self._rest else chunk
+        if self._is_first:
+            if len(buffer) < len(_BOM) and _BOM.startswith(buffer):
+                self._rest = buffer
+                return []
+            buffer, self._is_first = buffer.removeprefix(_BOM), False
+        frames: list[SseFrame] = []
+        start, search_from = 0, self._searched
+        while match := _FRAME_END.search(buffer, search_from):
+            end = match.end()
+            # A CR at the very end may be half of a CRLF: wait for the next chunk to tell.
+            if end == len(buffer) and buffer.endswith(_UNDECIDED):
+                break
+            frames.append(parse_frame(buffer[start:end]))
+            start = search_from = end
+        self._rest = buffer[start:]
+        self._searched = max(0, len(self._rest) - 3)
+        if len(self._rest) > FRAME_BYTES_MAX:
+            raise FrameTooLarge(f"an SSE frame is larger than {FRAME_BYTES_MAX} bytes")
+        return frames
+
+    def finish(self) -> list[SseFrame]:
+        """Return what stands at the stream's end: a frame that only lacks its last line end.
+
+        The standard drops an unfinished event; upstreams that end without the empty line are
+        common, so a last frame with data is given, and its reader decides whether it is whole.
+        """
+        rest, self._rest = self._rest.strip(b"\r\n"), b""
+        return [parse_frame(rest + b"\n\n")] if rest else []
+
+
+def parse_frame(raw: bytes) -> SseFrame:
+    """Return the frame whose bytes, its empty line included, are `raw`."""
+    event, data = "", None
+    for line in _LINE_END.split(raw):
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            data = value if data is None else data + b"\n" + value
+        elif name == b"event":
+            event = value.decode("utf-8", "replace")
+    return SseFrame(event, data, raw)
+
+
+def data_frame(data: bytes) -> bytes:
+    """Return an unnamed event with `data`, which holds no line end."""
+    return b"data: " + data + b"\n\n"

@@ -1,0 +1,88 @@
+"""Policies: pure functions from the facts of a request to a decision. One file each.
+
+A third party's policy comes by the entry-point group `pointsman.policies`: a factory that takes a
+`PolicySettings` and returns a `Policy`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from pointsman.core.types import Decision, Features, Snapshot
+
+POWER_PHRASES = (
+    "architect",
+    "refactor entire",
+    "security audit",
+    "design system",
+    "optimize algorithm",
+    "review this codebase",
+    "migration plan",
+)
+FAST_PHRASES = (
+    "format",
+    "convert",
+    "rename",
+    "simple",
+    "list",
+    "count",
+    "translate this",
+    "fix typo",
+    "add comment",
+    "what is",
+)
+SENSITIVE_PHRASES = (
+    "bomb",
+    "weapon",
+    "weapons",
+    "explosive",
+    "explosives",
+    "malware",
+    "ransomware",
+    "exploit",
+    "phishing",
+    "suicide",
+    "self-harm",
+    "kill",
+    "murder",
+    "drugs",
+    "steal",
+    "hack into",
+    "child abuse",
+    "racist",
+)
+
+
+class SignalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The words and phrases of the `signals` policy, and its length rule.
+
+    `power_words`: a last user turn longer than this many words goes to the strongest tier.
+    `default`: the tier of a request on which nothing fires; "" is the middle one.
+    `sensitive`: an ask with one of these may rightly be refused, so its refusal is no failure.
+    """
+
+    power: tuple[str, ...] = POWER_PHRASES
+    fast: tuple[str, ...] = FAST_PHRASES
+    power_words: int = 500
+    default: str = ""
+    sensitive: tuple[str, ...] = SENSITIVE_PHRASES
+
+
+class PolicySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy's factory is given: the argument after the colon, and the signals."""
+
+    argument: str = ""
+    signals: SignalSettings = SignalSettings()
+
+
+class Policy(Protocol):
+    """Picks a tier. Pure: the same features and snapshot give the same decision, everywhere."""
+
+    name: str
+
+    def decide(self, features: Features, snapshot: Snapshot) -> Decision:
+        """Return the decision; its tier is one of `snapshot.names`, which is never empty."""
+
+
+PolicyFactory = Callable[[PolicySettings], Policy]

@@ -1,0 +1,41 @@
+"""Providers: make one upstream call and give its events. One small file per way of calling.
+
+A third party's provider comes by the entry-point group `pointsman.providers`: a factory that takes
+a `ProviderSettings` and returns a `Provider`; `[providers.x] kind` chooses it.
+"""
+
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+import msgspec
+
+from pointsman.core.events import Event
+from pointsman.core.types import Request, Step
+
+
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits in seconds, each > 0.
+
+    `connect_s`: until connected, TLS included. `first_byte_s`: until a streamed reply's headers and
+    its first content. `reply_s`: until a reply that is not streamed has come. `idle_s`: between two
+    pieces of content; pings do not count. `total_s`: the whole request with all its attempts.
+    """
+
+    connect_s: float = 2.0
+    first_byte_s: float = 60.0
+    reply_s: float = 300.0
+    idle_s: float = 30.0
+    total_s: float = 600.0
+
+
+class Provider(Protocol):
+    """Serves deployments. Its stream ends in one `Finished` or raises an UpstreamError."""
+
+    def call(self, request: Request, step: Step) -> AsyncGenerator[Event]:
+        """Call the step's deployment and yield the answer's events as they come.
+
+        Closing the generator cancels the upstream call. Raises UpstreamError.
+        """
+
+    async def close(self) -> None:
+        """Let go of connections."""
