@@ -13,12 +13,15 @@ help:  ## list the targets
 
 env: $(STAMP)  ## install the locked packages and pointsman itself into .venv
 
-# Made again only when what it is made from changes. A virtual environment left half built by a
-# stopped run has no stamp, so it is made again too. requirements/dev.txt pins everything by hash.
+# Made again only when what it is made from changes; requirements/dev.txt pins everything by hash.
+# Debian's python3 has no ensurepip without python3-venv: then the system's pip puts pip inside.
 $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo 'make env: $(PYTHON) is older than 3.11; try make env PYTHON=python3.11' >&2; exit 1; }
-	test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 \
+		|| $(PYTHON) -m venv --clear .venv >/dev/null 2>&1 \
+		|| { $(PYTHON) -m venv --clear --without-pip .venv \
+			&& $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
@@ -27,7 +30,7 @@ check: env  ## format, lint, types, layers, house rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest --quiet tests/test_tidy.py
 
 test: check  ## check, then every test

@@ -122,6 +122,8 @@ def broad_excepts_give_a_reason(source: Source) -> Iterator[str]:
     for handler in ast.walk(source.tree):
         if not isinstance(handler, ast.ExceptHandler) or not is_broad(handler.type):
             continue
+        if isinstance(handler.body[-1], ast.Raise) and handler.body[-1].exc is None:
+            continue  # it tidies up and passes the error on: nothing is swallowed
         if not SILENCERS.sub("", comments.get(handler.lineno, "")).strip("# "):
             yield f"{handler.lineno}: a broad except needs its reason on the same line"
 
@@ -254,6 +256,11 @@ GOOD: list[tuple[Rule, str, str]] = [
         broad_excepts_give_a_reason,
         "pointsman.a",
         "try:\n    f()\nexcept Exception:  # a plug-in may raise anything\n    g()\n",
+    ),
+    (
+        broad_excepts_give_a_reason,
+        "pointsman.a",
+        "try:\n    f()\nexcept BaseException:\n    g()\n    raise\n",
     ),
     (nothing_is_left_unfinished, "pointsman.a", "METHODOLOGY = 'mastodon'\n"),
     (nothing_runs_foreign_code, "pointsman.a", "re.compile(x).eval(y)\n"),
