@@ -44,7 +44,7 @@ format: env  ## rewrite the sources as `make check` wants them
 	$(BIN)/ruff check --fix .
 
 # uv.lock names hosts, so it is not committed: the exported pins with hashes are the lock.
-# The files in requirements/ are the only record of it; an upgrade of everything is `rm -f uv.lock`.
+# Without a uv.lock on disk this moves everything to its newest version; read the diff.
 lock: env  ## resolve again for every Python and platform, rewrite requirements/
 	$(BIN)/uv lock --quiet
 	$(UV_EXPORT) --no-dev --output-file requirements/runtime.txt >/dev/null
