@@ -1,0 +1,134 @@
+"""Prices: what a deployment charges, and what an attempt costs, exact to the nano-USD."""
+
+from datetime import date
+from decimal import Decimal
+
+import msgspec
+
+from pointsman.core.usage import Usage
+
+_TOKENS_PER_MTOK = 1_000_000
+_NANOUSD_PER_USD = 1_000_000_000
+_USD_PLACES_MIN = 2
+_USD_PLACES_MAX = 9
+_DIGITS_BELOW_A_USD = 3
+
+
+class ContextTier(msgspec.Struct, frozen=True, kw_only=True):
+    """The rates of a request with more than `above_input_tokens` tokens of input, cached included.
+
+    They hold for the whole request, not only for the tokens past the threshold.
+    Rates are nano-USD per million tokens; `reasoning` None means billed as output.
+
+    Source: `TieredPrices` of genai-prices 0.2.3, read 2026-11-23.
+    """
+
+    above_input_tokens: int
+    input_nanousd_per_mtok: int
+    cached_input_nanousd_per_mtok: int
+    cache_write_nanousd_per_mtok: int
+    output_nanousd_per_mtok: int
+    reasoning_nanousd_per_mtok: int | None = None
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """What one model at one provider charges, as read from one source.
+
+    Rates are nano-USD (1e-9 USD) per million tokens, each >= 0; `reasoning` None means billed as
+    output. `tiers` are sorted by `above_input_tokens`; none of them applies below the first.
+    `version` is the short id that a ledger row keeps, such as `genai-prices/0.2.3` or
+    `config/1f0c93ab`. `checked_on` is None where the source gives no date.
+    """
+
+    input_nanousd_per_mtok: int
+    cached_input_nanousd_per_mtok: int
+    cache_write_nanousd_per_mtok: int
+    output_nanousd_per_mtok: int
+    reasoning_nanousd_per_mtok: int | None = None
+    per_request_nanousd: int = 0
+    tiers: tuple[ContextTier, ...] = ()
+    version: str
+    source_url: str = ""
+    checked_on: date | None = None
+
+
+def cost_nanousd(usage: Usage, price: Price) -> int:
+    """Return the cost of one attempt in nano-USD, rounded half up once.
+
+    Where an upstream claims more cached and cache-write tokens than input, or more reasoning than
+    output, the remainder counts as none rather than as a refund.
+
+    Source: the provider's price page, `price.source_url`.
+    """
+    rates = _rates_at(price, usage.input_tokens)
+    fresh_tokens = usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens
+    exact = (
+        max(0, fresh_tokens) * rates.input_nanousd_per_mtok
+        + usage.cached_input_tokens * rates.cached_input_nanousd_per_mtok
+        + usage.cache_write_tokens * rates.cache_write_nanousd_per_mtok
+    )
+    if rates.reasoning_nanousd_per_mtok is None:
+        exact += max(usage.output_tokens, usage.reasoning_tokens) * rates.output_nanousd_per_mtok
+    else:
+        plain_tokens = usage.output_tokens - usage.reasoning_tokens
+        exact += max(0, plain_tokens) * rates.output_nanousd_per_mtok
+        exact += usage.reasoning_tokens * rates.reasoning_nanousd_per_mtok
+    return price.per_request_nanousd + _per_mtok(exact)
+
+
+def worst_case_nanousd(price: Price, *, input_tokens: int, output_tokens: int) -> int:
+    """Return the most that an attempt within these token counts can cost, in nano-USD.
+
+    Every token is billed at the dearest rate it could meet: nothing read from the prompt cache
+    unless that is dearer, all written to it if that is dearer, at the dearest tier in reach.
+    """
+    reachable: list[Price | ContextTier] = [price]
+    reachable += (tier for tier in price.tiers if input_tokens > tier.above_input_tokens)
+    dearest = max(
+        input_tokens * _dearest_input(rates) + output_tokens * _dearest_output(rates)
+        for rates in reachable
+    )
+    return price.per_request_nanousd + _per_mtok(dearest)
+
+
+def format_usd(nanousd: int | None) -> str:
+    """Return an amount for people: cents from a dollar up, three digits below, None "unknown".
+
+    >>> [format_usd(n) for n in (123_000, 1_234_500_000_000, 0, None)]
+    ['$0.000123', '$1,234.50', '$0.00', 'unknown']
+    """
+    if nanousd is None:
+        return "unknown"
+    usd = Decimal(abs(nanousd)).scaleb(-9)
+    places = _DIGITS_BELOW_A_USD - 1 - usd.adjusted() if 0 < usd < 1 else _USD_PLACES_MIN
+    whole, _, decimals = f"{usd:,.{min(places, _USD_PLACES_MAX)}f}".partition(".")
+    shown = decimals.rstrip("0").ljust(_USD_PLACES_MIN, "0")
+    return f"{'-' if nanousd < 0 else ''}${whole}.{shown}"
+
+
+def nanousd_from_usd(usd: Decimal) -> int:
+    """Return USD as nano-USD, rounded half up. `usd` is finite and >= 0."""
+    return int(usd * _NANOUSD_PER_USD + Decimal("0.5"))
+
+
+def _rates_at(price: Price, input_tokens: int) -> Price | ContextTier:
+    for tier in reversed(price.tiers):
+        if input_tokens > tier.above_input_tokens:
+            return tier
+    return price
+
+
+def _dearest_input(rates: Price | ContextTier) -> int:
+    return max(
+        rates.input_nanousd_per_mtok,
+        rates.cached_input_nanousd_per_mtok,
+        rates.cache_write_nanousd_per_mtok,
+    )
+
+
+def _dearest_output(rates: Price | ContextTier) -> int:
+    return max(rates.output_nanousd_per_mtok, rates.reasoning_nanousd_per_mtok or 0)
+
+
+def _per_mtok(exact: int) -> int:
+    return (exact + _TOKENS_PER_MTOK // 2) // _TOKENS_PER_MTOK

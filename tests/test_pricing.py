@@ -1,0 +1,215 @@
+"""Pricing: our prices give what genai-prices would, without its import time or its network."""
+
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+import genai_prices
+import pytest
+from genai_prices.data import providers as genai_providers
+from genai_prices.types import ModelInfo, Provider
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pointsman.catalog import provider_rows
+from pointsman.core.prices import Price, cost_nanousd
+from pointsman.core.usage import Usage
+from pointsman.pricing import PriceBook, price_from_usd_per_mtok
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+TOKENS = st.integers(min_value=0, max_value=400_000)
+SINCE, UNTIL = (datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (2024, 2027))
+TIMES = st.integers(int(SINCE), int(UNTIL)).map(lambda second: datetime.fromtimestamp(second, UTC))
+
+
+class Mapped(NamedTuple):
+    """A model of genai-prices at a provider of ours; `name` is one that finds it."""
+
+    provider: str
+    name: str
+    genai_provider: Provider
+    info: ModelInfo
+
+
+def mapped_models() -> list[Mapped]:
+    """Return every model of genai-prices whose provider the catalogue maps."""
+    by_id = {provider.id: provider for provider in genai_providers}
+    return [
+        Mapped(row.name, name_of(info), by_id[row.price_provider], info)
+        for row in provider_rows().values()
+        if row.price_provider
+        for info in by_id[row.price_provider].models
+    ]
+
+
+def name_of(info: ModelInfo) -> str:
+    """Return the model's id, or where that does not match the first name that its rule holds."""
+    named = re.search(r"(?:equals|starts_with)='([^']+)'", repr(info.match))
+    return info.id if info.is_match(info.id) or named is None else named[1]
+
+
+MODELS = mapped_models()
+ODD_MODELS = [
+    model
+    for model in MODELS
+    if isinstance(model.info.prices, list)
+    or re.search("Tiered|reasoning|write|requests", repr(model.info.prices))
+]
+BOOK = PriceBook()
+
+
+@st.composite
+def usages(draw: st.DrawFn) -> Usage:
+    cached, written, fresh, reasoning, plain = (draw(TOKENS) for _ in range(5))
+    return Usage(
+        input_tokens=cached + written + fresh,
+        cached_input_tokens=cached,
+        cache_write_tokens=written,
+        output_tokens=reasoning + plain,
+        reasoning_tokens=reasoning,
+    )
+
+
+def genai_nanousd(info: ModelInfo, provider: Provider, usage: Usage, at: datetime) -> Decimal:
+    theirs = genai_prices.Usage(
+        input_tokens=usage.input_tokens,
+        cache_read_tokens=usage.cached_input_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        output_tokens=usage.output_tokens,
+        output_reasoning_tokens=usage.reasoning_tokens,
+    )
+    price = info.calc_price(theirs, provider, genai_request_timestamp=at)
+    return price.total_price * 10**9
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    model=st.sampled_from(MODELS) | st.sampled_from(ODD_MODELS),
+    usage=usages(),
+    at=TIMES,
+)
+def test_costs_are_those_of_genai_prices(model: Mapped, usage: Usage, at: datetime) -> None:
+    price = BOOK.price(model.provider, model.name, at)
+    found = model.genai_provider.find_model(model.name, all_providers=genai_providers)
+    assert found is not None
+    if price is not None:
+        theirs = genai_nanousd(found, model.genai_provider, usage, at)
+        assert abs(cost_nanousd(usage, price) - theirs) <= 1
+
+
+def test_every_model_that_bills_input_tokens_has_a_price() -> None:
+    unpriced = {
+        f"{model.provider}/{model.name}"
+        for model in MODELS
+        if BOOK.price(model.provider, model.name, NOON) is None
+        and "input_mtok" in repr(model.info.prices)
+    }
+    assert unpriced == set()
+
+
+@pytest.mark.parametrize("provider", ["ollama", "llamacpp", "nobody", "local"])
+def test_a_provider_without_prices_has_none(provider: str) -> None:
+    assert BOOK.price(provider, "gpt-4o", NOON) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "openai/no-such-model",
+        "openai/whisper-1",  # billed by the hour of audio
+        "cerebras/qwen-3-coder-480b",  # withdrawn: genai-prices keeps it with an empty price
+    ],
+)
+def test_a_model_without_a_price_per_token_has_none(name: str) -> None:
+    provider, _, model = name.partition("/")
+    assert BOOK.price(provider, model, NOON) is None
+
+
+def test_a_free_variant_costs_nothing() -> None:
+    price = BOOK.price("openrouter", "openai/gpt-oss-20b:free", NOON)
+    assert price is not None
+    assert cost_nanousd(Usage(input_tokens=10**6, output_tokens=10**6), price) == 0
+
+
+def test_the_time_of_day_decides_where_the_provider_says_so() -> None:
+    cheap = BOOK.price("deepseek", "deepseek-v4-pro", datetime(2026, 11, 23, 12, tzinfo=UTC))
+    dear = BOOK.price("deepseek", "deepseek-v4-pro", datetime(2026, 11, 23, 7, tzinfo=UTC))
+    assert cheap is not None
+    assert dear is not None
+    assert dear.input_nanousd_per_mtok == 2 * cheap.input_nanousd_per_mtok
+    assert BOOK.price("deepseek", "deepseek-v4-pro", NOON) is cheap
+
+
+def test_a_price_says_where_it_is_from() -> None:
+    price = BOOK.price("openai", "gpt-4o-mini", NOON)
+    assert price is not None
+    assert price.version == f"genai-prices/{genai_prices.__version__}"
+    assert price.source_url.startswith("https://")
+    assert price.input_nanousd_per_mtok == 150_000_000
+    assert price.cached_input_nanousd_per_mtok == 75_000_000
+
+
+def test_the_configuration_comes_first() -> None:
+    mine = price_from_usd_per_mtok(input=1, output=2)
+    book = PriceBook({"openai/gpt-4o": mine, "local/smollm2": mine})
+    assert book.price("openai", "gpt-4o", NOON) is mine
+    assert book.price("local", "smollm2", NOON) is mine
+    assert book.price("openai", "gpt-4o-mini", NOON) is not mine
+
+
+def test_the_mapping_of_providers_can_be_given() -> None:
+    book = PriceBook(price_providers={"mine": "openai", "ours": ""})
+    assert book.price("mine", "gpt-4o", NOON) == BOOK.price("openai", "gpt-4o", NOON)
+    assert book.price("ours", "gpt-4o", NOON) is None
+
+
+def test_a_configured_price_is_exact_and_fills_what_is_left_out() -> None:
+    price = price_from_usd_per_mtok(input=0.15, output="0.6", reasoning=Decimal("0.7"))
+    assert price == Price(
+        input_nanousd_per_mtok=150_000_000,
+        cached_input_nanousd_per_mtok=150_000_000,
+        cache_write_nanousd_per_mtok=150_000_000,
+        output_nanousd_per_mtok=600_000_000,
+        reasoning_nanousd_per_mtok=700_000_000,
+        version=price.version,
+    )
+
+
+def test_a_configured_price_has_a_version_by_its_values() -> None:
+    one = price_from_usd_per_mtok(input=0.15, output=0.6)
+    same = price_from_usd_per_mtok(input="0.150", output=Decimal("0.6"), cached_input=0.15)
+    other = price_from_usd_per_mtok(input=0.15, output=0.61)
+    assert one.version == same.version != other.version
+    assert one.version.startswith("config/")
+    assert len(one.version) == len("config/") + 8
+
+
+@pytest.mark.parametrize("bad", [-1, -0.01, "free", float("nan"), float("inf")])
+def test_a_configured_price_that_is_no_amount_is_refused(bad: float | str) -> None:
+    with pytest.raises(ValueError, match="cached_input = "):
+        price_from_usd_per_mtok(input=1, output=1, cached_input=bad)
+
+
+def test_genai_prices_is_imported_late_and_never_uses_the_network() -> None:
+    script = """
+import socket, sys, threading
+from datetime import UTC, datetime
+
+def refuse(*args, **kwargs):
+    raise AssertionError("went to the network")
+
+from pointsman.pricing import PriceBook, price_from_usd_per_mtok
+book = PriceBook({"openai/mine": price_from_usd_per_mtok(input=1, output=1)})
+now = datetime.now(UTC)
+assert book.price("openai", "mine", now)
+assert book.price("ollama", "anything", now) is None
+assert "genai_prices" not in sys.modules and "pydantic" not in sys.modules
+socket.socket.connect = socket.getaddrinfo = refuse
+assert book.price("openai", "gpt-4o", now)
+assert "genai_prices" in sys.modules
+assert threading.active_count() == 1
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
