@@ -270,7 +270,7 @@ class UpstreamRejected(UpstreamError):
 
     code = "upstream_rejected"
     kind = "invalid_request_error"
-    remedy = "none"
+    remedy: ClassVar[Remedy] = "none"
 
     def __init__(self, message: str, *, status: int, body: bytes) -> None:
         super().__init__(message)

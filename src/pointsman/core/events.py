@@ -54,10 +54,14 @@ class ToolCallDelta(msgspec.Struct, frozen=True, tag=True):
 
 
 class UsageReport(msgspec.Struct, frozen=True, tag=True):
-    """The upstream's count of tokens, so far; the last one holds."""
+    """The upstream's count of tokens, so far; the last one holds.
+
+    `cost_nanousd` is what the request has cost with them, None where that is not known.
+    """
 
     usage: Usage
     frame: bytes | None = None
+    cost_nanousd: int | None = None
 
 
 class Note(msgspec.Struct, frozen=True, tag=True):

@@ -63,10 +63,14 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What a policy may know besides the request. `tiers` go from cheapest to strongest."""
+    """What a policy may know besides the request. `tiers` go from cheapest to strongest.
+
+    `others` can be asked for by name but belong to no tier.
+    """
 
     tiers: tuple[Tier, ...]
     default_tier: str
+    others: tuple[Deployment, ...] = ()
 
     def tier(self, name: str) -> Tier:
         """Return the tier called `name`. Raises KeyError when there is none."""
@@ -160,8 +164,9 @@ class Filtered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """A policy's outcome.
+    """What was decided. A policy gives the tier and its reason; `core.decision` adds the rest.
 
+    `deployments` are the ids to try, in order, in `tier`; `tier` is "" for a model of no tier.
     `may_escalate`: a rejected draft may go on to the next tier. `must_verify`: no byte reaches
     the client before a verdict, however long the draft. `is_harmless`: the policy read the ask
     and found nothing that a careful model should refuse. `scores` are the policy's own, by tier.
@@ -170,6 +175,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     tier: str
     reason: str
     policy: str = ""
+    deployments: tuple[str, ...] = ()
     scores: Mapping[str, float] = {}
     signals: tuple[Signal, ...] = ()
     filtered: tuple[Filtered, ...] = ()
@@ -180,29 +186,28 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One deployment to try. `max_tokens` is set only where the client set none.
+    """One deployment to try. `max_tokens` is sent only where the client set none.
 
+    `is_gated`: a stronger tier waits behind it, so its draft must pass the validators.
     `worst_case_nanousd` is what the step may cost at most, None where there is no price or bound.
     """
 
     tier: str
     deployment: Deployment
     max_tokens: int | None = None
+    is_gated: bool = False
     worst_case_nanousd: int | None = None
 
 
-class Rung(msgspec.Struct, frozen=True, kw_only=True):
-    """The steps of one tier, in order. `is_gated`: a stronger rung waits if its draft fails."""
-
-    tier: str
-    steps: tuple[Step, ...]
-    is_gated: bool = False
-
-
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to try, in order: rungs from the decided tier upwards, each with its steps."""
+    """What to try, in order, from the decided tier upwards.
 
-    rungs: tuple[Rung, ...]
+    A failure goes on to the next step, a rejected draft to the first step of the next tier.
+    `resting` are deployments left out because they are in cooldown.
+    """
+
+    steps: tuple[Step, ...]
+    resting: tuple[str, ...] = ()
     attempts_max: int = 4
 
 

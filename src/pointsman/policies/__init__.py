@@ -4,7 +4,7 @@ A third party's policy comes by the entry-point group `pointsman.policies`: a fa
 `PolicySettings` and returns a `Policy`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -79,7 +79,9 @@ class PolicySettings(msgspec.Struct, frozen=True, kw_only=True):
 class Policy(Protocol):
     """Picks a tier. Pure: the same features and snapshot give the same decision, everywhere."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Return the name it goes by in the configuration."""
 
     def decide(self, features: Features, snapshot: Snapshot) -> Decision:
         """Return the decision; its tier is one of `snapshot.names`, which is never empty."""

@@ -16,7 +16,7 @@ class StreamDecoder(Protocol):
     """Turns an upstream's stream into events, however the network cuts it."""
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Yield the events that `chunk` completes. Raises UpstreamError where the stream says so."""
+        """Yield the events that `chunk` completes. Raises UpstreamError."""
 
     def finish(self) -> Iterator[Event]:
         """Yield what the end completes. Raises UpstreamReset when the answer is not whole."""

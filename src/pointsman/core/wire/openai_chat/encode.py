@@ -35,7 +35,7 @@ class ChatStreamEncoder:
         self._is_relay = False
         self._source_model = b""
         self._head: Mapping[str, object] = {}
-        self._usage: Usage | None = None
+        self._usage: UsageReport | None = None
 
     def encode(self, event: Event) -> bytes:
         """Return the bytes for one event, maybe none."""
@@ -52,8 +52,8 @@ class ChatStreamEncoder:
                 return self._chunk({"reasoning_content": text}, choice)
             case ToolCallDelta():
                 return self._chunk({"tool_calls": [_call_delta(event)]}, event.choice)
-            case UsageReport(usage=usage):
-                self._usage = usage
+            case UsageReport():
+                self._usage = event
                 return b""
             case Finished(reason=reason):
                 return self._end(reason)
@@ -79,8 +79,8 @@ class ChatStreamEncoder:
             return b""
         if isinstance(event, Finished):
             return frame
-        if isinstance(event, UsageReport) and not self._wants_usage:
-            return b""
+        if isinstance(event, UsageReport):
+            return self._renamed(_with_cost(event, frame)) if self._wants_usage else b""
         if b'"usage"' in frame and not self._wants_usage:
             frame = _without_usage(frame)
         return self._renamed(frame)
@@ -101,11 +101,13 @@ class ChatStreamEncoder:
         usage = self._frame([], self._usage) if self._wants_usage and self._usage else b""
         return mark + usage + data_frame(DONE)
 
-    def _frame(self, choices: list[dict[str, object]], usage: Usage | None) -> bytes:
+    def _frame(self, choices: list[dict[str, object]], report: UsageReport | None) -> bytes:
         members: dict[str, object] = {**self._head, "model": msgspec.Raw(self._model)}
         members["choices"] = choices
         if self._wants_usage:
-            members["usage"] = None if usage is None else usage_object(usage)
+            members["usage"] = (
+                None if report is None else {**usage_object(report.usage), **_cost_member(report)}
+            )
         return data_frame(msgspec.json.encode(members))
 
 
@@ -152,6 +154,22 @@ def usage_object(usage: Usage) -> Mapping[str, object]:
         },
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
+
+
+def _cost_member(report: UsageReport) -> Mapping[str, object]:
+    cost = report.cost_nanousd
+    return {} if cost is None else {"cost_usd": cost / 1e9}
+
+
+def _with_cost(report: UsageReport, frame: bytes) -> bytes:
+    """Return a usage chunk with what the request cost among its usage (SPEC, section 4)."""
+    data = parse_frame(frame).data
+    cost = _cost_member(report)
+    if data is None or not cost:
+        return frame
+    usage = bytes(msgspec.json.decode(data, type=dict[str, msgspec.Raw])["usage"])
+    priced = splice(usage, {name: msgspec.json.encode(value) for name, value in cost.items()})
+    return data_frame(_one_line(splice(data, {"usage": priced})))
 
 
 def _call_delta(event: ToolCallDelta) -> Mapping[str, object]:

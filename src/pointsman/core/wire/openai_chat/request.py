@@ -159,11 +159,8 @@ def _text(message: _Message) -> str:
         case str(text):
             return text
         case parts:
-            return "\n".join(
-                part if isinstance(part, str) else part.text
-                for part in parts
-                if isinstance(part, str) or part.text is not None
-            )
+            texts = (part if isinstance(part, str) else part.text for part in parts)
+            return "\n".join(text for text in texts if text is not None)
 
 
 def _turn(message: _Message) -> Turn:

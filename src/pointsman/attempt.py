@@ -1,0 +1,229 @@
+"""Attempt: one upstream call, booked: an intent before it, one end after it, whatever happens."""
+
+import json
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from pointsman.clock import Clock
+from pointsman.core.answer import AnswerBuilder
+from pointsman.core.errors import (
+    GatewayError,
+    LedgerUnavailable,
+    UpstreamError,
+    UpstreamReset,
+    UpstreamTimeout,
+)
+from pointsman.core.events import Event, Finished, UsageReport, is_content
+from pointsman.core.features import estimate_tokens
+from pointsman.core.health import Health
+from pointsman.core.prices import Price, cost_nanousd
+from pointsman.core.types import CacheOutcome, Decision, Features, Request, Step
+from pointsman.core.usage import Usage
+from pointsman.ledger import Intent, Ledger, Outcome, Settlement, State
+from pointsman.providers import Provider
+
+PriceOf = Callable[[Step], Price | None]
+Observer = Callable[[Intent, Settlement], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What booking an attempt takes: the ledger, the clock, prices, health, and who looks on."""
+
+    ledger: Ledger
+    clock: Clock
+    health: Health
+    price_of: PriceOf
+    observer: Observer
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One request on its way: what was asked, read and decided, and when it must be over.
+
+    `cache` is how its attempts are booked: a miss, or with the cache off.
+    """
+
+    request: Request
+    features: Features
+    decision: Decision
+    deadline_s: float
+    cache: CacheOutcome
+
+    def intent(self, *, attempt: int, at_ns: int, tier: str, deployment: str) -> Intent:
+        """Return what the ledger keeps of the request itself."""
+        caller = self.request.caller
+        return Intent(
+            request_id=caller.request_id,
+            attempt=attempt,
+            at_ns=at_ns,
+            tenant=caller.tenant,
+            key=caller.tenant,
+            tags=json.dumps(dict(caller.tags)),
+            alias=self.request.model,
+            tier=tier,
+            deployment=deployment,
+            policy=self.decision.policy,
+            reason=self.decision.reason,
+            price_version="",
+            worst_case_nanousd=None,
+            is_stream=self.request.is_stream,
+        )
+
+
+class Attempt:
+    """One call of one step. `begin` books the intent, `settle` or `close` the end.
+
+    `builder` gathers what has come. `charged_nanousd` is what it surely cost: 0 until it has ended
+    and where nobody can say, None where it has no price.
+    """
+
+    def __init__(self, job: Job, step: Step, number: int, desk: Desk, *, is_retry: bool) -> None:
+        self.step = step
+        self.number = number
+        self.builder = AnswerBuilder()
+        self.charged_nanousd: int | None = 0
+        self.outcome: Outcome = "pending"
+        self.error = ""
+        self._job = job
+        self._desk = desk
+        self._is_retry = is_retry
+        self._price = desk.price_of(step)
+        self._has_ended = False
+        self._began_s = desk.clock.monotonic_s()
+        self._first_content_s: float | None = None
+        self._events: AsyncGenerator[Event] | None = None
+        self._intent = msgspec.structs.replace(
+            job.intent(
+                attempt=number,
+                at_ns=desk.clock.wall_ns(),
+                tier=step.tier,
+                deployment=step.deployment.id,
+            ),
+            price_version=self._price.version if self._price else "",
+            worst_case_nanousd=step.worst_case_nanousd,
+        )
+
+    @property
+    def latency_ms(self) -> int:
+        """Return the time since it began."""
+        return round((self._desk.clock.monotonic_s() - self._began_s) * 1000)
+
+    async def begin(self, provider: Provider) -> None:
+        """Book the intent durably; the call itself starts with the first event asked for.
+
+        Raises LedgerUnavailable; then nothing may be called.
+        """
+        self._desk.health.begin(self.step.deployment.id, self._began_s, is_retry=self._is_retry)
+        try:
+            await self._desk.ledger.reserve(self._intent)
+        except LedgerUnavailable:
+            self._has_ended = True
+            self._desk.health.end(self.step.deployment.id, is_retry=self._is_retry)
+            raise
+        self._events = provider.call(self._job.request, self.step)
+
+    async def events(self) -> AsyncGenerator[Event]:
+        """Yield the upstream's events, its usage priced, estimated where it reports none.
+
+        Raises UpstreamError, also where the stream ends without its `Finished`.
+        """
+        assert self._events is not None, "begin comes first"
+        clock = self._desk.clock
+        async for event in self._events:
+            if clock.monotonic_s() > self._job.deadline_s:
+                raise UpstreamTimeout("the request's total time is over")
+            if self._first_content_s is None and is_content(event):
+                self._first_content_s = clock.monotonic_s()
+            if isinstance(event, Finished) and self.builder.usage is None:
+                estimated = UsageReport(self._estimated_usage())
+                self.builder.add(estimated)
+                yield estimated
+            self.builder.add(event)
+            yield event
+            if isinstance(event, Finished):
+                return
+        raise UpstreamReset("the upstream's answer has no end")
+
+    async def settle(self, outcome: Outcome, error: str = "") -> None:
+        """Book the end of a whole answer, durably: before the client's last byte."""
+        settlement = self._settlement("settled", outcome, self.builder.usage or Usage(), error)
+        self._end(settlement)
+        await self._desk.ledger.settle(self._intent.request_id, self.number, settlement)
+
+    def fail(self, error: GatewayError) -> None:
+        """Book a failure without waiting: nothing charged, charged perhaps, or charged in part."""
+        if not self._has_ended:
+            may_have_billed = isinstance(error, UpstreamError) and error.may_have_billed
+            self._close("failed", error.code, may_have_billed=may_have_billed)
+
+    def reject(self, validator: str) -> None:
+        """Book a draft rejected before its end, billed by estimate."""
+        if not self._has_ended:
+            self._close("rejected", validator, may_have_billed=True)
+
+    async def aclose(self) -> None:
+        """Cancel the call if it still runs, and book it as such if nothing else has been booked."""
+        if not self._has_ended:
+            self._close("cancelled", "", may_have_billed=True)
+        if self._events is not None:
+            await self._events.aclose()
+
+    def price_report(self, report: UsageReport, spent_nanousd: int | None) -> UsageReport:
+        """Return the report with what the request has cost, `spent_nanousd` on other attempts."""
+        cost = self._cost(report.usage)
+        total = None if cost is None or spent_nanousd is None else cost + spent_nanousd
+        return msgspec.structs.replace(report, cost_nanousd=total)
+
+    def _close(self, outcome: Outcome, error: str, *, may_have_billed: bool) -> None:
+        """Queue the end. What has come is billed by estimate; else it is unknown, or nothing.
+
+        Source: FAULTS, "Bill": E, P and Z.
+        """
+        if self.builder.chars or self.builder.usage is not None:
+            usage = self.builder.usage or self._estimated_usage()
+            settlement = self._settlement("settled", outcome, usage, error)
+        elif may_have_billed:
+            settlement = self._settlement("unknown", outcome, Usage(), error)
+        else:
+            settlement = self._settlement("voided", outcome, Usage(), error)
+        self._end(settlement)
+        self._desk.ledger.close_attempt(self._intent.request_id, self.number, settlement)
+
+    def _end(self, settlement: Settlement) -> None:
+        if not self._has_ended:
+            self._has_ended = True
+            self.outcome = settlement.outcome
+            self.error = settlement.error
+            self.charged_nanousd = settlement.cost_nanousd if settlement.state == "settled" else 0
+            self._desk.health.end(self.step.deployment.id, is_retry=self._is_retry)
+            self._desk.observer(self._intent, settlement)
+
+    def _settlement(self, state: State, outcome: Outcome, usage: Usage, error: str) -> Settlement:
+        first = self._first_content_s
+        cost = {"settled": self._cost(usage), "voided": 0}.get(state)
+        return Settlement(
+            state=state,
+            outcome=outcome,
+            usage=usage,
+            cost_nanousd=cost,
+            latency_ms=self.latency_ms,
+            ttft_ms=None if first is None else round((first - self._began_s) * 1000),
+            error=error,
+            cache=self._job.cache,
+        )
+
+    def _cost(self, usage: Usage) -> int | None:
+        return None if self._price is None else cost_nanousd(usage, self._price)
+
+    def _estimated_usage(self) -> Usage:
+        builder = self.builder
+        written = builder.text + builder.reasoning
+        written += "".join(call.name + call.arguments for call in builder.tool_calls)
+        return Usage(
+            input_tokens=self._job.features.input_tokens,
+            output_tokens=estimate_tokens(written),
+            is_estimated=True,
+        )

@@ -1,0 +1,34 @@
+"""Clock: time as the shell reads it. Passed in wherever time matters, so tests can pass their own."""
+
+import asyncio
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Two times and a wait."""
+
+    def monotonic_s(self) -> float:
+        """Return seconds that only go forward: for durations and deadlines."""
+
+    def wall_ns(self) -> int:
+        """Return Unix time in nanoseconds: for what people read."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def monotonic_s(self) -> float:
+        """Return seconds that only go forward."""
+        return time.monotonic()
+
+    def wall_ns(self) -> int:
+        """Return Unix time in nanoseconds."""
+        return time.time_ns()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)

@@ -1,0 +1,261 @@
+"""Decision: from what a client asks for to a tier. The very function that comparison runs."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+from pointsman.core.errors import ModelNotFound, NoCapableModel, RequestError
+from pointsman.core.types import (
+    Capability,
+    Decision,
+    Deployment,
+    Features,
+    Filtered,
+    Need,
+    Snapshot,
+    Tier,
+)
+
+_NAMES_SHOWN_MAX = 40
+
+
+class Policy(Protocol):
+    """What decides among the tiers that can serve; `policies.Policy` says more."""
+
+    @property
+    def name(self) -> str:
+        """Return the name that decisions carry."""
+
+    def decide(self, features: Features, snapshot: Snapshot) -> Decision:
+        """Return the decision."""
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model name means: a deployment, a tier, or, with neither, the policy's choice.
+
+    `tier_min` bounds the policy's choice from below.
+    """
+
+    tier: str = ""
+    tier_min: str = ""
+    deployment: str = ""
+
+
+def resolve(model: str, snapshot: Snapshot, aliases: Sequence[str]) -> Target:
+    """Return what the name that a client asks for means (SPEC, section 3).
+
+    Raises ModelNotFound, naming what there is.
+    """
+    base, colon, bound = model.partition(":")
+    if model in aliases:
+        return Target()
+    if model in snapshot.names:
+        return Target(tier=model)
+    if colon and base in aliases and bound in snapshot.names:
+        return Target(tier_min=bound)
+    found = sorted({d.id for d in _deployments(snapshot) if model in (d.id, d.model)})
+    if len(found) == 1 or model in found:
+        return Target(deployment=model if model in found else found[0])
+    if found:
+        raise ModelNotFound(
+            f'model "{model}" is served by several providers; ask for one of {", ".join(found)}',
+            param="model",
+        )
+    if "*" in aliases:
+        return Target()
+    raise ModelNotFound(
+        f'no model, tier or alias "{model}"; there are {_known(snapshot, aliases)}', param="model"
+    )
+
+
+def decide(
+    features: Features,
+    target: Target,
+    snapshot: Snapshot,
+    policy: Policy,
+    *,
+    tier_pin: str = "",
+    stay_on: str = "",
+) -> Decision:
+    """Return where a request goes.
+
+    Deployments that cannot serve it are dropped before any policy. Then the first of these that
+    applies: the model asked for; the tier asked for, by name or by `tier_pin`; `stay_on`, the
+    deployment that began an open tool loop; the policy's choice, raised to the target's bound.
+
+    Raises NoCapableModel when nothing is left, RequestError for an unknown `tier_pin`.
+    """
+    if tier_pin and tier_pin not in snapshot.names:
+        raise RequestError(
+            f'x-pointsman-tier "{tier_pin}": no such tier; there are {", ".join(snapshot.names)}'
+        )
+    if target.deployment:
+        return _for_model(features, target.deployment, snapshot)
+    pin = tier_pin or target.tier
+    if pin:
+        whole = snapshot.tier(pin)
+        left, filtered = _capable(features, (whole,))
+        if not left:
+            raise _incapable(features, (whole,), filtered)
+        why = f"x-pointsman-tier asks for {pin}" if tier_pin else f"the client asks for {pin}"
+        return _pinned(left[0], why, filtered)
+    left, filtered = _capable(features, snapshot.tiers)
+    if not left:
+        raise _incapable(features, snapshot.tiers, filtered)
+    for tier in left if stay_on else ():
+        if stay_on in (d.id for d in tier.deployments):
+            why = f"an open tool loop stays on {stay_on}, which began it"
+            return _pinned(_led_by(tier, stay_on), why, filtered)
+    narrowed = _narrowed(snapshot, left, target.tier_min)
+    if not narrowed.tiers:
+        raise _incapable(features, _from(snapshot, target.tier_min), filtered)
+    decision = policy.decide(features, narrowed)
+    tier = narrowed.tier(decision.tier)
+    return msgspec.structs.replace(
+        decision,
+        policy=policy.name,
+        deployments=tuple(d.id for d in tier.deployments),
+        filtered=filtered,
+    )
+
+
+def unmet(features: Features, capability: Capability, max_tokens: int | None) -> tuple[str, str]:
+    """Return the first need that a model cannot meet and why, or two empty strings.
+
+    `max_tokens` is the tier's, for a client that sets none.
+    """
+    if Need.IMAGES in features.needs and capability.images is False:
+        return Need.IMAGES, "it reads no images"
+    if Need.TOOLS in features.needs and capability.tools is False:
+        return Need.TOOLS, "it calls no tools"
+    if Need.JSON_SCHEMA in features.needs and capability.json_schema is False:
+        return Need.JSON_SCHEMA, "it takes no JSON schema"
+    window = capability.context_tokens
+    wanted = features.max_tokens or max_tokens or 0
+    if window is not None and features.input_tokens + wanted > window:
+        room = f"{features.input_tokens} (estimated) + {wanted} tokens do not fit {window}"
+        return "context", room
+    return "", ""
+
+
+def _capable(
+    features: Features, tiers: Sequence[Tier]
+) -> tuple[tuple[Tier, ...], tuple[Filtered, ...]]:
+    """Return the tiers with the deployments that can serve, and what was left out."""
+    left: list[Tier] = []
+    out: list[Filtered] = []
+    for tier in tiers:
+        fit: list[Deployment] = []
+        for deployment in tier.deployments:
+            need, why = unmet(features, deployment.capability, tier.max_tokens)
+            if need:
+                out.append(
+                    Filtered(tier=tier.name, deployment=deployment.id, need=need, reason=why)
+                )
+            else:
+                fit.append(deployment)
+        if len(fit) == len(tier.deployments):
+            left.append(tier)
+        elif fit:
+            left.append(msgspec.structs.replace(tier, deployments=tuple(fit)))
+    return tuple(left), tuple(out)
+
+
+def _narrowed(snapshot: Snapshot, left: Sequence[Tier], tier_min: str) -> Snapshot:
+    """Return the snapshot of the tiers left, from `tier_min` up where such are left.
+
+    A default tier that is gone gives way to the nearest stronger one, else the strongest left.
+    """
+    allowed = {tier.name for tier in _from(snapshot, tier_min)}
+    tiers = tuple(tier for tier in left if tier.name in allowed)
+    order = snapshot.names
+    wanted = order.index(snapshot.default_tier)
+    stronger = (tier.name for tier in tiers if order.index(tier.name) >= wanted)
+    default = next(stronger, tiers[-1].name if tiers else "")
+    return Snapshot(tiers=tiers, default_tier=default)
+
+
+def _from(snapshot: Snapshot, tier_min: str) -> tuple[Tier, ...]:
+    return snapshot.tiers[snapshot.names.index(tier_min) if tier_min else 0 :]
+
+
+def _for_model(features: Features, wanted: str, snapshot: Snapshot) -> Decision:
+    """Return the decision for a model by name: its tier's chain only where that lists it first."""
+    for tier in snapshot.tiers:
+        if tier.deployments[0].id == wanted:
+            left, filtered = _capable(features, (tier,))
+            if not left or left[0].deployments[0].id != wanted:
+                raise _incapable(features, (tier,), filtered)
+            return _pinned(left[0], f"the client asks for {wanted}", filtered)
+    name, deployment = next(_named(wanted, snapshot))
+    alone = Tier(name=name, deployments=(deployment,))
+    left, filtered = _capable(features, (alone,))
+    if not left:
+        raise _incapable(features, (alone,), filtered)
+    return _pinned(alone, f"the client asks for {wanted}", ())
+
+
+def _pinned(tier: Tier, reason: str, filtered: tuple[Filtered, ...]) -> Decision:
+    return Decision(
+        tier=tier.name,
+        reason=reason,
+        policy="pinned",
+        deployments=tuple(d.id for d in tier.deployments),
+        scores={tier.name: 1.0} if tier.name else {},
+        filtered=filtered,
+        would_change='the model name "auto" leaves it to the policy',
+        may_escalate=False,
+    )
+
+
+def _led_by(tier: Tier, first: str) -> Tier:
+    ordered = sorted(tier.deployments, key=lambda deployment: deployment.id != first)
+    return msgspec.structs.replace(tier, deployments=tuple(ordered))
+
+
+def _incapable(
+    features: Features, tiers: Sequence[Tier], filtered: Sequence[Filtered]
+) -> NoCapableModel:
+    """Return the refusal, which says which need nobody meets, or that nobody meets them all."""
+    names = {tier.name for tier in tiers}
+    filtered = [entry for entry in filtered if entry.tier in names]
+    total = sum(len(tier.deployments) for tier in tiers)
+    for need in (*sorted(features.needs), "context"):
+        hits = [entry for entry in filtered if entry.need == need]
+        if len(hits) == total:
+            return NoCapableModel(
+                f"no configured model meets the need {need}: {_reasons(hits)}; "
+                "configure one that does, or ask without it"
+            )
+    needs = ", ".join(dict.fromkeys(entry.need for entry in filtered))
+    return NoCapableModel(
+        f"no configured model meets all the needs {needs}: {_reasons(filtered)}; "
+        "configure one that does, or ask without one of them"
+    )
+
+
+def _reasons(filtered: Sequence[Filtered]) -> str:
+    return ", ".join(dict.fromkeys(f"{entry.deployment} ({entry.reason})" for entry in filtered))
+
+
+def _named(wanted: str, snapshot: Snapshot) -> Iterator[tuple[str, Deployment]]:
+    for tier in snapshot.tiers:
+        for deployment in tier.deployments:
+            if deployment.id == wanted:
+                yield tier.name, deployment
+    for deployment in snapshot.others:
+        if deployment.id == wanted:
+            yield "", deployment
+
+
+def _deployments(snapshot: Snapshot) -> Iterator[Deployment]:
+    for tier in snapshot.tiers:
+        yield from tier.deployments
+    yield from snapshot.others
+
+
+def _known(snapshot: Snapshot, aliases: Sequence[str]) -> str:
+    names = [*aliases, *snapshot.names, *dict.fromkeys(d.id for d in _deployments(snapshot))]
+    more = len(names) - _NAMES_SHOWN_MAX
+    return ", ".join(names[:_NAMES_SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")

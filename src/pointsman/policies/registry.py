@@ -1,0 +1,46 @@
+"""Registry: policies by name, ours and third parties'."""
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+
+from pointsman.core.errors import ConfigError
+from pointsman.policies import Policy, PolicyFactory, PolicySettings, SignalSettings
+from pointsman.policies.cascade import Cascade
+from pointsman.policies.fixed import from_settings
+from pointsman.policies.signals import Signals
+
+ENTRY_POINTS = "pointsman.policies"
+
+BUILT_IN: Mapping[str, PolicyFactory] = {
+    "signals": Signals,
+    "cascade": Cascade,
+    "fixed": from_settings,
+}
+
+
+def policy_names() -> tuple[str, ...]:
+    """Return the names that `routing.policy` may have."""
+    third_party = (point.name for point in entry_points(group=ENTRY_POINTS))
+    ours = ("fixed:<tier>" if name == "fixed" else name for name in BUILT_IN)
+    return (*ours, *sorted(set(third_party) - set(BUILT_IN)))
+
+
+def build_policy(spec: str, signals: SignalSettings) -> Policy:
+    """Return the policy that `routing.policy` names.
+
+    Raises ConfigError when there is none of that name, or its factory fails.
+    """
+    name, _, argument = spec.partition(":")
+    settings = PolicySettings(argument=argument, signals=signals)
+    if name in BUILT_IN:
+        return BUILT_IN[name](settings)
+    for point in entry_points(group=ENTRY_POINTS, name=name):
+        try:
+            policy: Policy = point.load()(settings)
+        except Exception as error:  # a third party's code: whatever it raises stops the start
+            raise ConfigError(
+                f'routing.policy = "{spec}": loading {point.value} failed: {error!r}'
+            ) from error
+        return policy
+    known = ", ".join(policy_names())
+    raise ConfigError(f'routing.policy = "{spec}": no such policy; there are {known}')

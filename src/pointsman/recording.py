@@ -1,0 +1,160 @@
+"""Recording: an answer's events, kept as they come, for any number of readers from its start.
+
+A reply from the cache is a replay of one that is whole; single-flight is reading one that grows.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+
+from pointsman.core.errors import GatewayError
+from pointsman.core.events import Event, Finished, UsageReport
+from pointsman.gate import Committed
+
+LEAD_BYTES_MAX = 256 * 1024
+_EVENT_BYTES = 64
+
+
+class Recording:
+    """Grows while its source runs. Its readers never wait for each other.
+
+    The source is read no further than `LEAD_BYTES_MAX` ahead of the fastest reader.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._bytes: list[int] = [0]
+        self._positions: dict[int, int] = {}
+        self._is_over = False
+        self._error: GatewayError | None = None
+        self._grown = asyncio.Event()
+        self._read_on = asyncio.Event()
+
+    async def record(self, source: AsyncIterator[Event]) -> bool:
+        """Read the source to its end; return whether it ended whole."""
+        try:
+            async for event in source:
+                self.events.append(event)
+                self._bytes.append(self._bytes[-1] + _size(event))
+                self._grown.set()
+                await self._wait_for_readers()
+        except GatewayError as error:
+            self._error = error
+        finally:
+            self._is_over = True
+            self._grown.set()
+        return self._error is None
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether the answer's end is recorded."""
+        return bool(self.events) and isinstance(self.events[-1], Finished)
+
+    @property
+    def size_bytes(self) -> int:
+        """Return about how much memory the events take."""
+        return self._bytes[-1]
+
+    async def read(self) -> AsyncGenerator[Event]:
+        """Yield the events from the start, then as they come. Raises what the source raised."""
+        reader, position = object(), 0
+        try:
+            while True:
+                while position < len(self.events):
+                    position += 1
+                    self._positions[id(reader)] = position
+                    self._read_on.set()
+                    yield self.events[position - 1]
+                if self._is_over:
+                    break
+                self._grown.clear()
+                await self._grown.wait()
+        finally:
+            self._positions.pop(id(reader), None)
+        if self._error is not None:
+            raise self._error
+
+    async def _wait_for_readers(self) -> None:
+        while self._positions and self._lead() > LEAD_BYTES_MAX:
+            self._read_on.clear()
+            await self._read_on.wait()
+
+    def _lead(self) -> int:
+        return self._bytes[-1] - self._bytes[max(self._positions.values())]
+
+
+class Flight:
+    """One upstream answer, shared by all who ask the same thing at once.
+
+    It goes on when its first reader leaves, and is cancelled when the last one does.
+    """
+
+    def __init__(self) -> None:
+        self.recording = Recording()
+        self.readers = 0
+        self._committed: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(
+        self,
+        commit: Callable[[], Awaitable[Committed]],
+        on_landed: Callable[[Committed, Recording], None],
+    ) -> asyncio.Task[None]:
+        """Start the upstream call. `on_landed` is told of an answer that ended whole."""
+        self._task = asyncio.create_task(self._fly(commit, on_landed))
+        return self._task
+
+    async def committed(self) -> Committed:
+        """Wait until the draft has passed its gate. Raises what kept it from passing."""
+        return await asyncio.shield(self._committed)
+
+    def leave(self) -> bool:
+        """Note that a reader has gone; the last one stops a flight that has not come to its end.
+
+        Return whether it was the last one.
+        """
+        self.readers -= 1
+        if self.readers == 0 and self._task is not None and not self.recording.is_whole:
+            self._task.cancel()
+        return self.readers == 0
+
+    async def _fly(
+        self,
+        commit: Callable[[], Awaitable[Committed]],
+        on_landed: Callable[[Committed, Recording], None],
+    ) -> None:
+        try:
+            committed = await commit()
+        except GatewayError as error:
+            self._committed.set_exception(error)
+            self._committed.exception()  # read once, so that nobody left waiting is no warning
+            return
+        except BaseException:
+            self._committed.cancel()
+            raise
+        self._committed.set_result(committed)
+        events = committed.events()
+        try:
+            if await self.recording.record(events):
+                on_landed(committed, self.recording)
+        finally:
+            await events.aclose()
+            await committed.aclose()
+
+
+async def replay(events: tuple[Event, ...]) -> AsyncGenerator[Event]:
+    """Yield a whole recording's events; nothing is charged for them."""
+    for event in events:
+        yield free(event)
+
+
+def free(event: Event) -> Event:
+    """Return the event as a cache hit gives it: at no cost."""
+    if isinstance(event, UsageReport):
+        return UsageReport(event.usage, event.frame, 0)
+    return event
+
+
+def _size(event: Event) -> int:
+    frame = event.frame
+    text = getattr(event, "text", "") or getattr(event, "arguments", "")
+    return _EVENT_BYTES + len(frame or b"") + len(text)

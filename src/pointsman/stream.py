@@ -1,0 +1,77 @@
+"""Stream: an answer on its way to whoever asked, with what is known about it."""
+
+from collections.abc import AsyncIterator, Callable
+
+from pointsman.core.answer import AnswerBuilder
+from pointsman.core.events import Event
+from pointsman.core.types import Answer, CacheOutcome, Decision
+from pointsman.core.usage import Usage
+
+
+class AnswerStream:
+    """An answer past its gate. Iterate it once; it ends in one `Finished` or raises.
+
+    `tier` and `model` (`provider/model`) are those that answer, after fallback and escalation;
+    `decision` is what was decided before. `attempts` counts the upstream calls made so far.
+    `cost_nanousd` is known at the end (a hit's at once): None before, and where there is no price.
+    """
+
+    def __init__(
+        self,
+        events: AsyncIterator[Event],
+        *,
+        decision: Decision,
+        request_id: str,
+        tier: str,
+        model: str,
+        attempts: int,
+        cache: CacheOutcome,
+        is_empty: bool,
+        cost: Callable[[], int | None],
+    ) -> None:
+        self._events = events
+        self._cost = cost
+        self.decision = decision
+        self.request_id = request_id
+        self.tier = tier
+        self.model = model
+        self.attempts = attempts
+        self.cache = cache
+        self.is_empty = is_empty
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        """Return the events."""
+        return self._events
+
+    @property
+    def cost_nanousd(self) -> int | None:
+        """Return what the whole request has cost so far, None where that is not known."""
+        return self._cost()
+
+    @property
+    def reason(self) -> str:
+        """Return why this tier was chosen, and what led away from it, if anything did."""
+        if self.tier == self.decision.tier:
+            return self.decision.reason
+        return f"{self.decision.reason}; {self.decision.tier} did not do, so {self.tier}"
+
+    async def collect(self) -> Answer:
+        """Read the stream to its end: this is all that "non-streaming" means."""
+        builder = AnswerBuilder()
+        async for event in self._events:
+            builder.add(event)
+        return Answer(
+            content=builder.text,
+            reasoning=builder.reasoning,
+            tool_calls=builder.tool_calls,
+            finish_reason=builder.finish_reason or "",
+            usage=builder.usage or Usage(),
+            tier=self.tier,
+            model=self.model,
+            cost_nanousd=self.cost_nanousd,
+            reason=self.reason,
+            policy=self.decision.policy,
+            request_id=self.request_id,
+            attempts=self.attempts,
+            cache=self.cache,
+        )
