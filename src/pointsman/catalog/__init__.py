@@ -21,6 +21,7 @@ class ProviderRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     where no key is needed. `auth_header` carries `Bearer <key>` when it is `authorization`, else
     the bare key. `price_provider` is the provider's id in genai-prices, empty where it has none.
     `lacks`: needs that this way in does not serve, whatever the model could do.
+    `max_tokens_field`: the body field that bounds the answer.
     `source_url` was read on `checked_on`.
     """
 
@@ -32,6 +33,7 @@ class ProviderRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     auth_header: str = "authorization"
     price_provider: str = ""
     lacks: tuple[Need, ...] = ()
+    max_tokens_field: str = "max_tokens"
     source_url: str
     checked_on: date
 
