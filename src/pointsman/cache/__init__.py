@@ -4,9 +4,19 @@ A third party's store comes by the entry-point group `pointsman.caches`: a facto
 `CacheSettings` and returns a `Cache`; it is chosen by `[cache] store`.
 """
 
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Protocol, TypeAlias
 
 import msgspec
+
+from pointsman.cache.memory import MemoryCache
+from pointsman.cache.sqlite import SqliteCache
+from pointsman.core.errors import ConfigError
+
+_GROUP = "pointsman.caches"
+_MB = 1024 * 1024
 
 
 class CacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -14,6 +24,7 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     `ttl_s` > 0: how long an answer may be served. `memory_mb` > 0: the bound of what is in memory;
     `disk_mb` > 0: of what is in the file. `entry_mb` > 0: a larger answer is not kept.
+    `store` names the kind of store; "" is `sqlite` where there is a path, else `memory`.
     """
 
     exact: bool = True
@@ -22,6 +33,7 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     path: str = ""
     disk_mb: int = 1_024
     entry_mb: int = 8
+    store: str = ""
 
 
 class Cache(Protocol):
@@ -35,7 +47,84 @@ class Cache(Protocol):
         """Return the value kept under `key`, None when there is none that is still fresh."""
 
     def put(self, key: bytes, value: bytes, *, now_s: float) -> None:
-        """Keep `value` under `key` for the store's time to live; may make room by dropping others."""
+        """Keep `value` for the store's time to live; may make room by dropping others."""
 
     def close(self) -> None:
         """Write what is pending and let go of files."""
+
+
+CacheFactory: TypeAlias = Callable[[CacheSettings], Cache]
+
+
+def build_cache(settings: CacheSettings) -> Cache | None:
+    """Return the store that the settings ask for, None when `exact` is false.
+
+    Raises ConfigError for a setting out of range, an unknown store or one that cannot start.
+    """
+    for name in ("ttl_s", "memory_mb", "disk_mb", "entry_mb"):
+        value = getattr(settings, name)
+        if value < 1:
+            raise ConfigError(f"[cache] {name} is {value}; set it to 1 or more")
+    if not settings.exact:
+        return None
+    store = settings.store or ("sqlite" if settings.path else "memory")
+    factory = STORES.get(store)
+    return factory(settings) if factory else _build_installed(store, settings)
+
+
+def store_names() -> tuple[str, ...]:
+    """Return the names that `[cache] store` may have: ours, then those of installed packages."""
+    installed = entry_points(group=_GROUP).names - STORES.keys()
+    return (*STORES, *sorted(installed))
+
+
+def _build_memory(settings: CacheSettings) -> MemoryCache:
+    if settings.path:
+        raise ConfigError(
+            f'[cache] store "memory" keeps no file, but path is {settings.path!r}; remove one'
+        )
+    return _memory(settings)
+
+
+def _build_sqlite(settings: CacheSettings) -> SqliteCache:
+    if not settings.path:
+        raise ConfigError('[cache] store "sqlite" needs a file; set path')
+    return SqliteCache(
+        Path(settings.path),
+        memory=_memory(settings),
+        disk_bytes_max=settings.disk_mb * _MB,
+        ttl_s=settings.ttl_s,
+        entry_bytes_max=settings.entry_mb * _MB,
+    )
+
+
+def _memory(settings: CacheSettings) -> MemoryCache:
+    return MemoryCache(
+        settings.memory_mb * _MB, settings.ttl_s, entry_bytes_max=settings.entry_mb * _MB
+    )
+
+
+def _build_installed(store: str, settings: CacheSettings) -> Cache:
+    found = tuple(entry_points(group=_GROUP, name=store))
+    if not found:
+        raise ConfigError(
+            f"[cache] store {store!r} is not known; installed are {', '.join(store_names())}:"
+            " choose one, or install the package that brings it"
+        )
+    try:
+        factory: CacheFactory = found[0].load()
+        return factory(settings)
+    except ConfigError:
+        raise
+    except Exception as error:  # a package of others may fail in any way
+        raise ConfigError(
+            f"[cache] store {store!r} of {_package(found[0])} does not start ({error!r});"
+            " mend or remove that package, or choose another store"
+        ) from error
+
+
+def _package(entry_point: EntryPoint) -> str:
+    return entry_point.dist.name if entry_point.dist else entry_point.value
+
+
+STORES: Mapping[str, CacheFactory] = {"memory": _build_memory, "sqlite": _build_sqlite}

@@ -1,0 +1,56 @@
+"""Entry: a recorded answer as the bytes that a cache keeps, sealed so that damage is noticed."""
+
+import struct
+import zlib
+
+import msgspec
+
+from pointsman.core.events import Event
+
+# Raised whenever an event or an entry changes its meaning: older entries then read as None.
+FORMAT = 1
+
+# Format, then CRC-32 of format and payload. A CRC, because the enemy is a failing disk and not a
+# forger (who could write the file could write a digest too): it finds every burst of up to 32 bits
+# and takes 0.7 µs for 2 kB where BLAKE2b-16 takes 2.9 µs.
+_SEAL = struct.Struct("<HI")
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole answer and where it came from.
+
+    `deployment` is `provider/model`. `created_at_s`: Unix seconds. `request_id`: of the request
+    that made it. The events keep their frames.
+    """
+
+    events: tuple[Event, ...]
+    tier: str
+    deployment: str
+    policy: str
+    reason: str
+    created_at_s: float
+    request_id: str
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Entry)
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """Return the entry as sealed MessagePack."""
+    payload = _encoder.encode(entry)
+    return _SEAL.pack(FORMAT, zlib.crc32(payload, FORMAT)) + payload
+
+
+def decode_entry(sealed: bytes) -> Entry | None:
+    """Return the entry, None when it is damaged, of another format or not an entry at all."""
+    if len(sealed) < _SEAL.size:
+        return None
+    found_format, checksum = _SEAL.unpack_from(sealed)
+    payload = memoryview(sealed)[_SEAL.size :]
+    if found_format != FORMAT or zlib.crc32(payload, FORMAT) != checksum:
+        return None
+    try:
+        return _decoder.decode(payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None

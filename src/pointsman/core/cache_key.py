@@ -1,0 +1,50 @@
+"""Cache key: one name for all requests that may share an answer, and for no others."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from pointsman.core.types import Request
+
+# Raised whenever the key is made of other things than before: old answers are then never found.
+SCHEMA = b"pointsman-key-1"
+
+# How msgspec writes a float that is a whole number; a text may look so too, and costs a look.
+_MAYBE_WHOLE = re.compile(rb"[0-9](?:\.0|e[0-9]+)(?:[,}\]]|\Z)")
+
+
+def cache_key(request: Request, *, shape: Mapping[str, object], target: str, params: str) -> bytes:
+    """Return the 32 bytes under which the answer is kept: SHA-256 over all that shapes it.
+
+    `shape` is what the dialect's codec gives, decoded JSON; `target` and `params` are the resolved
+    deployment or tier and its own parameters. Equal JSON gives equal keys however it is written:
+    spacing, order of keys, escapes, 1 or 1.0.
+
+    The tenant goes first and each part is led by its length, so no two tenants can ever feed the
+    same bytes to the hash. The dialect is a part too: a field's name may mean something else there.
+    """
+    digest = hashlib.sha256(SCHEMA)
+    for text in (request.caller.tenant, request.dialect, target, params):
+        part = text.encode("utf-8", "surrogatepass")
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    digest.update(canonical_json(shape))
+    return digest.digest()
+
+
+def canonical_json(value: object) -> bytes:
+    """Return decoded JSON as bytes that are equal where the JSON is: keys sorted at every depth."""
+    encoded = msgspec.json.encode(value, order="sorted")
+    if _MAYBE_WHOLE.search(encoded) is None:
+        return encoded
+    return msgspec.json.encode(_numbers.decode(encoded), order="sorted")
+
+
+def _number(literal: str) -> int | float:
+    value = float(literal)
+    return int(value) if value.is_integer() else value
+
+
+_numbers = msgspec.json.Decoder(float_hook=_number)
