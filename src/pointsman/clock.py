@@ -1,4 +1,4 @@
-"""Clock: time as the shell reads it. Passed in wherever time matters, so tests can pass their own."""
+"""Clock: time as the shell reads it, passed in wherever it matters."""
 
 import asyncio
 import time

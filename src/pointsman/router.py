@@ -61,10 +61,10 @@ class Stores:
     entry_bytes_max: int
 
 
-class AsyncRouter:
+class Pipeline:
     """Sends each request to the cheapest tier that will answer it well, and books it.
 
-    One router belongs to one event loop. Close it, or use it as an async context manager.
+    A pipeline belongs to one event loop. Close it, or use it as an async context manager.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class AsyncRouter:
         self._loops = ToolLoops()
         self._flights: dict[bytes, Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._retired: list[Provider] = []
 
     @asynccontextmanager
     async def open(self, request: Request) -> AsyncIterator[AnswerStream]:
@@ -114,25 +115,38 @@ class AsyncRouter:
         """Return the decision for a request, calling nobody. Raises RequestError."""
         return self._decide(request, extract(request))
 
+    def model_names(self) -> tuple[tuple[str, str], ...]:
+        """Return every name a client may ask for, each with whose it is."""
+        snapshot = self.routing.snapshot
+        ours = [(name, "pointsman") for name in (*self.routing.aliases, *snapshot.names)]
+        tiers = (deployment for tier in snapshot.tiers for deployment in tier.deployments)
+        models = {d.id: d.provider for d in (*tiers, *snapshot.others)}
+        return (*(entry for entry in ours if entry[0] != "*"), *models.items())
+
     async def feedback(self, request_id: str, score: float, *, tenant: str = "") -> bool:
         """Keep a score (0..1) for a request; False when the tenant has no such request."""
         return await self.stores.ledger.book_feedback(
             request_id, tenant, score, self._clock.wall_ns()
         )
 
+    def swap(self, routing: Routing) -> None:
+        """Take new tiers and policy at once; what is under way ends with the old ones."""
+        self._retired.extend(self.routing.providers.values())
+        self.routing = routing
+
     async def aclose(self) -> None:
         """Stop what runs, write what is pending, and let go of connections and files."""
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for provider in self.routing.providers.values():
+        for provider in {*self._retired, *self.routing.providers.values()}:
             await provider.close()
         if self.stores.cache is not None:
             self.stores.cache.close()
         await self.stores.ledger.close()
 
     async def __aenter__(self) -> Self:
-        """Return the router."""
+        """Return the pipeline."""
         return self
 
     async def __aexit__(self, *_: object) -> None:

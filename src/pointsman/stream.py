@@ -1,9 +1,10 @@
 """Stream: an answer on its way to whoever asked, with what is known about it."""
 
 from collections.abc import AsyncIterator, Callable
+from typing import Self
 
 from pointsman.core.answer import AnswerBuilder
-from pointsman.core.events import Event
+from pointsman.core.events import Event, Finished
 from pointsman.core.types import Answer, CacheOutcome, Decision
 from pointsman.core.usage import Usage
 
@@ -13,6 +14,7 @@ class AnswerStream:
 
     `tier` and `model` (`provider/model`) are those that answer, after fallback and escalation;
     `decision` is what was decided before. `attempts` counts the upstream calls made so far.
+    `is_whole`: its end has been read.
     `cost_nanousd` is known at the end (a hit's at once): None before, and where there is no price.
     """
 
@@ -38,10 +40,18 @@ class AnswerStream:
         self.attempts = attempts
         self.cache = cache
         self.is_empty = is_empty
+        self.is_whole = False
 
-    def __aiter__(self) -> AsyncIterator[Event]:
-        """Return the events."""
-        return self._events
+    def __aiter__(self) -> Self:
+        """Return the stream, to be iterated once."""
+        return self
+
+    async def __anext__(self) -> Event:
+        """Return the next event."""
+        event = await anext(self._events)
+        if isinstance(event, Finished):
+            self.is_whole = True
+        return event
 
     @property
     def cost_nanousd(self) -> int | None:
@@ -58,7 +68,7 @@ class AnswerStream:
     async def collect(self) -> Answer:
         """Read the stream to its end: this is all that "non-streaming" means."""
         builder = AnswerBuilder()
-        async for event in self._events:
+        async for event in self:
             builder.add(event)
         return Answer(
             content=builder.text,

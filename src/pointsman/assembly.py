@@ -1,0 +1,113 @@
+"""Assembly: builds a pipeline from settings. The only place that knows all the parts."""
+
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from random import Random
+
+from pointsman.cache import build_cache
+from pointsman.catalog import model_rows
+from pointsman.clock import Clock, SystemClock
+from pointsman.config import ModelSettings, Settings
+from pointsman.core.prices import Price
+from pointsman.core.types import Deployment, Snapshot, Step, Tier
+from pointsman.deployments import price_book, resolve_deployment, resolve_tiers
+from pointsman.gate import Checks
+from pointsman.ledger.opening import open_ledger
+from pointsman.policies.registry import build_policy
+from pointsman.providers import Provider
+from pointsman.providers.http import HttpProvider
+from pointsman.router import Pipeline, Routing, Stores
+from pointsman.validators import build_validators
+
+_DEFAULT_TIER = "mid"
+_BYTES_PER_MB = 1024 * 1024
+_ID_BYTES = 12
+
+
+def build_pipeline(
+    settings: Settings,
+    env: Mapping[str, str],
+    *,
+    clock: Clock | None = None,
+    providers: Mapping[str, Provider] | None = None,
+    seed: int | None = None,
+) -> Pipeline:
+    """Return a pipeline of checked settings; `env` holds the providers' keys.
+
+    `providers` stand in for the HTTP ones of the same names. Raises ConfigError.
+    """
+    clock = clock or SystemClock()
+    routing = build_routing(settings, env, clock=clock, providers=providers)
+    cache = settings.cache
+    stores = Stores(
+        ledger=open_ledger(settings.ledger.url, durability=settings.ledger.durability),
+        cache=build_cache(cache),
+        entry_bytes_max=cache.entry_mb * _BYTES_PER_MB,
+    )
+    return Pipeline(routing, stores, clock=clock, rng=Random(seed), new_id=new_request_id)
+
+
+def build_routing(
+    settings: Settings,
+    env: Mapping[str, str],
+    *,
+    clock: Clock,
+    providers: Mapping[str, Provider] | None = None,
+) -> Routing:
+    """Return what a reload replaces. Raises ConfigError."""
+    prices = price_book(settings)
+
+    def now() -> datetime:
+        return datetime.fromtimestamp(clock.wall_ns() / 1e9, UTC)
+
+    def price_of(step: Step) -> Price | None:
+        return prices.price(step.deployment.provider, step.deployment.model, now())
+
+    tiers = resolve_tiers(settings, prices=prices, at=now())
+    others = _others(settings, tiers, at=now())
+    snapshot = Snapshot(tiers=tiers, default_tier=_default_tier(settings), others=others)
+    names = {d.provider for tier in tiers for d in tier.deployments} | {d.provider for d in others}
+    http = HttpProvider(timeouts=settings.timeouts, key_of=env.get)
+    return Routing(
+        snapshot=snapshot,
+        aliases=tuple(settings.routing.aliases),
+        policy=build_policy(settings.routing.policy, settings.routing.signals),
+        providers={**dict.fromkeys(names, http), **(providers or {})},
+        checks=Checks(
+            validators=build_validators(settings.validation),
+            hold_chars=settings.validation.stream_hold_chars,
+        ),
+        may_escalate=settings.validation.escalate,
+        price_of=price_of,
+        total_s=settings.timeouts.total_s,
+    )
+
+
+def new_request_id() -> str:
+    """Return an id that nobody can guess or has had before."""
+    return f"req_{secrets.token_hex(_ID_BYTES)}"
+
+
+def _default_tier(settings: Settings) -> str:
+    """Return the tier of a request on which no signal fires: as set, else "mid", else the middle.
+
+    Of an even number of tiers the stronger middle one: better a little too good than too bad.
+    """
+    names = [tier.name for tier in settings.tiers]
+    stated = settings.routing.signals.default
+    if stated in names:
+        return stated
+    return _DEFAULT_TIER if _DEFAULT_TIER in names else names[len(names) // 2]
+
+
+def _others(settings: Settings, tiers: tuple[Tier, ...], *, at: datetime) -> tuple[Deployment, ...]:
+    """Return the catalogue's models of the configured providers that stand in no tier."""
+    prices = price_book(settings)
+    used = {deployment.provider for tier in tiers for deployment in tier.deployments}
+    known = {deployment.id for tier in tiers for deployment in tier.deployments}
+    return tuple(
+        resolve_deployment(ModelSettings(name), settings, prices=prices, at=at)
+        for name in model_rows()
+        if name.partition("/")[0] in used | set(settings.providers) and name not in known
+    )

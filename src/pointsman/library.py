@@ -1,0 +1,247 @@
+"""Library: the Python door. `AsyncRouter` for a running event loop, `Router` for everybody else."""
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack
+
+import msgspec
+
+from pointsman.asking import Asking, build_request
+from pointsman.assembly import build_pipeline
+from pointsman.config import Settings, TierSettings, check_settings, load_settings
+from pointsman.core.errors import ConfigError
+from pointsman.core.events import Event
+from pointsman.core.types import Answer, Decision, Request
+from pointsman.providers import Provider
+from pointsman.report import Report, build_report
+from pointsman.server.in_process import AsyncTransport, BlockingTransport, Door, client_module
+from pointsman.stream import AnswerStream
+
+if TYPE_CHECKING:
+    import httpx2
+
+Prompt: TypeAlias = str | Sequence[Mapping[str, object]] | Request
+
+_Result = TypeVar("_Result")
+_NS_PER_S = 1_000_000_000
+
+
+class AsyncRouter:
+    """Sends each request to the cheapest tier that will answer it well, and books it.
+
+    `tiers` go from cheapest to strongest; `sections` are those of `pointsman.toml`, such as
+    `routing={"policy": "cascade"}` or `ledger={"url": "sqlite://"}`. `env` holds the providers'
+    keys. `call_with` are providers of your own, by the name that the models carry.
+
+    Raises ConfigError for what cannot be used.
+    """
+
+    def __init__(
+        self,
+        tiers: Sequence[TierSettings] = (),
+        *,
+        env: Mapping[str, str] | None = None,
+        call_with: Mapping[str, Provider] | None = None,
+        **sections: object,
+    ) -> None:
+        env = os.environ if env is None else env
+        settings = _settings(tiers, sections)
+        check_settings(settings, env, needs_keys=call_with is None)
+        self.pipeline = build_pipeline(settings, env, providers=call_with)
+
+    @classmethod
+    def from_config(cls, path: str | None = None, *, env: Mapping[str, str] | None = None) -> Self:
+        """Return a router of a configuration file, or of what the environment offers."""
+        env = os.environ if env is None else env
+        return cls._from_settings(load_settings(path, env), env)
+
+    @classmethod
+    def _from_settings(cls, settings: Settings, env: Mapping[str, str]) -> Self:
+        router = cls.__new__(cls)
+        router.pipeline = build_pipeline(settings, env)
+        return router
+
+    async def route(self, prompt: Prompt, **asking: Unpack[Asking]) -> Answer:
+        """Return the whole answer to a prompt, a list of messages, or a request.
+
+        Raises GatewayError.
+        """
+        async with self.open(prompt, **asking) as stream:
+            return await stream.collect()
+
+    @asynccontextmanager
+    async def open(self, prompt: Prompt, **asking: Unpack[Asking]) -> AsyncIterator[AnswerStream]:
+        """Open an answer and iterate its events as they come.
+
+        Raises GatewayError, on entering and from the events.
+        """
+        asking.setdefault("stream", True)
+        async with self.pipeline.open(build_request(prompt, asking)) as stream:
+            yield stream
+
+    def classify(self, prompt: Prompt, **asking: Unpack[Asking]) -> Decision:
+        """Return the decision for a prompt; calls no one. Raises RequestError."""
+        return self.pipeline.decide(build_request(prompt, asking))
+
+    def report(self, *, by: str | None = None, since: datetime | None = None) -> Report:
+        """Return what was spent and saved since `since`, None for today's UTC midnight."""
+        now = datetime.now(UTC)
+        start = since or now.replace(hour=0, minute=0, second=0, microsecond=0)
+        since_ns = int(start.timestamp()) * _NS_PER_S
+        return build_report(
+            self.pipeline.stores.ledger.rows(since_ns=since_ns),
+            tiers=self.pipeline.routing.snapshot.tiers,
+            by=by,
+            since_ns=since_ns,
+            until_ns=None,
+        )
+
+    async def feedback(self, request_id: str, score: float) -> bool:
+        """Keep a score (0..1) for an answer; False when its request is not known."""
+        return await self.pipeline.feedback(request_id, score)
+
+    def http_client(self) -> "httpx2.AsyncClient":
+        """Return an HTTP client for `openai.AsyncOpenAI(http_client=...)` that ends up here."""
+        client: httpx2.AsyncClient = client_module().AsyncClient(
+            transport=AsyncTransport(Door(self.pipeline))
+        )
+        return client
+
+    async def aclose(self) -> None:
+        """Write what is pending and let go of connections and files."""
+        await self.pipeline.aclose()
+
+    async def __aenter__(self) -> Self:
+        """Return the router."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+        await self.aclose()
+
+
+class Router:
+    """`AsyncRouter` for code without an event loop: it runs one in a thread of its own.
+
+    Takes what AsyncRouter takes. May be used from several threads at once.
+    """
+
+    def __init__(
+        self,
+        tiers: Sequence[TierSettings] = (),
+        *,
+        env: Mapping[str, str] | None = None,
+        call_with: Mapping[str, Provider] | None = None,
+        **sections: object,
+    ) -> None:
+        self._begin(AsyncRouter(tiers, env=env, call_with=call_with, **sections))
+
+    @classmethod
+    def from_config(cls, path: str | None = None, *, env: Mapping[str, str] | None = None) -> Self:
+        """Return a router of a configuration file, or of what the environment offers."""
+        router = cls.__new__(cls)
+        router._begin(AsyncRouter.from_config(path, env=env))
+        return router
+
+    def route(self, prompt: Prompt, **asking: Unpack[Asking]) -> Answer:
+        """Return the whole answer to a prompt, a list of messages, or a request.
+
+        Raises GatewayError.
+        """
+        return self._run(self._router.route(prompt, **asking))
+
+    @contextmanager
+    def open(self, prompt: Prompt, **asking: Unpack[Asking]) -> Iterator["BlockingStream"]:
+        """Open an answer and iterate its events as they come. Raises GatewayError."""
+        opened = self._router.open(prompt, **asking)
+        stream = self._run(opened.__aenter__())
+        try:
+            yield BlockingStream(stream, self)
+        finally:
+            self._run(opened.__aexit__(None, None, None))
+
+    def classify(self, prompt: Prompt, **asking: Unpack[Asking]) -> Decision:
+        """Return the decision for a prompt; calls no one. Raises RequestError."""
+        return self._router.classify(prompt, **asking)
+
+    def report(self, *, by: str | None = None, since: datetime | None = None) -> Report:
+        """Return what was spent and saved since `since`, None for today's UTC midnight."""
+        return self._router.report(by=by, since=since)
+
+    def feedback(self, request_id: str, score: float) -> bool:
+        """Keep a score (0..1) for an answer; False when its request is not known."""
+        return self._run(self._router.feedback(request_id, score))
+
+    def http_client(self) -> "httpx2.Client":
+        """Return an HTTP client for `openai.OpenAI(http_client=...)` that ends up here."""
+        door = Door(self._router.pipeline)
+        client: httpx2.Client = client_module().Client(
+            transport=BlockingTransport(door, self._loop)
+        )
+        return client
+
+    def close(self) -> None:
+        """Write what is pending, let go of connections and files, and end the thread."""
+        if self._thread.is_alive():
+            self._run(self._router.aclose())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    def __enter__(self) -> Self:
+        """Return the router."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def _begin(self, router: AsyncRouter) -> None:
+        self._router = router
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="pointsman", daemon=True
+        )
+        self._thread.start()
+
+    def _run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        """Run work on the router's own loop; an interrupt here cancels it there."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+
+class BlockingStream:
+    """An `AnswerStream` read without an event loop. `answering` has what is known of it."""
+
+    def __init__(self, answering: AnswerStream, router: Router) -> None:
+        self.answering = answering
+        self._router = router
+
+    def __iter__(self) -> Iterator[Event]:
+        """Yield the events."""
+        while (event := self._router._run(self._next())) is not None:
+            yield event
+
+    def collect(self) -> Answer:
+        """Read the stream to its end."""
+        return self._router._run(self.answering.collect())
+
+    async def _next(self) -> Event | None:
+        return await anext(self.answering, None)
+
+
+def _settings(tiers: Sequence[TierSettings], sections: Mapping[str, object]) -> Settings:
+    """Return settings of plain values or of their Structs. Raises ConfigError."""
+    plain = {name: msgspec.to_builtins(value) for name, value in sections.items()}
+    try:
+        return msgspec.convert({**plain, "tiers": msgspec.to_builtins(tuple(tiers))}, Settings)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"the router's settings do not fit: {error}") from error

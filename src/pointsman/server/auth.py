@@ -1,0 +1,60 @@
+"""Auth: optional bearer keys from the environment. Only their digests are kept in memory."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+
+from pointsman.core.errors import ConfigError, Unauthorized
+
+API_KEYS_ENV = "POINTSMAN_API_KEYS"
+_NAME_DIGITS = 8
+_KEY_CHARS_MIN = 8
+
+
+class Keyring:
+    """The keys that may use the server, as SHA-256 digests, each with its tenant's name."""
+
+    def __init__(self, stated: str) -> None:
+        """Read `key,key` or `name:key,name:key`; an unnamed key is called by its digest's start.
+
+        Raises ConfigError for a key that is too short or a name that comes twice.
+        """
+        self._tenants: dict[bytes, str] = {}
+        for part in filter(None, (part.strip() for part in stated.split(","))):
+            name, _, key = part.rpartition(":")
+            if len(key) < _KEY_CHARS_MIN:
+                raise ConfigError(
+                    f"{API_KEYS_ENV}: a key has fewer than {_KEY_CHARS_MIN} characters; "
+                    "use a long random one"
+                )
+            digest = _digest(key)
+            name = name or f"key-{digest.hex()[:_NAME_DIGITS]}"
+            if name in self._tenants.values():
+                raise ConfigError(f'{API_KEYS_ENV}: the name "{name}" comes twice; rename one')
+            self._tenants[digest] = name
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether there are no keys, so that everybody who can connect may ask."""
+        return not self._tenants
+
+    def tenant(self, headers: Mapping[str, str]) -> str:
+        """Return whose key the request has, "" when none is asked for. Raises Unauthorized."""
+        if self.is_open:
+            return ""
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        key = given.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+        if not key:
+            raise Unauthorized("no key was sent; send Authorization: Bearer <key>")
+        digest = _digest(key)
+        found = ""
+        for known, name in self._tenants.items():
+            if hmac.compare_digest(known, digest):
+                found = name
+        if not found:
+            raise Unauthorized("the key that was sent is not known here")
+        return found
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()

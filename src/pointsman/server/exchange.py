@@ -1,0 +1,36 @@
+"""Exchange: one request and its reply, free of the protocol that carries them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+Headers: TypeAlias = Sequence[tuple[str, str]]
+
+
+class Exchange(msgspec.Struct, frozen=True, kw_only=True):
+    """A request as it came in: `headers` with lower-case names; `tenant` is whose key it has."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    request_id: str
+    tenant: str = ""
+
+
+class Responder(Protocol):
+    """Where a reply goes, piece by piece. `send` waits while its reader is slow."""
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Send the status and the headers; once."""
+
+    async def send(self, body: bytes) -> None:
+        """Send more of the body."""
+
+
+async def reply_json(responder: Responder, status: int, body: bytes, headers: Headers = ()) -> None:
+    """Send a whole JSON reply."""
+    length = ("content-length", str(len(body)))
+    await responder.start(status, [("content-type", "application/json"), length, *headers])
+    await responder.send(body)
