@@ -1,0 +1,1 @@
+"""Commands: what `pointsman` does from a terminal. One module for commands of like purpose."""

@@ -1,0 +1,293 @@
+"""Configuration commands: `init`, `check` and `models`. Each returns its exit status."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from pointsman.catalog import provider_row
+from pointsman.commands.discovery import LocalServer, find_servers, local_addresses
+from pointsman.config import (
+    FILE_NAME,
+    PriceSettings,
+    Settings,
+    TierSettings,
+    find_config,
+    key_variable,
+    load_settings,
+)
+from pointsman.config.environment import providers_with_keys, starter_tiers
+from pointsman.config.template import Draft, configuration_text
+from pointsman.core.errors import ConfigError
+from pointsman.core.prices import format_usd
+from pointsman.core.types import Deployment, Tier
+from pointsman.deployments import price_book, resolve_tiers
+
+OK, BAD_CONFIG = 0, 2
+
+_LOCAL_TIER_TOKENS = 4_096
+_WIDTH_WITHOUT_TERMINAL = 200
+
+ConfigPath = Annotated[
+    str | None,
+    Parameter(
+        help="Configuration file; without it $POINTSMAN_CONFIG, ./pointsman.toml, and so on."
+    ),
+]
+AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for machines.")]
+
+
+def init(
+    path: Annotated[str, Parameter(help="File to write.")] = FILE_NAME,
+    *,
+    force: Annotated[bool, Parameter(negative="", help="Overwrite the file if it exists.")] = False,
+) -> int:
+    """Write a commented pointsman.toml for the provider keys and local servers found here.
+
+    Example: pointsman init
+    """
+    file = Path(path).expanduser()
+    if file.exists() and not force:
+        return _complain([f"{path}: exists already; add --force to overwrite it"])
+    names = providers_with_keys(os.environ)
+    servers = find_servers(local_addresses(os.environ))
+    draft = draft_configuration(names, servers)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(configuration_text(draft), "utf-8")
+    except OSError as error:
+        return _complain([f"{path}: cannot be written: {error.strerror}; choose another path"])
+    _say("\n".join([f"Wrote {path}.", *(f"  {note}" for note in draft.notes), _next_step(draft)]))
+    return OK
+
+
+def check(config: ConfigPath = None, *, json: AsJson = False) -> int:
+    """Say whether the configuration can be served, and everything that is wrong with it.
+
+    Example: pointsman check --config pointsman.toml
+    """
+    try:
+        found = find_config(config, os.environ)
+        settings = load_settings(config, os.environ)
+    except ConfigError as error:
+        problems = error.message.splitlines()
+        if json:
+            _say_json({"ok": False, "errors": problems})
+            return BAD_CONFIG
+        return _complain(problems)
+    summary = _summary(settings, str(found) if found else "")
+    if json:
+        _say_json(summary)
+    else:
+        _say(_summary_text(summary))
+    return OK
+
+
+def models(config: ConfigPath = None, *, json: AsJson = False) -> int:
+    """List what clients may ask for: aliases, tiers and models, with abilities and prices.
+
+    Prices are in USD per million tokens.
+
+    Example: pointsman models --json
+    """
+    try:
+        settings = load_settings(config, os.environ, needs_keys=False)
+    except ConfigError as error:
+        return _complain(error.message.splitlines())
+    tiers = _tiers(settings)
+    if json:
+        _say_json(
+            {
+                "aliases": settings.routing.aliases,
+                "tiers": [
+                    {"name": tier.name, "models": [_facts(one) for one in tier.deployments]}
+                    for tier in tiers
+                ],
+            }
+        )
+    else:
+        _print_table(settings.routing.aliases, tiers)
+    return OK
+
+
+def draft_configuration(names: Sequence[str], servers: Sequence[LocalServer]) -> Draft:
+    """Return what a first configuration switches on: `names` are providers that have a key.
+
+    With no key, the first local server's first model is the one tier. With keys, it stands by at
+    the end of the cheapest tier's chain, for nobody knows how good it is.
+    """
+    providers: dict[str, dict[str, str]] = {name: {} for name in names}
+    providers |= {server.provider: _server_keys(server) for server in servers}
+    tiers = list(starter_tiers(names))
+    local = [f"{server.provider}/{server.models[0]}" for server in servers]
+    if local and tiers:
+        first = tiers[0]
+        tiers[0] = TierSettings(first.name, [*first.models, *local], first.max_tokens)
+    elif local:
+        tiers = [TierSettings("fast", local, _LOCAL_TIER_TOKENS)]
+    return Draft(
+        providers=providers,
+        tiers=tuple(tiers),
+        prices={name: PriceSettings(input=0.0, output=0.0) for name in local},
+        notes=_notes(names, servers),
+    )
+
+
+def _server_keys(server: LocalServer) -> dict[str, str]:
+    row = provider_row(server.provider)
+    return {} if row and row.base_url == server.base_url else {"base_url": server.base_url}
+
+
+def _notes(names: Sequence[str], servers: Sequence[LocalServer]) -> tuple[str, ...]:
+    rows = [row for name in names if (row := provider_row(name))]
+    notes = [f"Found {row.api_key_env} in the environment: {row.title}." for row in rows]
+    for server in servers:
+        row = provider_row(server.provider)
+        title = row.title if row else server.provider
+        listed = ", ".join(f"{server.provider}/{model}" for model in server.models)
+        notes.append(f"Found {title} at {server.base_url}: {listed}.")
+    return tuple(notes) or ("Found no provider key and no local server: nothing is switched on.",)
+
+
+def _next_step(draft: Draft) -> str:
+    if draft.tiers:
+        return "Next: `pointsman check`, then `pointsman serve`."
+    return (
+        "Next: export a provider's key, such as OPENAI_API_KEY=…, or start a local server such as"
+        " Ollama,\nand run `pointsman init --force` again. Or fill in [[tiers]] by hand."
+        " `pointsman demo` needs neither."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Summary:
+    """What `check` says of a good configuration. `keys`: variables, and whether they are set."""
+
+    file: str
+    tiers: dict[str, list[str]]
+    policy: str
+    keys: dict[str, bool]
+    prices_unknown: list[str]
+    ok: bool = True
+
+
+def _summary(settings: Settings, file: str) -> _Summary:
+    tiers = _tiers(settings)
+    deployments = {one.id: one for tier in tiers for one in tier.deployments}
+    providers = dict.fromkeys(
+        [*(one.provider for one in deployments.values()), *settings.providers]
+    )
+    variables = [variable for name in providers if (variable := key_variable(name, settings))]
+    return _Summary(
+        file=file,
+        tiers={tier.name: [one.id for one in tier.deployments] for tier in tiers},
+        policy=settings.routing.policy,
+        keys={variable: bool(os.environ.get(variable)) for variable in variables},
+        prices_unknown=[name for name, one in deployments.items() if one.price is None],
+    )
+
+
+def _summary_text(summary: _Summary) -> str:
+    keys = [f"{name} {'set' if is_set else 'NOT set'}" for name, is_set in summary.keys.items()]
+    lines = [
+        f"ok: {summary.file or 'no file; tiers are built from the keys in the environment'}",
+        *(f"tier {name}: {', '.join(chain)}" for name, chain in summary.tiers.items()),
+        f"policy: {summary.policy}",
+        f"keys: {', '.join(keys) or 'none needed'}",
+    ]
+    if summary.prices_unknown:
+        unknown = ", ".join(summary.prices_unknown)
+        lines.append(f"prices unknown: {unknown}; their cost is booked as unknown, not as nothing.")
+        lines.append(f'  Remedy: add [prices."{summary.prices_unknown[0]}"] with input and output.')
+    return "\n".join(lines)
+
+
+def _tiers(settings: Settings) -> tuple[Tier, ...]:
+    return resolve_tiers(settings, prices=price_book(settings), at=datetime.now(UTC))
+
+
+def _facts(deployment: Deployment) -> dict[str, object]:
+    price, can = deployment.price, deployment.capability
+    return {
+        "model": deployment.id,
+        "context_tokens": can.context_tokens,
+        "images": can.images,
+        "tools": can.tools,
+        "json_schema": can.json_schema,
+        "input_usd_per_mtok": price.input_nanousd_per_mtok / 1e9 if price else None,
+        "output_usd_per_mtok": price.output_nanousd_per_mtok / 1e9 if price else None,
+        "price_version": price.version if price else None,
+        "api_key_env": deployment.api_key_env,
+        "is_key_set": _is_key_set(deployment),
+    }
+
+
+def _is_key_set(deployment: Deployment) -> bool:
+    return not deployment.api_key_env or bool(os.environ.get(deployment.api_key_env))
+
+
+def _print_table(aliases: Sequence[str], tiers: Sequence[Tier]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(
+        file=sys.stdout, width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL
+    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("tier", "model", "context", "images", "tools", "schema"):
+        table.add_column(heading)
+    table.add_column("input $/M", justify="right")
+    table.add_column("output $/M", justify="right")
+    table.add_column("price from")
+    table.add_column("key")
+    for tier in tiers:
+        for index, deployment in enumerate(tier.deployments):
+            cells = ("" if index else tier.name, *_cells(deployment))
+            table.add_row(*(Text(cell) for cell in cells))
+    console.print(Text(f"aliases: {', '.join(aliases) or 'none'}"))
+    console.print(table)
+
+
+def _cells(deployment: Deployment) -> tuple[str, ...]:
+    price, can = deployment.price, deployment.capability
+    context = "?" if can.context_tokens is None else f"{can.context_tokens:,}"
+    abilities = ("?" if it is None else "yes" if it else "no" for it in _abilities(deployment))
+    if not deployment.api_key_env:
+        key = "none needed"
+    else:
+        key = f"{deployment.api_key_env} {'set' if _is_key_set(deployment) else 'NOT set'}"
+    return (
+        deployment.id,
+        context,
+        *abilities,
+        format_usd(price.input_nanousd_per_mtok if price else None),
+        format_usd(price.output_nanousd_per_mtok if price else None),
+        price.version if price else "",
+        key,
+    )
+
+
+def _abilities(deployment: Deployment) -> tuple[bool | None, ...]:
+    can = deployment.capability
+    return (can.images, can.tools, can.json_schema)
+
+
+def _complain(problems: Sequence[str]) -> int:
+    sys.stderr.write("".join(f"{problem}\n" for problem in problems))
+    return BAD_CONFIG
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def _say_json(value: object) -> None:
+    _say(msgspec.json.format(msgspec.json.encode(value)).decode())

@@ -1,0 +1,43 @@
+"""Configuration: `pointsman.toml`, found, read, checked, and explained where it is wrong."""
+
+from pointsman.config.environment import settings_from_environment
+from pointsman.config.load import (
+    CONFIG_ENV,
+    FILE_NAME,
+    check_settings,
+    find_config,
+    load_settings,
+    parse_settings,
+)
+from pointsman.config.rules import API_KEYS_ENV, check_exposure, key_variable
+from pointsman.config.settings import (
+    ModelSettings,
+    PriceSettings,
+    ProviderSettings,
+    RoutingSettings,
+    ServerSettings,
+    Settings,
+    TierSettings,
+    split_model,
+)
+
+__all__ = [
+    "API_KEYS_ENV",
+    "CONFIG_ENV",
+    "FILE_NAME",
+    "ModelSettings",
+    "PriceSettings",
+    "ProviderSettings",
+    "RoutingSettings",
+    "ServerSettings",
+    "Settings",
+    "TierSettings",
+    "check_exposure",
+    "check_settings",
+    "find_config",
+    "key_variable",
+    "load_settings",
+    "parse_settings",
+    "settings_from_environment",
+    "split_model",
+]

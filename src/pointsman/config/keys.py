@@ -1,0 +1,198 @@
+"""Keys: what every key of `pointsman.toml` means and may hold; the one source of its documentation.
+
+A pattern is a key's path with `*` for a name the user chooses and for a place in an array. A test
+holds the patterns against the Structs: none may be missing, none may be left over.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+Pattern: TypeAlias = tuple[str, ...]
+
+_MANY = 1_000_000_000
+_DAYS_10 = 864_000.0
+# An upper bound from here on only keeps nonsense out: nobody needs to read of it beforehand.
+_FAR_AWAY = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """`text` is for people. Numbers lie within `least..most`, or above `least` if `is_above`.
+
+    `example` is TOML, for a key without a default.
+    """
+
+    text: str
+    example: str = ""
+    least: float | None = None
+    most: float | None = None
+    is_above: bool = False
+
+    def allows(self, number: float) -> bool:
+        """Return whether `number` is in range; NaN never is, infinity only where nothing bounds."""
+        if self.least is not None and not (
+            number > self.least if self.is_above else number >= self.least
+        ):
+            return False
+        return self.most is None or number <= self.most
+
+    @property
+    def hint(self) -> str:
+        """Return the range as far as it is worth knowing beforehand, "" where it is not."""
+        is_far = self.most is not None and self.most >= _FAR_AWAY
+        return replace(self, most=None).range if is_far else self.range
+
+    @property
+    def range(self) -> str:
+        """Return the range in words, "" where there is none."""
+        match self.least, self.most:
+            case None, None:
+                return ""
+            case None, most:
+                return f"at most {_plain(most)}"
+            case least, None:
+                return f"more than {_plain(least)}" if self.is_above else f"{_plain(least)} or more"
+            case least, most if self.is_above:
+                return f"more than {_plain(least)}, at most {_plain(most)}"
+            case least, most:
+                return f"{_plain(least)} to {_plain(most)}"
+
+
+def _plain(number: float | None) -> str:
+    return f"{number:.15g}"
+
+
+def _seconds(text: str) -> Key:
+    return Key(text, least=0, is_above=True, most=_DAYS_10)
+
+
+def _megabytes(text: str) -> Key:
+    return Key(text, least=1, most=1_000_000)
+
+
+def _usd(text: str, example: str) -> Key:
+    return Key(text, example, least=0, most=1_000_000)
+
+
+SECTIONS: Mapping[Pattern, str] = {
+    ("server",): "Where the server listens.",
+    ("providers", "*"): (
+        "Who serves models: one table each. A name of the catalogue needs no keys, and no table"
+        " either. A key itself never stands here, only the variable that holds it."
+    ),
+    ("tiers", "*"): (
+        "Classes of models of like quality and price, cheapest first; any number, any names."
+        " Without any, they are built from the provider keys in the environment."
+    ),
+    ("tiers", "*", "models", "*"): "A model may be a table in place of its name.",
+    ("routing",): "Who picks the tier, and for which model names.",
+    ("routing", "signals"): (
+        "The keyword policy. A word matches whole words, a phrase whole phrases, in any case."
+    ),
+    ("cache",): "Identical requests are answered once.",
+    ("validation",): "Free checks of an answer before it goes out.",
+    ("timeouts",): "Limits of one upstream call, and of the whole request, in seconds.",
+    ("ledger",): "Where every attempt is booked.",
+    ("prices", "*"): (
+        "Prices that stand in place of the catalogue's, by `provider/model`; in USD per million"
+        " tokens."
+    ),
+}
+
+KEYS: Mapping[Pattern, Key] = {
+    ("server", "host"): Key(
+        "Address to listen on. Any but this machine's own needs POINTSMAN_API_KEYS to be set."
+    ),
+    ("server", "port"): Key("TCP port.", least=1, most=65_535),
+    ("providers", "*", "dialect"): Key("Wire format the provider speaks.", '"openai-chat"'),
+    ("providers", "*", "base_url"): Key(
+        "Where its API begins, `/v1` included; a name that is not in the catalogue needs it.",
+        '"http://127.0.0.1:8081/v1"',
+    ),
+    ("providers", "*", "api_key_env"): Key(
+        "Name of the environment variable that holds the key; empty where none is needed.",
+        '"LOCAL_KEY"',
+    ),
+    ("tiers", "*", "name"): Key("Name that clients may ask for.", '"fast"'),
+    ("tiers", "*", "models"): Key(
+        "Models as `provider/model`: the primary, then its fallback chain, across providers.",
+        '["openai/gpt-4o-mini", "anthropic/claude-haiku-4-5"]',
+    ),
+    ("tiers", "*", "max_tokens"): Key(
+        "Most tokens of an answer where the client sets none; never raises what the client set.",
+        "1024",
+        least=1,
+        most=_MANY,
+    ),
+    ("tiers", "*", "models", "*", "model"): Key("`provider/model`.", '"local/qwen3"'),
+    ("tiers", "*", "models", "*", "params"): Key(
+        "Body fields always sent; they replace what the client sent.",
+        '{ reasoning_effort = "high" }',
+    ),
+    ("tiers", "*", "models", "*", "context_tokens"): Key(
+        "Context window, input and output together.", "32768", least=1, most=_MANY
+    ),
+    ("tiers", "*", "models", "*", "images"): Key("Whether it reads images.", "false"),
+    ("tiers", "*", "models", "*", "tools"): Key("Whether it calls tools.", "true"),
+    ("tiers", "*", "models", "*", "json_schema"): Key("Whether it keeps to a JSON schema.", "true"),
+    ("routing", "policy"): Key(
+        "What picks the tier: signals, cascade, fixed:<tier>, or a policy of an installed package."
+    ),
+    ("routing", "aliases"): Key('Model names that mean "you choose"; "*" routes every model name.'),
+    ("routing", "signals", "power"): Key("Words and phrases that ask for the strongest tier."),
+    ("routing", "signals", "fast"): Key("Words and phrases for which the cheapest tier will do."),
+    ("routing", "signals", "power_words"): Key(
+        "A last message of more words than this goes to the strongest tier.", least=0, most=_MANY
+    ),
+    ("routing", "signals", "default"): Key(
+        "Tier of a request on which nothing fires; empty is the middle one."
+    ),
+    ("routing", "signals", "sensitive"): Key(
+        "Words and phrases of an ask that a model may rightly refuse: its refusal is no failure."
+    ),
+    ("cache", "exact"): Key("Whether identical requests are answered from the cache."),
+    ("cache", "ttl_s"): Key(
+        "Seconds for which an answer may be served again.", least=1, most=_MANY
+    ),
+    ("cache", "memory_mb"): _megabytes("Bound of what is kept in memory."),
+    ("cache", "path"): Key("File that keeps the cache across restarts; empty is memory only."),
+    ("cache", "disk_mb"): _megabytes("Bound of that file."),
+    ("cache", "entry_mb"): _megabytes("A larger answer is not kept."),
+    ("cache", "store"): Key(
+        "Kind of store: memory, sqlite, or one of an installed package; empty is sqlite where there"
+        " is a path, else memory."
+    ),
+    ("validation", "empty"): Key("Reject an empty answer."),
+    ("validation", "refusal"): Key("Reject a refusal of a harmless ask."),
+    ("validation", "json_format"): Key("Reject what is not the JSON that was asked for."),
+    ("validation", "cut_off"): Key("Reject an answer that breaks off."),
+    ("validation", "code_block"): Key("Reject a code block that is not closed."),
+    ("validation", "repetition"): Key("Reject an answer that goes round in circles."),
+    ("validation", "min_words_for_long_ask"): Key(
+        "Reject a shorter answer to a long ask; 0 switches the check off.", least=0, most=_MANY
+    ),
+    ("validation", "escalate"): Key("Whether a rejected answer goes on to the next tier."),
+    ("validation", "stream_hold_chars"): Key(
+        "How many characters of a stream are held back to be checked.", least=0, most=_MANY
+    ),
+    ("validation", "custom"): Key("Validators of installed packages, by name."),
+    ("timeouts", "connect_s"): _seconds("Until connected, TLS included."),
+    ("timeouts", "first_byte_s"): _seconds("Until a streamed answer's first content."),
+    ("timeouts", "reply_s"): _seconds("Until an answer that is not streamed has come."),
+    ("timeouts", "idle_s"): _seconds("Between two pieces of content."),
+    ("timeouts", "total_s"): _seconds("The whole request with all its attempts."),
+    ("ledger", "url"): Key("The store: `sqlite:///` and the file's path."),
+    ("ledger", "durability"): Key(
+        "What a power cut may take: nothing (strict), or the last second (relaxed)."
+    ),
+    ("prices", "*", "input"): _usd("Tokens sent.", "0.15"),
+    ("prices", "*", "output"): _usd("Tokens received.", "0.6"),
+    ("prices", "*", "cached_input"): _usd(
+        "Tokens read from the provider's own cache; without it as `input`.", "0.075"
+    ),
+    ("prices", "*", "cache_write"): _usd(
+        "Tokens written to the provider's own cache; without it as `input`.", "0.15"
+    ),
+    ("prices", "*", "reasoning"): _usd("Tokens of reasoning; without it as `output`.", "0.6"),
+}

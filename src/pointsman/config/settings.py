@@ -1,0 +1,100 @@
+"""Settings: the shape of `pointsman.toml`. What each key means and may hold stands in `keys.py`."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from pointsman.cache import CacheSettings
+from pointsman.ledger import LedgerSettings
+from pointsman.policies import SignalSettings
+from pointsman.providers import Timeouts
+from pointsman.validators import ValidationSettings
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the server listens."""
+
+    host: str = "127.0.0.1"
+    port: int = 4117
+
+
+class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who serves models. None: as the catalogue has it. `api_key_env` "" says: no key."""
+
+    dialect: str | None = None
+    base_url: str | None = None
+    api_key_env: str | None = None
+
+
+class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One model of a tier, `provider/model`. None: as the catalogue has it.
+
+    `params` are body fields that are always sent; they replace what the client sent.
+    """
+
+    model: str
+    params: Mapping[str, object] = {}
+    context_tokens: int | None = None
+    images: bool | None = None
+    tools: bool | None = None
+    json_schema: bool | None = None
+
+
+class TierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Models of like quality and price: the primary, then its fallback chain.
+
+    `max_tokens` is sent where the client sets none; None sends none.
+    """
+
+    name: str
+    models: Sequence[str | ModelSettings]
+    max_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.models, list):
+            msgspec.structs.force_setattr(self, "models", tuple(self.models))
+
+    @property
+    def entries(self) -> tuple[ModelSettings, ...]:
+        """Return the models, those given by name alone included."""
+        return tuple(
+            ModelSettings(entry) if isinstance(entry, str) else entry for entry in self.models
+        )
+
+
+class RoutingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who picks the tier, and for which model names."""
+
+    policy: str = "signals"
+    aliases: tuple[str, ...] = ("auto",)
+    signals: SignalSettings = SignalSettings()
+
+
+class PriceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A price in USD per million tokens. None: billed as input, or as output for `reasoning`."""
+
+    input: float
+    output: float
+    cached_input: float | None = None
+    cache_write: float | None = None
+    reasoning: float | None = None
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole configuration. `tiers` go from cheapest to strongest."""
+
+    server: ServerSettings = ServerSettings()
+    providers: Mapping[str, ProviderSettings] = {}
+    tiers: tuple[TierSettings, ...] = ()
+    routing: RoutingSettings = RoutingSettings()
+    cache: CacheSettings = CacheSettings()
+    validation: ValidationSettings = ValidationSettings()
+    timeouts: Timeouts = Timeouts()
+    ledger: LedgerSettings = LedgerSettings()
+    prices: Mapping[str, PriceSettings] = {}
+
+
+def split_model(name: str) -> tuple[str, str]:
+    """Return provider and model of `provider/model`; either is "" where it is missing."""
+    provider, _, model = name.partition("/")
+    return provider, model

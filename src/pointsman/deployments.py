@@ -1,0 +1,94 @@
+"""Deployments: turns the tiers of the settings into what the router calls."""
+
+from datetime import datetime
+
+import msgspec
+
+from pointsman.catalog import capability, provider_row
+from pointsman.config import (
+    ModelSettings,
+    PriceSettings,
+    ProviderSettings,
+    Settings,
+    key_variable,
+    split_model,
+)
+from pointsman.core.errors import ConfigError
+from pointsman.core.prices import Price
+from pointsman.core.types import Capability, Deployment, Tier
+from pointsman.pricing import PriceBook, price_from_usd_per_mtok
+
+_DIALECT = "openai-chat"
+
+
+def resolve_tiers(settings: Settings, *, prices: PriceBook, at: datetime) -> tuple[Tier, ...]:
+    """Return the tiers with all that is known of their deployments, priced as at `at`.
+
+    Raises ConfigError for a provider that neither the settings nor the catalogue place.
+    """
+    return tuple(
+        Tier(
+            name=tier.name,
+            deployments=tuple(
+                resolve_deployment(entry, settings, prices=prices, at=at) for entry in tier.entries
+            ),
+            max_tokens=tier.max_tokens,
+        )
+        for tier in settings.tiers
+    )
+
+
+def resolve_deployment(
+    entry: ModelSettings, settings: Settings, *, prices: PriceBook, at: datetime
+) -> Deployment:
+    """Return one deployment: what the entry says, else the provider's table, else the catalogue.
+
+    Raises ConfigError for a provider that neither the settings nor the catalogue place.
+    """
+    provider, model = split_model(entry.model)
+    stated = settings.providers.get(provider, ProviderSettings())
+    row = provider_row(provider)
+    base_url = stated.base_url or (row.base_url if row else "")
+    if not base_url:
+        raise ConfigError(
+            f'"{entry.model}": no provider "{provider}";'
+            f" add [providers.{provider}] with its base_url"
+        )
+    return Deployment(
+        provider=provider,
+        model=model,
+        dialect=stated.dialect or (row.dialect if row else _DIALECT),
+        base_url=base_url.rstrip("/"),
+        api_key_env=key_variable(provider, settings),
+        max_tokens_field=row.max_tokens_field if row else "max_tokens",
+        params=entry.params,
+        price=prices.price(provider, model, at),
+        capability=_capability(entry, provider, model),
+    )
+
+
+def price_book(settings: Settings) -> PriceBook:
+    """Return the prices of the catalogue, overridden by those of the settings."""
+    return PriceBook({name: _price(stated) for name, stated in settings.prices.items()})
+
+
+def _price(stated: PriceSettings) -> Price:
+    return price_from_usd_per_mtok(
+        input=stated.input,
+        output=stated.output,
+        cached_input=stated.cached_input,
+        cache_write=stated.cache_write,
+        reasoning=stated.reasoning,
+    )
+
+
+def _capability(entry: ModelSettings, provider: str, model: str) -> Capability:
+    known = capability(provider, model)
+    stated = {
+        "context_tokens": entry.context_tokens,
+        "images": entry.images,
+        "tools": entry.tools,
+        "json_schema": entry.json_schema,
+    }
+    changes = {name: value for name, value in stated.items() if value is not None}
+    return msgspec.structs.replace(known, **changes)

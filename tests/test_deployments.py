@@ -1,0 +1,114 @@
+"""Deployments: what the settings leave open, the catalogue fills in."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from pointsman.catalog import capability
+from pointsman.config import (
+    ModelSettings,
+    PriceSettings,
+    ProviderSettings,
+    Settings,
+    TierSettings,
+)
+from pointsman.core.errors import ConfigError
+from pointsman.core.types import Deployment, Tier
+from pointsman.deployments import price_book, resolve_tiers
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def resolved(settings: Settings) -> tuple[Tier, ...]:
+    return resolve_tiers(settings, prices=price_book(settings), at=NOW)
+
+
+def only(entry: str | ModelSettings, settings: Settings | None = None) -> Deployment:
+    given = settings or Settings()
+    (tier,) = resolved(
+        Settings(
+            tiers=(TierSettings("t", [entry]),), providers=given.providers, prices=given.prices
+        )
+    )
+    return tier.deployments[0]
+
+
+def test_tiers_keep_their_order_names_and_bounds():
+    tiers = (
+        TierSettings("a", ["openai/gpt-4o", "groq/openai/gpt-oss-20b"], 7),
+        TierSettings("b", []),
+    )
+    a, b = resolved(Settings(tiers=tiers))
+    assert (a.name, a.max_tokens, b.name, b.max_tokens) == ("a", 7, "b", None)
+    assert [one.id for one in a.deployments] == ["openai/gpt-4o", "groq/openai/gpt-oss-20b"]
+
+
+def test_a_known_provider_brings_everything():
+    deployment = only("openai/gpt-4o-mini")
+    assert deployment.dialect == "openai-chat"
+    assert deployment.base_url == "https://api.openai.com/v1"
+    assert deployment.api_key_env == "OPENAI_API_KEY"
+    assert deployment.max_tokens_field == "max_completion_tokens"
+    assert deployment.capability == capability("openai", "gpt-4o-mini")
+    assert deployment.price is not None
+    assert deployment.price.input_nanousd_per_mtok == 150_000_000
+
+
+def test_only_openai_itself_wants_its_own_field():
+    assert only("anthropic/claude-haiku-4-5").max_tokens_field == "max_tokens"
+
+
+def test_a_providers_table_stands_before_the_catalogue():
+    table = ProviderSettings(base_url="http://127.0.0.1:9/v1/", api_key_env="")
+    deployment = only("openai/gpt-4o", Settings(providers={"openai": table}))
+    assert deployment.base_url == "http://127.0.0.1:9/v1"
+    assert deployment.api_key_env == ""
+    assert deployment.dialect == "openai-chat"
+
+
+def test_an_unknown_provider_is_what_its_table_says():
+    table = ProviderSettings(base_url="http://127.0.0.1:9/v1", api_key_env="MY_KEY")
+    prices = {"mine/deep/model": PriceSettings(input=0.1, output=0.2)}
+    deployment = only("mine/deep/model", Settings(providers={"mine": table}, prices=prices))
+    assert (deployment.provider, deployment.model) == ("mine", "deep/model")
+    assert deployment.api_key_env == "MY_KEY"
+    assert deployment.price is not None
+    assert deployment.price.output_nanousd_per_mtok == 200_000_000
+    assert deployment.price.version.startswith("config/")
+
+
+def test_a_price_of_the_settings_stands_before_the_catalogues():
+    prices = {
+        "openai/gpt-4o": PriceSettings(input=1.0, output=2.0, cached_input=0.0, reasoning=3.0)
+    }
+    price = only("openai/gpt-4o", Settings(prices=prices)).price
+    assert price is not None
+    assert price.input_nanousd_per_mtok == 1_000_000_000
+    assert price.cached_input_nanousd_per_mtok == 0
+    assert price.cache_write_nanousd_per_mtok == 1_000_000_000
+    assert price.reasoning_nanousd_per_mtok == 3_000_000_000
+
+
+def test_an_entry_overrides_what_the_model_can_do():
+    entry = ModelSettings(
+        "openai/gpt-4o", params={"seed": 1}, context_tokens=99, images=False, json_schema=False
+    )
+    deployment = only(entry)
+    known = capability("openai", "gpt-4o")
+    assert deployment.params == {"seed": 1}
+    assert deployment.capability.context_tokens == 99
+    assert deployment.capability.images is False
+    assert deployment.capability.json_schema is False
+    assert deployment.capability.tools == known.tools
+    assert deployment.capability.max_output_tokens == known.max_output_tokens
+
+
+def test_nothing_known_is_nothing_claimed():
+    deployment = only("ollama/some-model")
+    assert deployment.price is None
+    assert deployment.capability.context_tokens is None
+
+
+def test_a_provider_that_nobody_places_is_an_error():
+    with pytest.raises(ConfigError, match=r'"x/y": no provider "x"; add \[providers\.x\]'):
+        only("x/y")
