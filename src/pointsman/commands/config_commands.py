@@ -8,11 +8,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 from cyclopts import Parameter
 
 from pointsman.catalog import provider_row
 from pointsman.commands.discovery import LocalServer, find_servers, local_addresses
+from pointsman.commands.terminal import (
+    BAD_INPUT,
+    OK,
+    AsJson,
+    ConfigPath,
+    complain,
+    say,
+    say_json,
+)
 from pointsman.config import (
     FILE_NAME,
     PriceSettings,
@@ -29,18 +37,8 @@ from pointsman.core.prices import format_usd
 from pointsman.core.types import Deployment, Tier
 from pointsman.deployments import price_book, resolve_tiers
 
-OK, BAD_CONFIG = 0, 2
-
 _LOCAL_TIER_TOKENS = 4_096
 _WIDTH_WITHOUT_TERMINAL = 200
-
-ConfigPath = Annotated[
-    str | None,
-    Parameter(
-        help="Configuration file; without it $POINTSMAN_CONFIG, ./pointsman.toml, and so on."
-    ),
-]
-AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for machines.")]
 
 
 def init(
@@ -54,7 +52,7 @@ def init(
     """
     file = Path(path).expanduser()
     if file.exists() and not force:
-        return _complain([f"{path}: exists already; add --force to overwrite it"])
+        return complain([f"{path}: exists already; add --force to overwrite it"])
     names = providers_with_keys(os.environ)
     servers = find_servers(local_addresses(os.environ))
     draft = draft_configuration(names, servers)
@@ -62,8 +60,8 @@ def init(
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(configuration_text(draft), "utf-8")
     except OSError as error:
-        return _complain([f"{path}: cannot be written: {error.strerror}; choose another path"])
-    _say("\n".join([f"Wrote {path}.", *(f"  {note}" for note in draft.notes), _next_step(draft)]))
+        return complain([f"{path}: cannot be written: {error.strerror}; choose another path"])
+    say("\n".join([f"Wrote {path}.", *(f"  {note}" for note in draft.notes), _next_step(draft)]))
     return OK
 
 
@@ -78,14 +76,14 @@ def check(config: ConfigPath = None, *, json: AsJson = False) -> int:
     except ConfigError as error:
         problems = error.message.splitlines()
         if json:
-            _say_json({"ok": False, "errors": problems})
-            return BAD_CONFIG
-        return _complain(problems)
+            say_json({"ok": False, "errors": problems})
+            return BAD_INPUT
+        return complain(problems)
     summary = _summary(settings, str(found) if found else "")
     if json:
-        _say_json(summary)
+        say_json(summary)
     else:
-        _say(_summary_text(summary))
+        say(_summary_text(summary))
     return OK
 
 
@@ -99,10 +97,10 @@ def models(config: ConfigPath = None, *, json: AsJson = False) -> int:
     try:
         settings = load_settings(config, os.environ, needs_keys=False)
     except ConfigError as error:
-        return _complain(error.message.splitlines())
+        return complain(error.message.splitlines())
     tiers = _tiers(settings)
     if json:
-        _say_json(
+        say_json(
             {
                 "aliases": settings.routing.aliases,
                 "tiers": [
@@ -278,16 +276,3 @@ def _cells(deployment: Deployment) -> tuple[str, ...]:
 def _abilities(deployment: Deployment) -> tuple[bool | None, ...]:
     can = deployment.capability
     return (can.images, can.tools, can.json_schema)
-
-
-def _complain(problems: Sequence[str]) -> int:
-    sys.stderr.write("".join(f"{problem}\n" for problem in problems))
-    return BAD_CONFIG
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-
-
-def _say_json(value: object) -> None:
-    _say(msgspec.json.format(msgspec.json.encode(value)).decode())
