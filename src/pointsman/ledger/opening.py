@@ -1,0 +1,54 @@
+"""Opening a ledger by its URL."""
+
+import re
+from collections.abc import Callable
+from importlib.metadata import entry_points
+
+from pointsman.core.errors import ConfigError
+from pointsman.ledger import Durability, Ledger
+from pointsman.ledger.sqlite import SqliteLedger
+from pointsman.ledger.sqlite_file import MEMORY
+
+ENTRY_POINTS = "pointsman.ledgers"
+
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.IGNORECASE | re.DOTALL)
+_CREDENTIALS = re.compile(r"//[^/@]*@")
+
+
+def open_ledger(url: str, *, durability: Durability = "strict") -> Ledger:
+    """Return the ledger at `url`.
+
+    `sqlite:///relative.db`, `sqlite:////absolute.db`; `sqlite://` and `sqlite:///:memory:` are in
+    memory. Another scheme is the name of an entry point of the group `pointsman.ledgers`.
+    Raises ConfigError when the URL says nothing usable, LedgerUnavailable when the file is locked.
+    """
+    found = _SCHEME.fullmatch(url)
+    scheme, rest = (found[1].lower(), found[2]) if found else ("", url)
+    if scheme == "sqlite":
+        return SqliteLedger(_sqlite_path(url, rest), durability=durability)
+    for entry in entry_points(group=ENTRY_POINTS, name=scheme) if scheme else ():
+        factory: Callable[[str], Ledger] = entry.load()
+        return factory(url)
+    raise ConfigError(
+        f'[ledger] url "{_CREDENTIALS.sub("//***@", url)}": {_what_is_wrong(scheme)};'
+        ' write "sqlite:///pointsman.db", or install the package that brings the scheme'
+    )
+
+
+def _what_is_wrong(scheme: str) -> str:
+    if not scheme:
+        return "it has no scheme"
+    known = ", ".join(sorted({"sqlite", *entry_points(group=ENTRY_POINTS).names}))
+    return f'nobody knows the scheme "{scheme}" (known: {known})'
+
+
+def _sqlite_path(url: str, rest: str) -> str:
+    if rest in {"", "/", f"/{MEMORY}"}:
+        return MEMORY
+    if not rest.startswith("/"):
+        raise ConfigError(
+            f'[ledger] url "{url}": a path follows three slashes; write "sqlite:///{rest}"'
+        )
+    if "?" in rest or "#" in rest:
+        raise ConfigError(f'[ledger] url "{url}": "?" and "#" mean nothing here; leave them out')
+    return rest[1:]

@@ -1,0 +1,207 @@
+"""SqliteLedger: attempts in one SQLite file, or in memory, by Python's own sqlite3.
+
+Every write goes through one thread that commits in groups (`sqlite_writer`). The file is in WAL
+mode, so that reading, which has a connection of its own, never waits for writing.
+"""
+
+import asyncio
+import atexit
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pointsman.core.errors import LedgerUnavailable
+from pointsman.ledger import Durability, Intent, Row, Settlement
+from pointsman.ledger.runs import begin_run, end_run
+from pointsman.ledger.sqlite_file import (
+    MEMORY,
+    Spare,
+    open_for_reading,
+    open_for_writing,
+    transaction,
+)
+from pointsman.ledger.sqlite_rows import (
+    Query,
+    Values,
+    end_values,
+    feedback_values,
+    insert_end,
+    insert_feedback,
+    insert_intent,
+    intent_values,
+    select_feedback,
+    select_rows,
+)
+from pointsman.ledger.sqlite_writer import GroupWriter
+
+_NOT_CALLED = Settlement(state="voided", outcome="cancelled", cost_nanousd=0)
+_LOST = Settlement(state="unknown", outcome="lost")
+
+_log = logging.getLogger(__name__)
+
+
+class SqliteLedger:
+    """A `Ledger` in the file `path`; ":memory:" keeps it in memory, for libraries and tests.
+
+    `durability`: "strict" syncs every group before it counts as written; "relaxed" syncs each
+    second, so that a power cut (not a crash of the process) may take the last second.
+    `busy_s`: how long a write waits while another process holds the file's lock.
+    `queue_max`: how many writes may wait before more are refused.
+
+    Opening does the file's work at once, in the calling thread. Raises ConfigError when the file
+    cannot be a ledger, LedgerUnavailable when it stays locked.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        durability: Durability = "strict",
+        busy_s: float = 2.0,
+        queue_max: int = 10_000,
+    ) -> None:
+        self._path = str(path)
+        self._busy_s = busy_s
+        connection = open_for_writing(self._path, durability=durability, busy_s=busy_s)
+        is_file = self._path != MEMORY
+        try:
+            with transaction(connection):
+                self._run, self._recovered = begin_run(connection)
+        except sqlite3.Error as error:
+            connection.close()
+            raise LedgerUnavailable(f"ledger {self._path}: cannot be opened: {error}") from error
+        if self._recovered:
+            _log.warning("ledger %s: %d attempts were lost", self._path, self._recovered)
+        self._connection = connection
+        self._open: set[tuple[str, int]] = set()
+        spare = Spare(self._path) if is_file else None
+        if spare:
+            spare.make()
+        self._writer = GroupWriter(
+            connection,
+            name=self._path,
+            busy_s=busy_s,
+            queue_max=queue_max,
+            spare=spare,
+            sync=_log_sync(self._path) if is_file and durability == "relaxed" else None,
+        )
+        # The writer's thread ends with the process: without this, what is queued would end with it.
+        atexit.register(self._close)
+
+    @property
+    def recovered(self) -> int:
+        """Return how many attempts of dead writers were closed when the file was opened."""
+        return self._recovered
+
+    async def reserve(self, intent: Intent) -> None:
+        """Write an intent durably; a cancelled caller's is voided, since nothing was called."""
+        try:
+            await self._book(intent)
+        except asyncio.CancelledError:
+            self.close_attempt(intent.request_id, intent.attempt, _NOT_CALLED)
+            raise
+
+    async def settle(self, request_id: str, attempt: int, settlement: Settlement) -> None:
+        """Write an attempt's end durably; the first one stays."""
+        values = end_values(request_id, attempt, settlement)
+        written = self._writer.awaited(partial(insert_end, values=values), is_end=True)
+        self._open.discard((request_id, attempt))
+        await written
+
+    def close_attempt(self, request_id: str, attempt: int, settlement: Settlement) -> None:
+        """Queue an attempt's end without waiting."""
+        values = end_values(request_id, attempt, settlement)
+        try:
+            self._writer.submit(partial(insert_end, values=values), is_end=True)
+        except LedgerUnavailable as error:
+            # It stays open, and the next start closes it: late, but never under-counted.
+            _log.error("ledger: attempt %s/%d stays open: %s", request_id, attempt, error)
+        else:
+            self._open.discard((request_id, attempt))
+
+    async def book_hit(self, intent: Intent, settlement: Settlement) -> None:
+        """Write an intent and its end in one transaction."""
+        values = intent_values(intent)
+        end = end_values(intent.request_id, intent.attempt, settlement)
+        await self._writer.awaited(partial(_insert_both, values=values, end=end, run=self._run))
+
+    async def book_feedback(self, request_id: str, tenant: str, score: float, at_ns: int) -> bool:
+        """Keep a score for a request of this tenant; False when it has no such request."""
+        values = feedback_values(request_id, tenant, score, at_ns)
+        return await self._writer.awaited(partial(insert_feedback, values=values))
+
+    def rows(self, *, since_ns: int = 0, until_ns: int | None = None) -> Iterator[Row]:
+        """Yield the rows with since_ns <= at_ns < until_ns, oldest first.
+
+        Raises LedgerUnavailable when the file cannot be read.
+        """
+        return self._read(partial(select_rows, since_ns=since_ns, until_ns=until_ns))
+
+    def feedback(self) -> Iterator[tuple[str, float]]:
+        """Yield (request_id, latest score), by request id."""
+        return self._read(select_feedback)
+
+    async def close(self) -> None:
+        """Write what is queued, close what is still open as lost, and close the file."""
+        await asyncio.to_thread(self._close)
+
+    async def _book(self, intent: Intent) -> None:
+        key = (intent.request_id, intent.attempt)
+        values = intent_values(intent)
+        self._open.add(key)
+        try:
+            await self._writer.awaited(partial(insert_intent, values=values, run=self._run))
+        except LedgerUnavailable:
+            self._open.discard(key)
+            raise
+
+    def _close(self) -> None:
+        atexit.unregister(self._close)
+        lost = [end_values(request_id, attempt, _LOST) for request_id, attempt in self._open]
+        self._writer.close(partial(_end_run, lost=lost, run=self._run))
+
+    def _read(self, select: Callable[[Query], Iterator[Any]]) -> Iterator[Any]:
+        try:
+            if self._path == MEMORY:
+                yield from select(self._query_memory)
+                return
+            with closing(open_for_reading(self._path, busy_s=self._busy_s)) as connection:
+                yield from select(lambda sql, values: connection.execute(sql, values).fetchall())
+        except sqlite3.Error as error:
+            raise LedgerUnavailable(f"ledger {self._path}: cannot be read: {error}") from error
+
+    def _query_memory(self, sql: str, values: Values) -> list[Any]:
+        with self._writer.lock:
+            return self._connection.execute(sql, values).fetchall()
+
+
+def _insert_both(connection: sqlite3.Connection, *, values: Values, end: Values, run: int) -> bool:
+    return insert_intent(connection, values, run) and insert_end(connection, end)
+
+
+def _end_run(connection: sqlite3.Connection, *, lost: list[Values], run: int) -> bool:
+    for values in lost:
+        insert_end(connection, values)
+    end_run(connection, run)
+    return True
+
+
+def _log_sync(path: str) -> Callable[[], None]:
+    """Return what makes the write-ahead log durable, which `synchronous = NORMAL` never does alone.
+
+    The log has no locks on it, so closing it here drops none, unlike the database itself.
+    """
+
+    def sync() -> None:
+        log = os.open(f"{path}-wal", os.O_RDWR)
+        try:
+            os.fsync(log)
+        finally:
+            os.close(log)
+
+    return sync

@@ -1,0 +1,249 @@
+"""The ledger's SQLite file: opened or created, checked, and brought to this version's schema."""
+
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from pointsman.core.errors import ConfigError, LedgerUnavailable
+from pointsman.ledger import Durability
+
+MEMORY = ":memory:"
+# "pman": marks the file as ours, so that a wrong path does not write into another program's data.
+APPLICATION_ID = 0x706D616E
+SPARE_BYTES = 512 * 1024
+
+# One entry per schema version, in order, never edited once released: to change the schema, add one.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        f"PRAGMA application_id = {APPLICATION_ID}",
+        """
+        CREATE TABLE runs (
+            run INTEGER PRIMARY KEY AUTOINCREMENT,
+            home TEXT NOT NULL, pid INTEGER NOT NULL, started TEXT NOT NULL,
+            after_rowid INTEGER NOT NULL
+        )
+        """,
+        """
+        CREATE TABLE intents (
+            request_id TEXT NOT NULL, attempt INTEGER NOT NULL, run INTEGER NOT NULL,
+            at_ns INTEGER NOT NULL, tenant TEXT NOT NULL, "key" TEXT NOT NULL, tags TEXT NOT NULL,
+            alias TEXT NOT NULL, tier TEXT NOT NULL, deployment TEXT NOT NULL,
+            policy TEXT NOT NULL, reason TEXT NOT NULL, price_version TEXT NOT NULL,
+            worst_case_nanousd INTEGER, is_stream INTEGER NOT NULL,
+            PRIMARY KEY (request_id, attempt)
+        )
+        """,
+        "CREATE INDEX intents_by_time ON intents (at_ns)",
+        """
+        CREATE TABLE ends (
+            request_id TEXT NOT NULL, attempt INTEGER NOT NULL,
+            state TEXT NOT NULL, outcome TEXT NOT NULL,
+            input_tokens INTEGER NOT NULL DEFAULT 0,
+            cached_input_tokens INTEGER NOT NULL DEFAULT 0,
+            cache_write_tokens INTEGER NOT NULL DEFAULT 0,
+            output_tokens INTEGER NOT NULL DEFAULT 0,
+            reasoning_tokens INTEGER NOT NULL DEFAULT 0,
+            is_estimated INTEGER NOT NULL DEFAULT 0,
+            cost_nanousd INTEGER, latency_ms INTEGER NOT NULL DEFAULT 0, ttft_ms INTEGER,
+            error TEXT NOT NULL DEFAULT '', "cache" TEXT NOT NULL DEFAULT 'miss',
+            PRIMARY KEY (request_id, attempt)
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE feedback (
+            id INTEGER PRIMARY KEY, request_id TEXT NOT NULL, score REAL NOT NULL,
+            at_ns INTEGER NOT NULL
+        )
+        """,
+        "CREATE INDEX feedback_by_request ON feedback (request_id, id)",
+    ),
+)
+
+
+def open_for_writing(
+    path: str, *, durability: Durability = "strict", busy_s: float
+) -> sqlite3.Connection:
+    """Return a connection that any thread may use, one at a time; a new file has mode 0600.
+
+    Raises ConfigError when the file cannot be a ledger, LedgerUnavailable while it is locked.
+    """
+    try:
+        if path == MEMORY:
+            connection = sqlite3.connect(MEMORY, isolation_level=None, check_same_thread=False)
+        else:
+            _create(Path(path))
+            connection = _connect(path, mode="rw", busy_s=busy_s)
+    except (OSError, ValueError, sqlite3.Error) as error:
+        raise ConfigError(_cannot_open(path, str(error))) from error
+    try:
+        _version(connection, path, newest=len(MIGRATIONS))
+        if path != MEMORY:
+            _set_up(connection, path, durability)
+        migrate(connection, path)
+    except sqlite3.Error as error:
+        connection.close()
+        if is_busy(error):
+            raise LedgerUnavailable(f"ledger {path}: locked by another process: {error}") from error
+        raise ConfigError(_cannot_open(path, str(error))) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_for_reading(path: str, *, busy_s: float) -> sqlite3.Connection:
+    """Return a connection that can only read. Raises sqlite3.Error."""
+    connection = _connect(path, mode="ro", busy_s=busy_s)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def migrate(
+    connection: sqlite3.Connection,
+    path: str,
+    migrations: tuple[tuple[str, ...], ...] = MIGRATIONS,
+) -> None:
+    """Bring the schema to the last of `migrations`, all in one transaction.
+
+    Raises ConfigError when the file is another program's, or a newer pointsman's.
+    """
+    if _version(connection, path, newest=len(migrations)) == len(migrations):
+        return
+    with transaction(connection):
+        # Read again: another process may have brought it up to date while we waited for the lock.
+        version = _version(connection, path, newest=len(migrations))
+        for statements in migrations[version:]:
+            for statement in statements:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(migrations)}")
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Hold the write lock; commit at the end, or undo everything when anything is raised."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Return whether another connection holds the lock, so that waiting helps."""
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Return whether the disk has no room left."""
+    return _code(error) == sqlite3.SQLITE_FULL
+
+
+class Spare:
+    """Room kept back beside the ledger, so that what is under way can be settled on a full disk.
+
+    The file holds nothing and stays when the ledger is closed: other writers count on it too. It is
+    given up when the disk is full; whether it can be made again tells whether there is room again.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(f"{path}-spare")
+        self.is_there = False
+
+    def make(self) -> bool:
+        """Take the room; return False when there is none."""
+        try:
+            flags = os.O_WRONLY | os.O_CREAT
+            with os.fdopen(os.open(self._path, flags, 0o600), "wb") as file:
+                if os.fstat(file.fileno()).st_size < SPARE_BYTES:
+                    _allocate(file, SPARE_BYTES)
+            self.is_there = True
+        except OSError:
+            self.give()
+        return self.is_there
+
+    def give(self) -> bool:
+        """Free the room; return False when there was none to free."""
+        self.is_there = False
+        try:
+            self._path.unlink()
+        except OSError:
+            return False
+        return True
+
+
+def _code(error: sqlite3.Error) -> int:
+    # The low byte is the primary code, the rest says more. Source: sqlite.org/rescode.html.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _allocate(file: BinaryIO, size: int) -> None:
+    if sys.platform == "linux":
+        os.posix_fallocate(file.fileno(), 0, size)
+    else:
+        file.write(bytes(size))
+
+
+def _create(path: Path) -> None:
+    """Make the file when there is none: SQLite would leave the mode to the umask.
+
+    An existing file is not opened here: closing it would drop the locks that another connection of
+    this process holds on it. Source: sqlite.org/howtocorrupt.html, section 2.2.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _connect(path: str, *, mode: str, busy_s: float) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{Path(path).absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=busy_s,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def _set_up(connection: sqlite3.Connection, path: str, durability: Durability) -> None:
+    (journal,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if journal != "wal":
+        raise ConfigError(_cannot_open(path, f"its file system gives journal mode {journal}"))
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'strict' else 'NORMAL'}")
+
+
+def _version(connection: sqlite3.Connection, path: str, *, newest: int) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    owner: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    (is_used,) = connection.execute("SELECT count(*) > 0 FROM sqlite_master").fetchone()
+    if owner != APPLICATION_ID and (is_used or version or owner):
+        raise ConfigError(
+            f"ledger {path}: the file belongs to another program;"
+            " set [ledger] url to a file of its own"
+        )
+    if version > newest:
+        raise ConfigError(
+            f"ledger {path}: written by a newer pointsman (schema {version}, this one knows up to"
+            f" {newest}); upgrade pointsman, or set [ledger] url to another file"
+        )
+    return version
+
+
+def _cannot_open(path: str, why: str) -> str:
+    file = Path(path).absolute()
+    if "\0" not in path:
+        if not file.parent.is_dir():
+            return (
+                f"ledger {path}: the folder {file.parent} does not exist;"
+                " create it, or change [ledger] url"
+            )
+        if file.is_dir():
+            return f"ledger {path}: is a folder; name a file in it in [ledger] url"
+    return (
+        f"ledger {path!r}: cannot be opened ({why}); make file and folder writable for this user,"
+        " or set [ledger] url to another file"
+    )

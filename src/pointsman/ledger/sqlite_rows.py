@@ -1,0 +1,210 @@
+"""The ledger's SQL: what is written and read, and how rows become numbers and text and back."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+from pointsman.core.errors import LedgerUnavailable
+from pointsman.core.usage import Usage
+from pointsman.ledger import Intent, Row, Settlement
+
+Value: TypeAlias = str | int | float | None
+Values: TypeAlias = tuple[Value, ...]
+Query: TypeAlias = Callable[[str, Values], list[Any]]
+
+_INT_MAX = 2**63 - 1
+_PAGE_ROWS = 500
+
+_INSERT_INTENT = """
+INSERT OR IGNORE INTO intents (
+    request_id, attempt, at_ns, tenant, "key", tags, alias, tier, deployment, policy, reason,
+    price_version, worst_case_nanousd, is_stream, run
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_SELECT_INTENT = """
+SELECT request_id, attempt, at_ns, tenant, "key", tags, alias, tier, deployment, policy, reason,
+    price_version, worst_case_nanousd, is_stream
+FROM intents WHERE request_id = ? AND attempt = ?
+"""
+_INSERT_END = """
+INSERT OR IGNORE INTO ends (
+    request_id, attempt, state, outcome, input_tokens, cached_input_tokens, cache_write_tokens,
+    output_tokens, reasoning_tokens, is_estimated, cost_nanousd, latency_ms, ttft_ms, error, "cache"
+)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15
+WHERE EXISTS (SELECT 1 FROM intents WHERE request_id = ?1 AND attempt = ?2)
+"""
+_INSERT_FEEDBACK = """
+INSERT INTO feedback (request_id, score, at_ns)
+SELECT ?1, ?3, ?4 WHERE EXISTS (SELECT 1 FROM intents WHERE request_id = ?1 AND tenant = ?2)
+"""
+# One page after another by position, not one long query: a reader that stalls would else keep the
+# write-ahead log from being reused, and it would grow without bound.
+_SELECT_ROWS = """
+SELECT i.request_id, i.attempt, i.at_ns, i.tenant, i."key", i.tags, i.alias, i.tier, i.deployment,
+    i.policy, i.reason, i.price_version, i.worst_case_nanousd, i.is_stream,
+    e.input_tokens, e.cached_input_tokens, e.cache_write_tokens, e.output_tokens,
+    e.reasoning_tokens, e.is_estimated,
+    e.state, e.outcome, e.cost_nanousd, e.latency_ms, e.ttft_ms, e.error, e."cache", i.rowid
+FROM intents AS i
+LEFT JOIN ends AS e ON e.request_id = i.request_id AND e.attempt = i.attempt
+WHERE (i.at_ns, i.rowid) > (?, ?) AND i.at_ns < ?
+ORDER BY i.at_ns, i.rowid LIMIT ?
+"""
+_SELECT_FEEDBACK = """
+SELECT request_id, score FROM feedback WHERE id IN (
+    SELECT max(id) FROM feedback WHERE request_id > ?
+    GROUP BY request_id ORDER BY request_id LIMIT ?)
+ORDER BY request_id
+"""
+_INTENT_WIDTH, _USAGE_WIDTH = 14, 6
+_OPEN = Settlement(state="reserved", outcome="pending")
+
+
+def intent_values(intent: Intent) -> Values:
+    """Return an intent's columns in the table's order, each one storable."""
+    return (
+        _text(intent.request_id),
+        intent.attempt,
+        _whole(intent.at_ns),
+        _text(intent.tenant),
+        _text(intent.key),
+        _text(intent.tags),
+        _text(intent.alias),
+        _text(intent.tier),
+        _text(intent.deployment),
+        _text(intent.policy),
+        _text(intent.reason),
+        _text(intent.price_version),
+        None if intent.worst_case_nanousd is None else _whole(intent.worst_case_nanousd),
+        int(intent.is_stream),
+    )
+
+
+def end_values(request_id: str, attempt: int, end: Settlement) -> Values:
+    """Return an end's columns in the table's order, each one storable."""
+    usage = end.usage
+    return (
+        _text(request_id),
+        attempt,
+        end.state,
+        end.outcome,
+        _whole(usage.input_tokens),
+        _whole(usage.cached_input_tokens),
+        _whole(usage.cache_write_tokens),
+        _whole(usage.output_tokens),
+        _whole(usage.reasoning_tokens),
+        int(usage.is_estimated),
+        None if end.cost_nanousd is None else _whole(end.cost_nanousd),
+        _whole(end.latency_ms),
+        None if end.ttft_ms is None else _whole(end.ttft_ms),
+        _text(end.error),
+        end.cache,
+    )
+
+
+def feedback_values(request_id: str, tenant: str, score: float, at_ns: int) -> Values:
+    """Return what `insert_feedback` wants."""
+    return (_text(request_id), _text(tenant), score, _whole(at_ns))
+
+
+def insert_intent(connection: sqlite3.Connection, values: Values, run: int) -> bool:
+    """Add an intent; return False when the very same one is there already.
+
+    Raises LedgerUnavailable when another one has its place: were that ignored, a caller who sends
+    an old request id again would call the upstream without a row of its own.
+    """
+    if connection.execute(_INSERT_INTENT, (*values, run)).rowcount:
+        return True
+    if connection.execute(_SELECT_INTENT, values[:2]).fetchone() != values:
+        raise LedgerUnavailable(
+            f"ledger: request id {values[0]!r}, attempt {values[1]}, is booked already;"
+            " send the request under an id of its own"
+        )
+    return False
+
+
+def insert_end(connection: sqlite3.Connection, values: Values) -> bool:
+    """Add an attempt's end; return False when it has one, or has no intent."""
+    return connection.execute(_INSERT_END, values).rowcount > 0
+
+
+def insert_feedback(connection: sqlite3.Connection, values: Values) -> bool:
+    """Add a score; return False when the tenant has no such request."""
+    return connection.execute(_INSERT_FEEDBACK, values).rowcount > 0
+
+
+def select_rows(query: Query, *, since_ns: int, until_ns: int | None) -> Iterator[Row]:
+    """Yield the rows with since_ns <= at_ns < until_ns, oldest first, a page in memory."""
+    position = (_whole(since_ns) - 1, _INT_MAX)
+    end = _INT_MAX if until_ns is None else _whole(until_ns)
+    while page := query(_SELECT_ROWS, (*position, end, _PAGE_ROWS)):
+        for found in page:
+            yield _row(found)
+        position = (page[-1][2], page[-1][-1])
+
+
+def select_feedback(query: Query) -> Iterator[tuple[str, float]]:
+    """Yield (request_id, latest score), by request id, a page in memory."""
+    position = ""
+    while page := query(_SELECT_FEEDBACK, (position, _PAGE_ROWS)):
+        yield from page
+        position = page[-1][0]
+
+
+def _row(found: tuple[Any, ...]) -> Row:
+    (request_id, attempt, at_ns, tenant, key, tags, alias, tier, deployment, policy, reason,
+     price_version, worst_case_nanousd, is_stream) = found[:_INTENT_WIDTH]  # fmt: skip
+    intent = Intent(
+        request_id=request_id,
+        attempt=attempt,
+        at_ns=at_ns,
+        tenant=tenant,
+        key=key,
+        tags=tags,
+        alias=alias,
+        tier=tier,
+        deployment=deployment,
+        policy=policy,
+        reason=reason,
+        price_version=price_version,
+        worst_case_nanousd=worst_case_nanousd,
+        is_stream=bool(is_stream),
+    )
+    return Row(intent=intent, settlement=_settlement(found[_INTENT_WIDTH:]))
+
+
+def _settlement(found: tuple[Any, ...]) -> Settlement:
+    state, outcome, cost_nanousd, latency_ms, ttft_ms, error, cache, _ = found[_USAGE_WIDTH:]
+    if state is None:
+        return _OPEN
+    fresh, cached, written, output, reasoning, is_estimated = found[:_USAGE_WIDTH]
+    return Settlement(
+        state=state,
+        outcome=outcome,
+        usage=Usage(
+            input_tokens=fresh,
+            cached_input_tokens=cached,
+            cache_write_tokens=written,
+            output_tokens=output,
+            reasoning_tokens=reasoning,
+            is_estimated=bool(is_estimated),
+        ),
+        cost_nanousd=cost_nanousd,
+        latency_ms=latency_ms,
+        ttft_ms=ttft_ms,
+        error=error,
+        cache=cache,
+    )
+
+
+def _text(text: str) -> str:
+    """Return text that can be stored: half a surrogate pair, which JSON may hold, is replaced."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _whole(number: int) -> int:
+    """Return a number that fits SQLite's 64 bits: an upstream may claim more tokens than that."""
+    return max(-_INT_MAX, min(number, _INT_MAX))

@@ -1,0 +1,294 @@
+"""One thread that writes: it takes what is queued, commits it once, then tells those who wait.
+
+While a commit waits for the disk the next group gathers by itself, so a busy ledger costs fewer
+commits per row, and an idle one answers after one.
+
+What happens to a write that fails depends on its kind. An intent, a hit or feedback is refused: its
+caller can still decline. An end cannot be declined, because the call was made: it is kept and tried
+again until it is written; only who waits for it is told. Ends have a bound of their own, far above
+the queue's, which only a fault with more attempts under way than `_ENDS_MAX` could reach.
+"""
+
+import asyncio
+import logging
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import TypeAlias
+
+from pointsman.core.errors import GatewayError, LedgerUnavailable
+from pointsman.ledger.sqlite_file import Spare, is_busy, is_full, transaction
+
+Apply: TypeAlias = Callable[[sqlite3.Connection], bool]
+
+_GROUP_MAX = 512
+_ENDS_MAX = 100_000
+_RETRY_S = 0.25
+_BUSY_STEP_MS = 100
+# With the sync's own time, no more than the last second is at risk.
+_SYNC_S = 0.9
+
+# Faults of one row's values. Were they the group's, one kept end could hold up every later write.
+_UNWRITABLE = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    ArithmeticError,
+    TypeError,
+    ValueError,
+)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Write:
+    """One thing to write. `apply` runs inside the group's transaction and returns whether it wrote.
+
+    `is_end`: must not be lost, as the module's docstring has it. `future`: who waits, if anyone.
+    """
+
+    apply: Apply
+    is_end: bool
+    queued_at: float
+    future: asyncio.Future[bool] | None = None
+
+
+class GroupWriter:
+    """Owns a connection and the thread that writes to it.
+
+    `busy_s`: how long a write waits for a lock. `queue_max`: how many may wait, ends apart.
+    `sync`: makes durable what is committed, where a commit alone does not; None where it does.
+    `lock` is held while a transaction is open, for those who read by the same connection.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        *,
+        name: str,
+        busy_s: float,
+        queue_max: int,
+        spare: Spare | None = None,
+        sync: Callable[[], None] | None = None,
+    ) -> None:
+        self.lock = threading.Lock()
+        self._connection = connection
+        self._name = name
+        self._busy_s = busy_s
+        self._queue_max = queue_max
+        self._spare = spare
+        self._sync = sync
+        self._unsynced_since: float | None = None
+        self._queue: deque[Write] = deque()
+        self._kept: deque[Write] = deque()
+        self._retry_at = 0.0
+        self._wake = threading.Condition()
+        self._is_closing = False
+        self._is_failing = False
+        step_ms = min(_BUSY_STEP_MS, int(busy_s * 1000))
+        connection.execute(f"PRAGMA busy_timeout = {step_ms}")
+        self._thread = threading.Thread(target=self._run, name="pointsman-ledger", daemon=True)
+        self._thread.start()
+
+    def awaited(self, apply: Apply, *, is_end: bool = False) -> asyncio.Future[bool]:
+        """Queue a write; return a future of what `apply` returned, set when that is durable.
+
+        Raises LedgerUnavailable as `submit` does; the future raises it when writing failed.
+        """
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.submit(apply, is_end=is_end, future=future)
+        return future
+
+    def submit(
+        self, apply: Apply, *, is_end: bool, future: asyncio.Future[bool] | None = None
+    ) -> None:
+        """Queue a write that nobody waits for, or that `future` waits for.
+
+        Raises LedgerUnavailable when the queue is full or the writer is closed.
+        """
+        with self._wake:
+            if self._is_closing:
+                raise LedgerUnavailable(f"ledger {self._name}: closed")
+            limit = _ENDS_MAX if is_end else self._queue_max
+            if len(self._queue) + len(self._kept) >= limit:
+                raise LedgerUnavailable(
+                    f"ledger {self._name}: {limit} writes are waiting for the disk",
+                    retry_after_s=self._busy_s,
+                )
+            self._queue.append(Write(apply, is_end, monotonic(), future))
+            self._wake.notify()
+
+    def close(self, last: Apply) -> None:
+        """Write what is queued, then `last` if nothing had to be given up; close the connection.
+
+        Blocks: for three times `busy_s` when the file stays locked. May be called again.
+        """
+        with self._wake:
+            if not self._is_closing:
+                self._is_closing = True
+                self._last = last
+            self._wake.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (group := self._take()) is not None:
+            self._write_guarded(group)
+        left = 0
+        while self._kept and len(self._kept) != left:
+            left = len(self._kept)
+            self._write_guarded([])
+        if self._kept:
+            # The run stays in the file, so the next start closes what these would have ended.
+            _log.error("ledger %s: %d ends could not be written", self._name, len(self._kept))
+        else:
+            self._write_guarded([Write(self._last, is_end=False, queued_at=monotonic())])
+        self._sync_if(self._unsynced_since is not None)
+        self._connection.close()
+
+    def _take(self) -> list[Write] | None:
+        """Return what to write next, None when closing and nothing is queued."""
+        with self._wake:
+            while not self._queue:
+                if self._is_closing:
+                    return None
+                wait_s = self._due_in_s()
+                if wait_s is not None and wait_s <= 0:
+                    break
+                self._wake.wait(wait_s)
+            return self._gather()
+
+    def _gather(self) -> list[Write]:
+        return [self._queue.popleft() for _ in range(min(len(self._queue), _GROUP_MAX))]
+
+    def _due_in_s(self) -> float | None:
+        due = [self._retry_at] if self._kept else []
+        if self._unsynced_since is not None:
+            due.append(self._unsynced_since + _SYNC_S)
+        return min(due) - monotonic() if due else None
+
+    def _write_guarded(self, group: list[Write]) -> None:
+        # Kept ends go first: their intents have long been written.
+        kept = [self._kept.popleft() for _ in range(min(len(self._kept), _GROUP_MAX))]
+        group = kept + group
+        try:
+            self._write(group)
+        except Exception as error:  # whatever one group does, the next must still be written
+            _log.exception("ledger %s: a group of writes failed", self._name)
+            self._refuse(group, error)
+
+    def _write(self, group: list[Write]) -> None:
+        """Write a group, waiting for locks; refuse what cannot be written."""
+        group = self._refuse_without_spare(group)
+        while group:
+            try:
+                results = self._commit(group)
+            except sqlite3.Error as error:
+                group = self._after(error, group)
+            else:
+                self._succeed(group, results)
+                group = []
+            self._sync_if(self._is_sync_due())
+        self._sync_if(self._is_sync_due())
+
+    def _commit(self, group: list[Write]) -> list[bool | GatewayError]:
+        with self.lock, transaction(self._connection):
+            return [self._apply(write) for write in group]
+
+    def _apply(self, write: Write) -> bool | GatewayError:
+        try:
+            return write.apply(self._connection)
+        except GatewayError as refusal:
+            return refusal
+        except _UNWRITABLE as error:
+            _log.exception("ledger %s: a row cannot be written", self._name)
+            return LedgerUnavailable(f"ledger {self._name}: the row cannot be written: {error}")
+
+    def _after(self, error: sqlite3.Error, group: list[Write]) -> list[Write]:
+        """Return what of the group to try again now."""
+        if is_busy(error):
+            too_old = monotonic() - self._busy_s
+            patient = [write for write in group if write.queued_at > too_old]
+            self._refuse([write for write in group if write.queued_at <= too_old], error)
+            if patient:
+                with self._wake:
+                    patient += self._gather()
+            return patient
+        if is_full(error) and self._spare and self._spare.give():
+            self._refuse([write for write in group if not write.is_end], error)
+            return [write for write in group if write.is_end]
+        self._refuse(group, error)
+        return []
+
+    def _refuse_without_spare(self, group: list[Write]) -> list[Write]:
+        """Refuse all but ends while the spare room is used up, for it is theirs."""
+        if not self._spare or self._spare.is_there or self._spare.make():
+            return group
+        error = OSError("the disk is full")
+        self._refuse([write for write in group if not write.is_end], error)
+        return [write for write in group if write.is_end]
+
+    def _succeed(self, group: list[Write], results: list[bool | GatewayError]) -> None:
+        if self._sync and self._unsynced_since is None:
+            self._unsynced_since = monotonic()
+        if self._is_failing:
+            self._is_failing = False
+            _log.warning("ledger %s: writes again", self._name)
+        _tell([(write.future, result) for write, result in zip(group, results, strict=True)])
+
+    def _refuse(self, group: list[Write], error: Exception) -> None:
+        if not group:
+            return
+        if not self._is_failing:
+            self._is_failing = True
+            _log.error("ledger %s: cannot write: %s", self._name, error)
+        refusal = LedgerUnavailable(f"ledger {self._name}: cannot write: {error}")
+        refusal.__cause__ = error
+        _tell([(write.future, refusal) for write in group])
+        for write in group:
+            if write.is_end:
+                write.future, write.queued_at = None, monotonic()
+                self._kept.append(write)
+        self._retry_at = monotonic() + _RETRY_S
+
+    def _is_sync_due(self) -> bool:
+        return self._unsynced_since is not None and self._unsynced_since + _SYNC_S <= monotonic()
+
+    def _sync_if(self, is_due: bool) -> None:
+        if not is_due or self._sync is None:
+            return
+        try:
+            self._sync()
+            self._unsynced_since = None
+        except OSError as error:
+            _log.error("ledger %s: the last writes are not on the disk: %s", self._name, error)
+            self._unsynced_since = monotonic()
+
+
+def _tell(results: list[tuple[asyncio.Future[bool] | None, bool | GatewayError]]) -> None:
+    """Resolve futures, each on its own loop, with one call per loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[bool], bool | GatewayError]]]
+    by_loop = {}
+    for future, result in results:
+        if future is not None:
+            by_loop.setdefault(future.get_loop(), []).append((future, result))
+    for loop, waiting in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, waiting)
+        except RuntimeError:
+            # The loop is closed: its tasks are gone, and what was written stays written.
+            _log.debug("ledger: %d writes outlived their event loop", len(waiting))
+
+
+def _resolve(waiting: list[tuple[asyncio.Future[bool], bool | GatewayError]]) -> None:
+    for future, result in waiting:
+        if future.done():
+            continue
+        if isinstance(result, GatewayError):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
