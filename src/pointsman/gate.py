@@ -29,6 +29,8 @@ TRIES_PER_TARGET_MAX = 2
 RETRY_AFTER_WAIT_S_MAX = 60.0
 JITTER_S = 0.25
 EMPTY_RETRY_AFTER_S = 1.0
+# Parsing 2 kB of Python takes about 1.5 ms here, and longer work must not hold up the loop.
+JUDGED_INLINE_CHARS_MAX = 2_000
 
 log = logging.getLogger("pointsman")
 
@@ -61,13 +63,12 @@ class HeldDraft:
         """
         async for event in self._events:
             if isinstance(event, Finished):
-                self.is_whole = True
                 await self._settle(is_gated=is_gated)
             self.held.append(event)
             if self.is_whole or (not is_gated and is_content(event)):
                 return
             if chars_max is not None and self.attempt.builder.chars >= max(1, chars_max):
-                self.verdict = self._judge()
+                self.verdict = await self._judge()
                 return
 
     async def rest(self) -> AsyncGenerator[Event]:
@@ -86,13 +87,15 @@ class HeldDraft:
 
     async def _settle(self, *, is_gated: bool) -> None:
         """Judge the whole draft, which keeps a bad one out of the cache, and book its end."""
-        self.verdict = self._judge()
+        self.is_whole = True
+        self.verdict = await self._judge()
         if is_gated and not self.verdict.is_accepted:
             await self.attempt.settle("rejected", self.verdict.validator)
         else:
             await self.attempt.settle("answered")
 
-    def _judge(self) -> Verdict:
+    async def _judge(self) -> Verdict:
+        """Return the verdict on what has come; a long draft is judged off the event loop."""
         builder = self.attempt.builder
         draft = Draft(
             text=builder.text,
@@ -100,7 +103,10 @@ class HeldDraft:
             tool_calls=builder.tool_calls,
             finish_reason=builder.finish_reason,
         )
-        return judge(self._checks.validators, draft, self._ask)
+        validators, ask = self._checks.validators, self._ask
+        if builder.chars > JUDGED_INLINE_CHARS_MAX:
+            return await asyncio.to_thread(judge, validators, draft, ask)
+        return judge(validators, draft, ask)
 
 
 class Committed:

@@ -16,6 +16,7 @@ from pointsman.config import Settings, TierSettings, check_settings, load_settin
 from pointsman.core.errors import ConfigError
 from pointsman.core.events import Event
 from pointsman.core.types import Answer, Decision, Request
+from pointsman.explanation import Explanation
 from pointsman.providers import Provider
 from pointsman.report import Report, build_report
 from pointsman.server.in_process import AsyncTransport, BlockingTransport, Door, client_module
@@ -86,6 +87,10 @@ class AsyncRouter:
     def classify(self, prompt: Prompt, **asking: Unpack[Asking]) -> Decision:
         """Return the decision for a prompt; calls no one. Raises RequestError."""
         return self.pipeline.decide(build_request(prompt, asking))
+
+    def explain(self, prompt: Prompt, **asking: Unpack[Asking]) -> Explanation:
+        """Return the decision for a prompt, and what each tier would cost. Calls no one."""
+        return self.pipeline.explain(build_request(prompt, asking))
 
     def report(self, *, by: str | None = None, since: datetime | None = None) -> Report:
         """Return what was spent and saved since `since`, None for today's UTC midnight."""
@@ -167,6 +172,10 @@ class Router:
     def classify(self, prompt: Prompt, **asking: Unpack[Asking]) -> Decision:
         """Return the decision for a prompt; calls no one. Raises RequestError."""
         return self._router.classify(prompt, **asking)
+
+    def explain(self, prompt: Prompt, **asking: Unpack[Asking]) -> Explanation:
+        """Return the decision for a prompt, and what each tier would cost. Calls no one."""
+        return self._router.explain(prompt, **asking)
 
     def report(self, *, by: str | None = None, since: datetime | None = None) -> Report:
         """Return what was spent and saved since `since`, None for today's UTC midnight."""

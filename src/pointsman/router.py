@@ -25,6 +25,7 @@ from pointsman.core.plan import build_plan
 from pointsman.core.types import CacheOutcome, Decision, Features, Plan, Request, Snapshot
 from pointsman.core.usage import Usage
 from pointsman.core.wire import CODECS
+from pointsman.explanation import Explanation, explain
 from pointsman.gate import Checks, Committed, PlanRun
 from pointsman.ledger import Intent, Ledger, Settlement
 from pointsman.providers import Provider
@@ -114,6 +115,11 @@ class Pipeline:
     def decide(self, request: Request) -> Decision:
         """Return the decision for a request, calling nobody. Raises RequestError."""
         return self._decide(request, extract(request))
+
+    def explain(self, request: Request) -> Explanation:
+        """Return the decision and what each tier would cost. Raises RequestError."""
+        features = extract(request)
+        return explain(self._decide(request, features), features, self.routing.snapshot)
 
     def model_names(self) -> tuple[tuple[str, str], ...]:
         """Return every name a client may ask for, each with whose it is."""

@@ -70,6 +70,10 @@ class AnswerStream:
         builder = AnswerBuilder()
         async for event in self:
             builder.add(event)
+        return self.answer(builder)
+
+    def answer(self, builder: AnswerBuilder) -> Answer:
+        """Return the answer that a builder has gathered from this stream, read to its end."""
         return Answer(
             content=builder.text,
             reasoning=builder.reasoning,

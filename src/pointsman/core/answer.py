@@ -30,7 +30,7 @@ class AnswerBuilder:
     chars: int = 0
     _text: list[str] = field(default_factory=list)
     _reasoning: list[str] = field(default_factory=list)
-    _calls: dict[int, ToolCall] = field(default_factory=dict)
+    _calls: dict[int, "_OpenCall"] = field(default_factory=dict)
 
     def add(self, event: Event) -> None:
         """Take the next event."""
@@ -69,12 +69,23 @@ class AnswerBuilder:
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """Return the tool calls so far, in the order of their indices."""
-        return tuple(self._calls[index] for index in sorted(self._calls))
+        calls = (self._calls[index] for index in sorted(self._calls))
+        return tuple(
+            ToolCall(id=call.id, name=call.name, arguments="".join(call.arguments))
+            for call in calls
+        )
 
     def _add_call(self, delta: ToolCallDelta) -> None:
-        known = self._calls.get(delta.index)
-        self._calls[delta.index] = ToolCall(
-            id=delta.id or (known.id if known else ""),
-            name=delta.name or (known.name if known else ""),
-            arguments=(known.arguments if known else "") + delta.arguments,
-        )
+        call = self._calls.setdefault(delta.index, _OpenCall())
+        call.id = delta.id or call.id
+        call.name = delta.name or call.name
+        call.arguments.append(delta.arguments)
+
+
+@dataclass(slots=True)
+class _OpenCall:
+    """A tool call that may still grow."""
+
+    id: str = ""
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)

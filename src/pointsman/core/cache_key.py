@@ -6,13 +6,37 @@ from collections.abc import Mapping
 
 import msgspec
 
-from pointsman.core.types import Request
+from pointsman.core.types import Decision, Request, Snapshot
 
 # Raised whenever the key is made of other things than before: old answers are then never found.
 SCHEMA = b"pointsman-key-1"
 
 # How msgspec writes a float that is a whole number; a text may look so too, and costs a look.
 _MAYBE_WHOLE = re.compile(rb"[0-9](?:\.0|e[0-9]+)(?:[,}\]]|\Z)")
+
+
+def answer_key(
+    request: Request, decision: Decision, snapshot: Snapshot, *, shape: Mapping[str, object]
+) -> bytes:
+    """Return the key of the answer that a decision leads to.
+
+    A part of it are all deployments that may answer, with their parameters and the tier's
+    `max_tokens`, so that a changed configuration finds no old answers. `shape` is the codec's.
+    """
+    tier = snapshot.tier(decision.tier) if decision.tier else None
+    chain = [
+        (deployment.id, deployment.params)
+        for deployment in (tier.deployments if tier else ())
+        if deployment.id in decision.deployments
+    ]
+    params = [chain, tier and tier.max_tokens, decision.may_escalate, decision.must_verify]
+    pinned = decision.deployments[0] if decision.policy == "pinned" else ""
+    return cache_key(
+        request,
+        shape=shape,
+        target=f"{decision.tier}\n{pinned}",
+        params=msgspec.json.encode(params, order="sorted").decode(),
+    )
 
 
 def cache_key(request: Request, *, shape: Mapping[str, object], target: str, params: str) -> bytes:

@@ -10,7 +10,7 @@ import msgspec
 
 _raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _OPENING = re.compile(rb"\s*\{\s*")
-_KEY = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:\s*', re.DOTALL)
+_COLON = re.compile(rb"\s*:\s*")
 _COMMA = re.compile(rb"\s*,\s*")
 _CLOSING = re.compile(rb"\s*\}\s*\Z")
 
@@ -18,21 +18,20 @@ _CLOSING = re.compile(rb"\s*\}\s*\Z")
 def splice(body: bytes, changes: Mapping[str, bytes | None]) -> bytes:
     """Return `body` with each field of `changes` set to the given JSON bytes, or gone for None.
 
-    A field that is not there is added at the end. `body` is a JSON object.
+    A field that is not there is added at the end. `body` is a JSON object. Where a key is written
+    twice or with escapes, the object is written anew, its values as they were.
 
-    Raises msgspec.DecodeError when it is not.
+    Raises msgspec.DecodeError or UnicodeDecodeError when it is not.
     """
     members = _raw_members.decode(body)
-    present = {name: changes[name] for name in members if name in changes}
     added = {
         name: value for name, value in changes.items() if name not in members and value is not None
     }
-    if not present and not added:
+    if not added and not any(name in members for name in changes):
         return body
-    if None not in present.values():
-        spliced = _replaced(body, members, present)
-        if spliced is not None:
-            return _appended(spliced, added, is_empty=not members)
+    spliced = _in_place(body, members, changes, added)
+    if spliced is not None:
+        return spliced
     kept = {name: bytes(raw) for name, raw in members.items() if changes.get(name, b"") is not None}
     kept.update({name: value for name, value in changes.items() if value is not None})
     return object_bytes(kept)
@@ -40,46 +39,49 @@ def splice(body: bytes, changes: Mapping[str, bytes | None]) -> bytes:
 
 def object_bytes(members: Mapping[str, bytes]) -> bytes:
     """Return the JSON object with these members, whose values are JSON already."""
-    return b"{" + b",".join(msgspec.json.encode(n) + b":" + v for n, v in members.items()) + b"}"
+    return b"{" + _members_bytes(members) + b"}"
 
 
-def _replaced(
-    body: bytes, members: Mapping[str, msgspec.Raw], changes: Mapping[str, bytes | None]
+def _in_place(
+    body: bytes,
+    members: Mapping[str, msgspec.Raw],
+    changes: Mapping[str, bytes | None],
+    added: Mapping[str, bytes],
 ) -> bytes | None:
-    """Return `body` with present fields replaced in place, None where that cannot be done surely.
+    """Return the changed body, None where that cannot be done surely.
 
     Walks the top level alone: each value's length is known from `members`. A key written twice
-    or with escapes does not line up with `members`, and the caller writes the object anew.
+    or with escapes does not line up with `members`.
     """
     match = _OPENING.match(body)
     if match is None:
         return None
-    parts: list[bytes] = []
-    done, at = 0, match.end()
+    at = match.end()
+    parts = [body[:at]]
     for number, (name, raw) in enumerate(members.items()):
+        comma_at = at
         if number:
             comma = _COMMA.match(body, at)
             if comma is None:
                 return None
             at = comma.end()
-        key = _KEY.match(body, at)
-        if key is None or key[1] != name.encode():
+        key_at, key = at, b'"' + name.encode() + b'"'
+        colon = _COLON.match(body, at + len(key))
+        if colon is None or not body.startswith(key, at):
             return None
-        value_end = key.end() + len(raw_value := bytes(raw))
-        if body[key.end() : value_end] != raw_value:
+        value = bytes(raw)
+        if not body.startswith(value, colon.end()):
             return None
-        new = changes.get(name)
+        at = colon.end() + len(value)
+        new = changes.get(name, value)
         if new is not None:
-            parts += (body[done : key.end()], new)
-            done = value_end
-        at = value_end
+            parts += (body[comma_at if len(parts) > 1 else key_at : colon.end()], new)
     if _CLOSING.match(body, at) is None:
         return None
-    return b"".join((*parts, body[done:]))
+    if added:
+        parts += (b"," if len(parts) > 1 else b"", _members_bytes(added))
+    return b"".join((*parts, body[at:]))
 
 
-def _appended(body: bytes, added: Mapping[str, bytes], *, is_empty: bool) -> bytes:
-    if not added:
-        return body
-    head = body[: body.rindex(b"}")].rstrip()
-    return head + (b"" if is_empty else b",") + object_bytes(added)[1:]
+def _members_bytes(members: Mapping[str, bytes]) -> bytes:
+    return b",".join(msgspec.json.encode(name) + b":" + value for name, value in members.items())

@@ -39,18 +39,20 @@ class SseSplitter:
     """
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()  # grows in place: a long frame in small pieces stays linear
         self._searched = 0
         self._is_first = True
 
     def feed(self, chunk: bytes) -> list[SseFrame]:
         """Return the frames that `chunk` completes, in order."""
-        buffer = self._rest + chunk if self._rest else chunk
+        buffer = self._rest
+        buffer += chunk
         if self._is_first:
             if len(buffer) < len(_BOM) and _BOM.startswith(buffer):
-                self._rest = buffer
                 return []
-            buffer, self._is_first = buffer.removeprefix(_BOM), False
+            if buffer.startswith(_BOM):
+                del buffer[: len(_BOM)]
+            self._is_first = False
         frames: list[SseFrame] = []
         start, search_from = 0, self._searched
         while match := _FRAME_END.search(buffer, search_from):
@@ -58,12 +60,12 @@ class SseSplitter:
             # A CR at the very end may be half of a CRLF: wait for the next chunk to tell.
             if end == len(buffer) and buffer.endswith(_UNDECIDED):
                 break
-            frames.append(parse_frame(buffer[start:end]))
+            _check_size(end - start)
+            frames.append(parse_frame(bytes(buffer[start:end])))
             start = search_from = end
-        self._rest = buffer[start:]
-        self._searched = max(0, len(self._rest) - 3)
-        if len(self._rest) > FRAME_BYTES_MAX:
-            raise FrameTooLarge(f"an SSE frame is larger than {FRAME_BYTES_MAX} bytes")
+        del buffer[:start]
+        self._searched = max(0, len(buffer) - 3)
+        _check_size(len(buffer))
         return frames
 
     def finish(self) -> list[SseFrame]:
@@ -72,23 +74,28 @@ class SseSplitter:
         The standard drops an unfinished event; upstreams that end without the empty line are
         common, so a last frame with data is given, and its reader decides whether it is whole.
         """
-        rest, self._rest = self._rest.strip(b"\r\n"), b""
+        rest, self._rest = bytes(self._rest.strip(b"\r\n")), bytearray()
         return [parse_frame(rest + b"\n\n")] if rest else []
 
 
 def parse_frame(raw: bytes) -> SseFrame:
     """Return the frame whose bytes, its empty line included, are `raw`."""
-    event, data = "", None
+    event, data = "", list[bytes]()
     for line in _LINE_END.split(raw):
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
-            data = value if data is None else data + b"\n" + value
+            data.append(value)
         elif name == b"event":
             event = value.decode("utf-8", "replace")
-    return SseFrame(event, data, raw)
+    return SseFrame(event, b"\n".join(data) if data else None, raw)
 
 
 def data_frame(data: bytes) -> bytes:
     """Return an unnamed event with `data`, which holds no line end."""
     return b"data: " + data + b"\n\n"
+
+
+def _check_size(size_bytes: int) -> None:
+    if size_bytes > FRAME_BYTES_MAX:
+        raise FrameTooLarge(f"an SSE frame is larger than {FRAME_BYTES_MAX} bytes")

@@ -1,6 +1,7 @@
 """Decoding: an upstream's reply, streamed or whole, as events."""
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import msgspec
 
@@ -22,23 +23,28 @@ from pointsman.core.wire.sse import FrameTooLarge, SseFrame, SseSplitter, data_f
 
 DONE = b"[DONE]"
 
+# Some upstreams count in floats: 12.0.
+_Count: TypeAlias = int | float | None
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 
 class _PromptDetails(msgspec.Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
+    cached_tokens: _Count = None
+    cache_write_tokens: _Count = None
 
 
 class _CompletionDetails(msgspec.Struct):
-    reasoning_tokens: int | None = None
+    reasoning_tokens: _Count = None
 
 
 class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: _Count = None
+    completion_tokens: _Count = None
+    total_tokens: _Count = None
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
-    cache_creation_input_tokens: int | None = None
-    prompt_cache_hit_tokens: int | None = None
+    cache_creation_input_tokens: _Count = None
+    prompt_cache_hit_tokens: _Count = None
 
 
 class _Function(msgspec.Struct):
@@ -118,9 +124,9 @@ class ChatStreamDecoder:
         if self._is_done:
             return
         data = frame.data
-        if data is None:
+        if not data:  # comments, or an empty event, which the standard does not dispatch
             yield Note(frame.raw)
-        elif data == DONE:
+        elif data.strip() == DONE:
             if self._finish_reason is None:
                 raise UpstreamReset("the upstream said [DONE] before the answer had ended")
             self._is_done = True
@@ -131,9 +137,9 @@ class ChatStreamDecoder:
     def _read_chunk(self, data: bytes, raw: bytes) -> Iterator[Event]:
         try:
             chunk = _reply.decode(data)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except _UNREADABLE as error:
             raise UpstreamBadResponse(f"the upstream's stream cannot be read: {error}") from error
-        if chunk.choices is None and (said := error_in_stream(data)) is not None:
+        if b'"error"' in data and (said := error_in_stream(data)) is not None:
             raise said
         carried: bytes = raw
         if not self._has_started:
@@ -144,15 +150,15 @@ class ChatStreamDecoder:
             for event in _deltas(choice, carried):
                 yield event
                 carried = b""
-            if choice.finish_reason is not None:
+            if choice.finish_reason:
                 self._finish_reason = _stronger(self._finish_reason, choice.finish_reason)
-        if chunk.usage is not None:
+        if (usage := _reported(chunk)) is not None:
             # A usage chunk proper has no choices, and can be left out whole for a client that did
             # not ask; else the frame goes with a note and the encoder cuts the usage from it.
             if carried and chunk.choices:
                 yield Note(carried)
                 carried = b""
-            yield UsageReport(read_usage(chunk.usage), carried)
+            yield UsageReport(usage, carried)
         elif carried:
             yield Note(carried)
 
@@ -164,20 +170,28 @@ def decode_reply(body: bytes) -> Iterator[Event]:
     """
     try:
         reply = _reply.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise UpstreamBadResponse(f"the upstream's reply cannot be read: {error}") from error
+    if b'"error"' in body and (said := error_in_stream(body)) is not None:
+        raise said
     if not reply.choices:
-        if (said := error_in_stream(body)) is not None:
-            raise said
         raise UpstreamBadResponse("the upstream's reply has no choices")
     yield _started(reply, is_stream=False, frame=body)
     finish_reason: str | None = None
     for choice in reply.choices:
         yield from _deltas(choice, b"")
         finish_reason = _stronger(finish_reason, choice.finish_reason or "stop")
-    if reply.usage is not None:
-        yield UsageReport(read_usage(reply.usage), b"")
+    if (usage := _reported(reply)) is not None:
+        yield UsageReport(usage, b"")
     yield Finished(finish_reason or "stop", b"")
+
+
+def _reported(reply: _Reply) -> Usage | None:
+    """Return the usage that a chunk or reply reports, None where it counts nothing."""
+    usage = reply.usage
+    if usage is None or (usage.prompt_tokens is None and usage.completion_tokens is None):
+        return None
+    return read_usage(usage)
 
 
 def read_usage(usage: _Usage) -> Usage:
@@ -185,20 +199,29 @@ def read_usage(usage: _Usage) -> Usage:
 
     Source: `prompt_tokens_details.cached_tokens` is OpenAI's; `prompt_cache_hit_tokens` DeepSeek's;
     `cache_write_tokens` OpenAI's since GPT-5.6 and OpenRouter's; `cache_creation_input_tokens`
-    Anthropic's name, sent by its compatible endpoints (documentation read 2026-11).
+    Anthropic's name, sent by its compatible endpoints; xAI counts reasoning in the total alone
+    (documentation read 2026-11).
     """
     prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
     cached = (prompt.cached_tokens if prompt else None) or usage.prompt_cache_hit_tokens or 0
     written = (
         (prompt.cache_write_tokens if prompt else None) or usage.cache_creation_input_tokens or 0
     )
+    reasoning = _count(completion.reasoning_tokens if completion else None)
+    input_tokens, output = _count(usage.prompt_tokens), _count(usage.completion_tokens)
+    if _count(usage.total_tokens) == input_tokens + output + reasoning:
+        output += reasoning
     return Usage(
-        input_tokens=max(0, usage.prompt_tokens or 0),
-        cached_input_tokens=max(0, cached),
-        cache_write_tokens=max(0, written),
-        output_tokens=max(0, usage.completion_tokens or 0),
-        reasoning_tokens=max(0, (completion.reasoning_tokens if completion else None) or 0),
+        input_tokens=input_tokens,
+        cached_input_tokens=_count(cached),
+        cache_write_tokens=_count(written),
+        output_tokens=output,
+        reasoning_tokens=reasoning,
     )
+
+
+def _count(said: _Count) -> int:
+    return max(0, int(said or 0))
 
 
 def _started(reply: _Reply, *, is_stream: bool, frame: bytes) -> Started:
@@ -240,4 +263,4 @@ def _deltas(choice: _Choice, frame: bytes) -> Iterator[Event]:
 
 def _stronger(known: str | None, new: str) -> str:
     """Return the finish reason that matters of several choices: any that is not "stop"."""
-    return new if known in (None, "stop") else known
+    return new if known is None or known == "stop" else known

@@ -91,7 +91,7 @@ class ChatStreamEncoder:
         parsed = parse_frame(frame)
         if parsed.data is None or b'"model"' not in frame:
             return frame
-        return data_frame(_one_line(splice(parsed.data, {"model": self._model})))
+        return _edited(frame, parsed.data, {"model": self._model})
 
     def _chunk(self, delta: Mapping[str, object], choice: int = 0) -> bytes:
         return self._frame([{"index": choice, "delta": delta, "finish_reason": None}], None)
@@ -169,13 +169,13 @@ def _with_cost(report: UsageReport, frame: bytes) -> bytes:
         return frame
     usage = bytes(msgspec.json.decode(data, type=dict[str, msgspec.Raw])["usage"])
     priced = splice(usage, {name: msgspec.json.encode(value) for name, value in cost.items()})
-    return data_frame(_one_line(splice(data, {"usage": priced})))
+    return _edited(frame, data, {"usage": priced})
 
 
 def _call_delta(event: ToolCallDelta) -> Mapping[str, object]:
     function: dict[str, object] = {"arguments": event.arguments}
     delta: dict[str, object] = {"index": event.index, "function": function}
-    if event.id:
+    if event.id or event.name:  # some upstreams give their calls no id
         delta |= {"id": event.id, "type": "function"}
         function["name"] = event.name
     return delta
@@ -186,9 +186,17 @@ def _without_usage(frame: bytes) -> bytes:
     if mark and not tail.strip():
         return head + b"}" + tail
     data = parse_frame(frame).data
-    return frame if data is None else data_frame(_one_line(splice(data, {"usage": None})))
+    return frame if data is None else _edited(frame, data, {"usage": None})
 
 
-def _one_line(body: bytes) -> bytes:
-    """Return JSON without line breaks, which a data line cannot hold; strings have none."""
-    return body.replace(b"\r", b" ").replace(b"\n", b" ")
+def _edited(frame: bytes, data: bytes, changes: Mapping[str, bytes | None]) -> bytes:
+    """Return the frame with its data's members changed and its other lines as they are.
+
+    Data of several lines is written as one, for its line breaks are none of the strings'.
+    """
+    edited = splice(data, changes)
+    if edited == data:
+        return frame
+    if b"\n" in data:
+        return data_frame(edited.replace(b"\r", b" ").replace(b"\n", b" "))
+    return frame.replace(data, edited, 1)

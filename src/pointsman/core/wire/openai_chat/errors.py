@@ -16,14 +16,20 @@ _CONTEXT_MARKS = (
     "exceeds the available context size",
 )
 _SPEND_MARKS = ("insufficient_quota", "billing", "spend limit", "credit balance", "spending limit")
+# A 400 quotes the client's own words, so there only how Anthropic's message begins will do.
+_SPEND_OPENING = "your credit balance is too low"
 _MESSAGE_CHARS_MAX = 500
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class _Error(msgspec.Struct):
     message: str | None = None
     type: str | None = None
     code: str | int | None = None
-    param: str | None = None
+
+
+class _Body(msgspec.Struct):
+    error: _Error | str | None = None
 
 
 def read_error(status: int, body: bytes, retry_after_s: float | None) -> UpstreamError:
@@ -35,7 +41,8 @@ def read_error(status: int, body: bytes, retry_after_s: float | None) -> Upstrea
     said = _said(body)
     message = f"the upstream answered {status}: {said}"
     lowered = body[:4096].decode("utf-8", "replace").lower()
-    if status in (400, 403, 429) and any(mark in lowered for mark in _SPEND_MARKS):
+    is_spent = status in (403, 429) and any(mark in lowered for mark in _SPEND_MARKS)
+    if is_spent or (status == 400 and said.lower().startswith(_SPEND_OPENING)):
         return tree.UpstreamAuth(message)
     match status:
         case 429:
@@ -59,16 +66,10 @@ def read_error(status: int, body: bytes, retry_after_s: float | None) -> Upstrea
 def error_in_stream(data: bytes) -> UpstreamError | None:
     """Return the error that an event of a 200 stream carries, None when it carries none.
 
-    The status is the error's numeric code where it has one, else told by its type.
+    The status is the error's code where that is one, else told by its type.
     """
-    try:
-        error = msgspec.json.decode(data, type=dict[str, msgspec.Raw]).get("error")
-        detail = msgspec.json.decode(error, type=_Error) if error else None
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    if detail is None:
-        return None
-    return read_error(_status_of(detail), data, None)
+    error = _error_of(data)
+    return None if error is None else read_error(_status_of(error), data, None)
 
 
 def error_body(error: GatewayError, request_id: str) -> bytes:
@@ -78,7 +79,7 @@ def error_body(error: GatewayError, request_id: str) -> bytes:
             relayed = msgspec.json.decode(error.body)
             if isinstance(relayed, dict) and "error" in relayed:
                 return error.body
-        except (msgspec.DecodeError, RecursionError):
+        except _UNREADABLE:
             pass
     return msgspec.json.encode({"error": error_object(error, request_id)})
 
@@ -98,8 +99,9 @@ def error_object(error: GatewayError, request_id: str) -> Mapping[str, object]:
 
 
 def _status_of(error: _Error) -> int:
-    if isinstance(error.code, int) or (error.code and error.code.isdecimal()):
-        return int(error.code)
+    code = str(error.code)
+    if len(code) == 3 and code.isdecimal() and int(code) >= 400:
+        return int(code)
     words = f"{error.type or ''} {error.code or ''}".lower()
     if "rate_limit" in words:
         return 429
@@ -114,13 +116,19 @@ def _status_of(error: _Error) -> int:
 
 def _said(body: bytes) -> str:
     """Return the upstream's own message, cut short: it goes into errors and the log."""
-    try:
-        error = msgspec.json.decode(body, type=dict[str, msgspec.Raw]).get("error", b"null")
-        try:
-            text = msgspec.json.decode(error, type=_Error).message or ""
-        except msgspec.ValidationError:
-            text = msgspec.json.decode(error, type=str)
-    except (msgspec.DecodeError, RecursionError):
+    error = _error_of(body)
+    if error is None:
         text = body[:_MESSAGE_CHARS_MAX].decode("utf-8", "replace")
+    else:
+        text = error.message or ""
     printable = "".join(char if char.isprintable() else " " for char in text)
     return printable[:_MESSAGE_CHARS_MAX] or "nothing else"
+
+
+def _error_of(body: bytes) -> _Error | None:
+    """Return the error that a body carries, None when it carries none that can be read."""
+    try:
+        said = msgspec.json.decode(body, type=_Body).error
+    except _UNREADABLE:
+        return None
+    return _Error(message=said) if isinstance(said, str) else said

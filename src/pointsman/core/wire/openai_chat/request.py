@@ -7,7 +7,7 @@ import msgspec
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Caller, Need, Request, ResponseFormat, Step, Turn
 from pointsman.core.wire.limits import MESSAGES_MAX, MODEL_CHARS_MAX, TOOLS_MAX
-from pointsman.core.wire.splice import splice
+from pointsman.core.wire.splice import object_bytes, splice
 
 DIALECT = "openai-chat"
 
@@ -17,6 +17,7 @@ _IMAGE_PARTS = frozenset({"image_url", "input_image", "image"})
 _ONLY_IN_FRAMES = ("n", "logprobs", "modalities", "audio", "web_search_options")
 _NOT_SHAPING = ("stream", "stream_options", "model", "user", "metadata", "store")
 _NOT_SHAPING_IDS = ("prompt_cache_key", "safety_identifier", "service_tier")
+_MAX_TOKENS_FIELDS = ("max_tokens", "max_completion_tokens")
 
 
 class _Part(msgspec.Struct):
@@ -35,7 +36,7 @@ class _Message(msgspec.Struct):
 
 
 class _JsonSchema(msgspec.Struct):
-    schema: msgspec.Raw | None = None
+    schema: msgspec.Raw = msgspec.Raw()
 
 
 class _Format(msgspec.Struct):
@@ -53,13 +54,18 @@ class _Chat(msgspec.Struct):
     tools: list[msgspec.Raw] | None = None
     functions: list[msgspec.Raw] | None = None
     response_format: _Format | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
+    max_tokens: int | float | None = None
+    max_completion_tokens: int | float | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
 
 
+class _Options(msgspec.Struct):
+    stream_options: dict[str, msgspec.Raw] | None = None
+
+
 _chat = msgspec.json.Decoder(_Chat)
+_options = msgspec.json.Decoder(_Options)
 _members = msgspec.json.Decoder(dict[str, object])
 
 
@@ -75,6 +81,7 @@ def decode_request(body: bytes, caller: Caller) -> Request:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise RequestError(f"the request body is not JSON: {error}") from error
     _check_counts(chat)
+    max_tokens = [_whole(name, getattr(chat, name)) for name in _MAX_TOKENS_FIELDS]
     image_count = _image_count(chat)
     return Request(
         dialect=DIALECT,
@@ -84,7 +91,7 @@ def decode_request(body: bytes, caller: Caller) -> Request:
         turns=tuple(_turn(m) for m in chat.messages if m.role not in _SYSTEM_ROLES),
         needs=_needs(chat, has_images=image_count > 0),
         image_count=image_count,
-        max_tokens=chat.max_completion_tokens or chat.max_tokens,
+        max_tokens=min((bound for bound in max_tokens if bound is not None), default=None),
         response_format=_response_format(chat.response_format),
         is_stream=bool(chat.stream),
         wants_usage=bool(chat.stream_options and chat.stream_options.include_usage),
@@ -96,20 +103,19 @@ def encode_request(request: Request, step: Step) -> bytes:
     """Return the body for a step's upstream: the client's own but for the fields that must change.
 
     Changes the model's name, the tier's parameters, `max_tokens` where the client set none, its
-    name where the provider has another, and asks a stream for its usage.
+    name where the provider has another, and asks a stream for its usage. Of two bounds that a
+    client sets, the lower one goes out.
     """
     deployment = step.deployment
     changes: dict[str, bytes | None] = {"model": msgspec.json.encode(deployment.model)}
-    field = deployment.max_tokens_field
-    if request.max_tokens is None:
-        if step.max_tokens is not None:
-            changes[field] = str(step.max_tokens).encode()
-    elif field != "max_tokens":
-        changes |= {"max_tokens": None, field: str(request.max_tokens).encode()}
+    bound = request.max_tokens or step.max_tokens
+    if bound is not None:
+        changes |= dict.fromkeys(_MAX_TOKENS_FIELDS)
+        changes[deployment.max_tokens_field] = str(bound).encode()
     if request.is_stream and not request.wants_usage:
-        options = _members.decode(request.body).get("stream_options")
-        kept = options if isinstance(options, dict) else {}
-        changes["stream_options"] = msgspec.json.encode({**kept, "include_usage": True})
+        kept = _options.decode(request.body).stream_options or {}
+        options = {name: bytes(value) for name, value in kept.items()} | {"include_usage": b"true"}
+        changes["stream_options"] = object_bytes(options)
     for name, value in deployment.params.items():
         changes[name] = msgspec.json.encode(value)
     return splice(request.body, changes)
@@ -144,12 +150,13 @@ def _check_counts(chat: _Chat) -> None:
         raise RequestError(
             f"model has {len(chat.model)} characters, the limit is {MODEL_CHARS_MAX}", param="model"
         )
-    for name, value in (
-        ("max_tokens", chat.max_tokens),
-        ("max_completion_tokens", chat.max_completion_tokens),
-    ):
-        if value is not None and value < 1:
-            raise RequestError(f"{name} is {value}; it must be 1 or more", param=name)
+
+
+def _whole(name: str, value: float | None) -> int | None:
+    """Return a bound as a whole number: 100.0 is 100."""
+    if value is not None and (value < 1 or value != int(value)):
+        raise RequestError(f"{name} is {value}; it must be a whole number, 1 or more", param=name)
+    return None if value is None else int(value)
 
 
 def _text(message: _Message) -> str:
@@ -196,5 +203,5 @@ def _needs(chat: _Chat, *, has_images: bool) -> frozenset[Need]:
 def _response_format(form: _Format | None) -> ResponseFormat | None:
     if form is None or form.type not in ("json_object", "json_schema"):
         return None
-    schema = form.json_schema.schema if form.json_schema else None
-    return ResponseFormat(schema=bytes(schema) if schema is not None else None)
+    schema = bytes(form.json_schema.schema) if form.json_schema else b""
+    return ResponseFormat(schema=None if schema in (b"", b"null") else schema)

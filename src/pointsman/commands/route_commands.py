@@ -1,0 +1,179 @@
+"""Routing commands: `route` asks, `explain` says why, neither needs a server."""
+
+import asyncio
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pointsman.asking import Asking
+from pointsman.commands.terminal import (
+    FAILED,
+    OK,
+    AsJson,
+    ConfigPath,
+    complain,
+    note,
+    say,
+    say_json,
+)
+from pointsman.core.answer import AnswerBuilder
+from pointsman.core.errors import ConfigError, GatewayError, RequestError
+from pointsman.core.events import TextDelta
+from pointsman.core.prices import format_usd
+from pointsman.core.types import Answer
+from pointsman.explanation import Explanation
+from pointsman.library import AsyncRouter
+from pointsman.stream import AnswerStream
+
+Prompt = Annotated[str, Parameter(help="What to ask; - reads it from standard input.")]
+Model = Annotated[str, Parameter(help="An alias, a tier, or provider/model.")]
+System = Annotated[str | None, Parameter(help="A system message.")]
+
+
+def route(
+    prompt: Prompt,
+    *,
+    model: Model = "auto",
+    system: System = None,
+    max_tokens: Annotated[int | None, Parameter(help="Bound of the answer, in tokens.")] = None,
+    stream: Annotated[bool, Parameter(help="Print the answer as it comes.")] = True,
+    cache: Annotated[bool, Parameter(help="Look in the cache, and keep the answer there.")] = True,
+    json: AsJson = False,
+    config: ConfigPath = None,
+) -> int:
+    """Send a prompt to the cheapest tier that will answer it well, and print the answer.
+
+    Example: pointsman route "Convert this list to JSON: name=Alice, age=30, role=dev"
+    """
+    asking = Asking(model=model, cache="on" if cache else "off")
+    if system is not None:
+        asking["system"] = system
+    if max_tokens is not None:
+        asking["max_tokens"] = max_tokens
+    try:
+        router = AsyncRouter.from_config(config)
+        return asyncio.run(_route(router, _read(prompt), asking, stream=stream, json=json))
+    except (ConfigError, RequestError) as error:
+        return complain(error.message.splitlines())
+    except GatewayError as error:
+        complain([error.message, *(f"  {a.deployment}: {a.outcome}" for a in error.attempts)])
+        return FAILED
+
+
+def explain(
+    prompt: Prompt,
+    *,
+    model: Model = "auto",
+    system: System = None,
+    max_tokens: Annotated[int | None, Parameter(help="Bound of the answer, in tokens.")] = None,
+    json: AsJson = False,
+    config: ConfigPath = None,
+) -> int:
+    """Say where a prompt would go, why, and what would change it. Calls nobody.
+
+    Example: pointsman explain "Architect a migration plan for our Django monolith"
+    """
+    asking = Asking(model=model)
+    if system is not None:
+        asking["system"] = system
+    if max_tokens is not None:
+        asking["max_tokens"] = max_tokens
+    try:
+        router = AsyncRouter.from_config(config)
+        explanation = asyncio.run(_explain(router, _read(prompt), asking))
+    except GatewayError as error:
+        return complain(error.message.splitlines())
+    if json:
+        say_json(explanation)
+    else:
+        say(_told(explanation))
+    return OK
+
+
+async def _route(
+    router: AsyncRouter, prompt: str, asking: Asking, *, stream: bool, json: bool
+) -> int:
+    async with router:
+        if json or not stream:
+            answer = await router.route(prompt, **asking)
+            if json:
+                say_json(_answer_object(answer))
+            else:
+                say(answer.content)
+                note(_footer(answer))
+            return OK
+        async with router.open(prompt, **asking) as opened:
+            answer = await _printed(opened)
+        note(_footer(answer))
+    return OK
+
+
+async def _printed(opened: AnswerStream) -> Answer:
+    """Print an answer as it comes, and return it whole."""
+    builder = AnswerBuilder()
+    async for event in opened:
+        builder.add(event)
+        if isinstance(event, TextDelta):
+            sys.stdout.write(event.text)
+            sys.stdout.flush()
+    sys.stdout.write("\n")
+    return opened.answer(builder)
+
+
+async def _explain(router: AsyncRouter, prompt: str, asking: Asking) -> Explanation:
+    async with router:
+        return router.explain(prompt, **asking)
+
+
+def _read(prompt: str) -> str:
+    return sys.stdin.read() if prompt == "-" else prompt
+
+
+def _footer(answer: Answer) -> str:
+    cost = format_usd(answer.cost_nanousd)
+    usage = answer.usage
+    return (
+        f"[{answer.tier} · {answer.model} · {usage.input_tokens}+{usage.output_tokens} tokens · "
+        f"{cost} · cache {answer.cache} · {answer.reason}]"
+    )
+
+
+def _answer_object(answer: Answer) -> dict[str, object]:
+    return {
+        "content": answer.content,
+        "tier": answer.tier,
+        "model": answer.model,
+        "finish_reason": answer.finish_reason,
+        "usage": answer.usage,
+        "cost_usd": answer.cost_usd,
+        "is_cached": answer.is_cached,
+        "attempts": answer.attempts,
+        "policy": answer.policy,
+        "reason": answer.reason,
+        "request_id": answer.request_id,
+    }
+
+
+def _told(explanation: Explanation) -> str:
+    decision = explanation.decision
+    lines = [
+        f"tier:    {decision.tier or '(none)'}  →  {decision.deployments[0]}",
+        f"why:     {decision.reason}  (policy {decision.policy})",
+    ]
+    lines += [
+        f'signal:  "{signal.phrase}" ({signal.kind}) at character {signal.start}'
+        for signal in decision.signals
+    ]
+    lines += [
+        f"left out: {entry.deployment} of {entry.tier}: {entry.reason}"
+        for entry in decision.filtered
+    ]
+    lines += [
+        f"cost:    {tier.tier}: {format_usd(tier.input_nanousd)} for the input (estimated), "
+        f"at most {format_usd(tier.worst_case_nanousd)} with the answer"
+        for tier in explanation.tiers
+    ]
+    if decision.would_change:
+        lines.append(f"change:  {decision.would_change}")
+    return "\n".join(lines)

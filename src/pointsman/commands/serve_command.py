@@ -1,0 +1,44 @@
+"""`serve`: the HTTP server."""
+
+import logging
+import os
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from pointsman.commands.terminal import OK, ConfigPath, complain, note
+from pointsman.config import Settings, load_settings
+from pointsman.core.errors import ConfigError, LedgerUnavailable
+from pointsman.server.serve import serve as run_server
+
+
+def serve(
+    *,
+    config: ConfigPath = None,
+    host: Annotated[str | None, Parameter(help="Address to listen on; else [server] host.")] = None,
+    port: Annotated[int | None, Parameter(help="Port, 0 for any; else [server] port.")] = None,
+) -> int:
+    """Serve OpenAI's chat completions and more, until SIGTERM or Ctrl-C.
+
+    Example: pointsman serve --config pointsman.toml --port 4117
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+
+    def load() -> Settings:
+        settings = load_settings(config, os.environ)
+        listening = {"host": host, "port": port}
+        stated = {name: value for name, value in listening.items() if value is not None}
+        return msgspec.structs.replace(
+            settings, server=msgspec.structs.replace(settings.server, **stated)
+        )
+
+    try:
+        run_server(load(), os.environ, reload=load, on_ready=_announce)
+    except (ConfigError, LedgerUnavailable) as error:
+        return complain(error.message.splitlines())
+    return OK
+
+
+def _announce(address: str) -> None:
+    note(f"pointsman listens on {address}/v1; give it to your client as its base URL. Ctrl-C ends.")

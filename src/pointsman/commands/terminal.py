@@ -1,0 +1,40 @@
+"""Terminal: what all commands share in how they take options and speak."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+OK, FAILED, BAD_INPUT = 0, 1, 2
+
+ConfigPath = Annotated[
+    str | None,
+    Parameter(
+        help="Configuration file; without it $POINTSMAN_CONFIG, ./pointsman.toml, and so on."
+    ),
+]
+AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for machines.")]
+
+
+def say(text: str) -> None:
+    """Print a line, or several, for whoever reads the result."""
+    sys.stdout.write(f"{text}\n")
+
+
+def say_json(value: object) -> None:
+    """Print a value as indented JSON."""
+    say(msgspec.json.format(msgspec.json.encode(value)).decode())
+
+
+def note(text: str) -> None:
+    """Print a line beside the result, on standard error."""
+    sys.stderr.write(f"{text}\n")
+
+
+def complain(problems: Sequence[str]) -> int:
+    """Print what is wrong on standard error; return the exit status of bad input."""
+    for problem in problems:
+        note(problem)
+    return BAD_INPUT

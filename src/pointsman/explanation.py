@@ -1,0 +1,50 @@
+"""Explanation: a decision with what each tier would cost, for a person to read."""
+
+import msgspec
+
+from pointsman.core.plan import build_plan
+from pointsman.core.prices import cost_nanousd
+from pointsman.core.types import Decision, Features, Snapshot
+from pointsman.core.usage import Usage
+
+
+class TierCost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tier's first model would cost, in nano-USD; None where price or bound is not known.
+
+    `input_nanousd` is an estimate, for the input is. `worst_case_nanousd` has the longest answer.
+    """
+
+    tier: str
+    model: str
+    input_nanousd: int | None
+    worst_case_nanousd: int | None
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a request would go and why, and what the tiers would cost."""
+
+    decision: Decision
+    input_tokens_estimated: int
+    tiers: tuple[TierCost, ...]
+
+
+def explain(decision: Decision, features: Features, snapshot: Snapshot) -> Explanation:
+    """Return the explanation of a decision that was made for these features."""
+    return Explanation(
+        decision=decision,
+        input_tokens_estimated=features.input_tokens,
+        tiers=tuple(_tier_cost(name, features, snapshot) for name in snapshot.names),
+    )
+
+
+def _tier_cost(name: str, features: Features, snapshot: Snapshot) -> TierCost:
+    first = snapshot.tier(name).deployments[0]
+    alone = Decision(tier=name, reason="", deployments=(first.id,), may_escalate=False)
+    plan = build_plan(alone, features, snapshot, is_ready=lambda _: True, may_escalate=False)
+    price = first.price
+    return TierCost(
+        tier=name,
+        model=first.id,
+        input_nanousd=price and cost_nanousd(Usage(input_tokens=features.input_tokens), price),
+        worst_case_nanousd=plan.steps[0].worst_case_nanousd,
+    )
