@@ -414,6 +414,39 @@ asyncio.run(main())
     asyncio.run(ledger.close())
 
 
+def test_orphans_are_found_however_many_attempts_came_after_them(tmp_path: Path):
+    """A run's mark moves on as attempts end, but never past one that is open."""
+    code = """
+import asyncio, os, sys
+from pointsman.ledger.sqlite import SqliteLedger
+from tests.ledger.attempts import SETTLED, intent
+
+async def book(ledger, number):
+    await ledger.reserve(intent(f"r{number}"))
+    if number not in (6_000, 12_000):
+        await ledger.settle(f"r{number}", 1, SETTLED)
+
+async def main():
+    ledger = SqliteLedger(sys.argv[1])
+    for start in range(0, 13_000, 500):
+        await asyncio.gather(*(book(ledger, start + number) for number in range(500)))
+    os._exit(9)
+
+asyncio.run(main())
+"""
+    path = tmp_path / "ledger.db"
+    subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    connection = sqlite3.connect(path)
+    (mark,) = connection.execute("SELECT after_rowid FROM runs").fetchone()
+    (oldest,) = connection.execute("SELECT rowid FROM intents WHERE request_id='r6000'").fetchone()
+    connection.close()
+    assert 5_000 < mark < oldest
+    ledger = SqliteLedger(path)
+    lost = [row.intent.request_id for row in ledger.rows() if row.settlement == LOST]
+    assert (ledger.recovered, lost) == (2, ["r6000", "r12000"])
+    asyncio.run(ledger.close())
+
+
 async def test_two_ledgers_of_one_process_share_a_file(tmp_path: Path):
     first, second = (SqliteLedger(tmp_path / "ledger.db") for _ in range(2))
     await asyncio.gather(*(first.reserve(intent(f"a{n}", at_ns=1)) for n in range(50)))

@@ -82,6 +82,18 @@ def begin_run(connection: sqlite3.Connection) -> tuple[int, int]:
     return entered.lastrowid, recovered
 
 
+def advance_run(connection: sqlite3.Connection, run: int, *, request_id: str, attempt: int) -> None:
+    """Note that all of a run's attempts before this one have ended: recovery need not look there.
+
+    Without it, opening after the crash of a run of a million attempts takes over three seconds.
+    """
+    connection.execute(
+        "UPDATE runs SET after_rowid = max(after_rowid, coalesce("
+        " (SELECT rowid - 1 FROM intents WHERE request_id = ? AND attempt = ?), 0)) WHERE run = ?",
+        (request_id, attempt, run),
+    )
+
+
 def end_run(connection: sqlite3.Connection, run: int) -> None:
     """Take a run away that has no open attempts left."""
     connection.execute("DELETE FROM runs WHERE run = ?", (run,))

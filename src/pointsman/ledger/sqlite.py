@@ -10,14 +10,14 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pointsman.core.errors import LedgerUnavailable
 from pointsman.ledger import Durability, Intent, Row, Settlement
-from pointsman.ledger.runs import begin_run, end_run
+from pointsman.ledger.runs import advance_run, begin_run, end_run
 from pointsman.ledger.sqlite_file import (
     MEMORY,
     Spare,
@@ -38,6 +38,8 @@ from pointsman.ledger.sqlite_rows import (
     select_rows,
 )
 from pointsman.ledger.sqlite_writer import GroupWriter
+
+_ADVANCE_EVERY = 5_000
 
 _NOT_CALLED = Settlement(state="voided", outcome="cancelled", cost_nanousd=0)
 _LOST = Settlement(state="unknown", outcome="lost")
@@ -78,7 +80,9 @@ class SqliteLedger:
         if self._recovered:
             _log.warning("ledger %s: %d attempts were lost", self._path, self._recovered)
         self._connection = connection
-        self._open: set[tuple[str, int]] = set()
+        # In the order of their reservation, which is the order of the rows.
+        self._open: dict[tuple[str, int], None] = {}
+        self._reserved = 0
         spare = Spare(self._path) if is_file else None
         if spare:
             spare.make()
@@ -110,7 +114,7 @@ class SqliteLedger:
         """Write an attempt's end durably; the first one stays."""
         values = end_values(request_id, attempt, settlement)
         written = self._writer.awaited(partial(insert_end, values=values), is_end=True)
-        self._open.discard((request_id, attempt))
+        self._open.pop((request_id, attempt), None)
         await written
 
     def close_attempt(self, request_id: str, attempt: int, settlement: Settlement) -> None:
@@ -122,7 +126,7 @@ class SqliteLedger:
             # It stays open, and the next start closes it: late, but never under-counted.
             _log.error("ledger: attempt %s/%d stays open: %s", request_id, attempt, error)
         else:
-            self._open.discard((request_id, attempt))
+            self._open.pop((request_id, attempt), None)
 
     async def book_hit(self, intent: Intent, settlement: Settlement) -> None:
         """Write an intent and its end in one transaction."""
@@ -153,12 +157,32 @@ class SqliteLedger:
     async def _book(self, intent: Intent) -> None:
         key = (intent.request_id, intent.attempt)
         values = intent_values(intent)
-        self._open.add(key)
+        is_known = key in self._open
+        self._open[key] = None
+        self._advance_at_times()
         try:
             await self._writer.awaited(partial(insert_intent, values=values, run=self._run))
         except LedgerUnavailable:
-            self._open.discard(key)
+            if not is_known:
+                self._open.pop(key, None)
             raise
+
+    def _advance_at_times(self) -> None:
+        """Keep short what the next start has to look through, should this process be killed."""
+        self._reserved += 1
+        if self._reserved % _ADVANCE_EVERY:
+            return
+        oldest = next(iter(self._open))
+        with suppress(LedgerUnavailable):
+            self._writer.submit(partial(self._advance, oldest=oldest), is_end=False)
+
+    def _advance(self, connection: sqlite3.Connection, *, oldest: tuple[str, int]) -> bool:
+        # Ends that are still to be tried again belong to attempts before the oldest open one.
+        if self._writer.has_kept:
+            return False
+        request_id, attempt = oldest
+        advance_run(connection, self._run, request_id=request_id, attempt=attempt)
+        return True
 
     def _close(self) -> None:
         atexit.unregister(self._close)

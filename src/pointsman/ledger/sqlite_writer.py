@@ -95,6 +95,11 @@ class GroupWriter:
         self._thread = threading.Thread(target=self._run, name="pointsman-ledger", daemon=True)
         self._thread.start()
 
+    @property
+    def has_kept(self) -> bool:
+        """Return whether ends wait to be tried again, apart from those of the group at hand."""
+        return bool(self._kept)
+
     def awaited(self, apply: Apply, *, is_end: bool = False) -> asyncio.Future[bool]:
         """Queue a write; return a future of what `apply` returned, set when that is durable.
 
