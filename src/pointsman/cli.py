@@ -6,7 +6,7 @@ from cyclopts import App
 
 from pointsman._version import __version__
 
-_COMMANDS = {
+COMMANDS = {
     "init": ("config_commands", "Write a first pointsman.toml for what is found here."),
     "check": ("config_commands", "Say whether the configuration can be served."),
     "models": ("config_commands", "List what clients may ask for, with prices."),
@@ -27,7 +27,7 @@ def build_app() -> App:
         version=__version__,
     )
     app.register_install_completion_command()
-    for name, (module, help_line) in _COMMANDS.items():
+    for name, (module, help_line) in COMMANDS.items():
         app.command(f"pointsman.commands.{module}:{name}", name=name, help=help_line)
     return app
 
