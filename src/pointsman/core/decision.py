@@ -57,13 +57,13 @@ def resolve(model: str, snapshot: Snapshot, aliases: Sequence[str]) -> Target:
     found = sorted({d.id for d in _deployments(snapshot) if model in (d.id, d.model)})
     if len(found) == 1 or model in found:
         return Target(deployment=model if model in found else found[0])
+    if "*" in aliases:
+        return Target()
     if found:
         raise ModelNotFound(
             f'model "{model}" is served by several providers; ask for one of {", ".join(found)}',
             param="model",
         )
-    if "*" in aliases:
-        return Target()
     raise ModelNotFound(
         f'no model, tier or alias "{model}"; there are {_known(snapshot, aliases)}', param="model"
     )
@@ -82,7 +82,8 @@ def decide(
 
     Deployments that cannot serve it are dropped before any policy. Then the first of these that
     applies: the model asked for; the tier asked for, by name or by `tier_pin`; `stay_on`, the
-    deployment that began an open tool loop; the policy's choice, raised to the target's bound.
+    deployment that began an open tool loop, where the target's bound allows it; the policy's
+    choice, raised to that bound.
 
     Raises NoCapableModel when nothing is left, RequestError for an unknown `tier_pin`.
     """
@@ -98,18 +99,28 @@ def decide(
         left, filtered = _capable(features, (whole,))
         if not left:
             raise _incapable(features, (whole,), filtered)
-        why = f"x-pointsman-tier asks for {pin}" if tier_pin else f"the client asks for {pin}"
-        return _pinned(left[0], why, filtered)
+        if tier_pin:
+            return _pinned(
+                left[0],
+                f"x-pointsman-tier asks for {pin}",
+                filtered,
+                would_change="another x-pointsman-tier, or none",
+            )
+        return _pinned(left[0], f"the client asks for {pin}", filtered)
     left, filtered = _capable(features, snapshot.tiers)
     if not left:
         raise _incapable(features, snapshot.tiers, filtered)
-    for tier in left if stay_on else ():
-        if stay_on in (d.id for d in tier.deployments):
-            why = f"an open tool loop stays on {stay_on}, which began it"
-            return _pinned(_led_by(tier, stay_on), why, filtered)
     narrowed = _narrowed(snapshot, left, target.tier_min)
     if not narrowed.tiers:
         raise _incapable(features, _from(snapshot, target.tier_min), filtered)
+    for tier in narrowed.tiers if stay_on else ():
+        if stay_on in (d.id for d in tier.deployments):
+            return _pinned(
+                _led_by(tier, stay_on),
+                f"an open tool loop stays on {stay_on}, which began it",
+                filtered,
+                would_change="a new user turn in place of the tool's result",
+            )
     decision = policy.decide(features, narrowed)
     tier = narrowed.tier(decision.tier)
     return msgspec.structs.replace(
@@ -185,18 +196,22 @@ def _for_model(features: Features, wanted: str, snapshot: Snapshot) -> Decision:
     for tier in snapshot.tiers:
         if tier.deployments[0].id == wanted:
             left, filtered = _capable(features, (tier,))
-            if not left or left[0].deployments[0].id != wanted:
-                raise _incapable(features, (tier,), filtered)
-            return _pinned(left[0], f"the client asks for {wanted}", filtered)
-    name, deployment = next(_named(wanted, snapshot))
-    alone = Tier(name=name, deployments=(deployment,))
+            if left and left[0].deployments[0].id == wanted:
+                return _pinned(left[0], f"the client asks for {wanted}", filtered)
+    alone = next(_alone(wanted, snapshot))
     left, filtered = _capable(features, (alone,))
     if not left:
         raise _incapable(features, (alone,), filtered)
     return _pinned(alone, f"the client asks for {wanted}", ())
 
 
-def _pinned(tier: Tier, reason: str, filtered: tuple[Filtered, ...]) -> Decision:
+def _pinned(
+    tier: Tier,
+    reason: str,
+    filtered: tuple[Filtered, ...],
+    *,
+    would_change: str = "another model name",
+) -> Decision:
     return Decision(
         tier=tier.name,
         reason=reason,
@@ -204,7 +219,7 @@ def _pinned(tier: Tier, reason: str, filtered: tuple[Filtered, ...]) -> Decision
         deployments=tuple(d.id for d in tier.deployments),
         scores={tier.name: 1.0} if tier.name else {},
         filtered=filtered,
-        would_change='the model name "auto" leaves it to the policy',
+        would_change=would_change,
         may_escalate=False,
     )
 
@@ -239,14 +254,12 @@ def _reasons(filtered: Sequence[Filtered]) -> str:
     return ", ".join(dict.fromkeys(f"{entry.deployment} ({entry.reason})" for entry in filtered))
 
 
-def _named(wanted: str, snapshot: Snapshot) -> Iterator[tuple[str, Deployment]]:
-    for tier in snapshot.tiers:
+def _alone(wanted: str, snapshot: Snapshot) -> Iterator[Tier]:
+    """Yield the tiers that have the deployment, with nothing else in them."""
+    for tier in (*snapshot.tiers, Tier(name="", deployments=snapshot.others)):
         for deployment in tier.deployments:
             if deployment.id == wanted:
-                yield tier.name, deployment
-    for deployment in snapshot.others:
-        if deployment.id == wanted:
-            yield "", deployment
+                yield msgspec.structs.replace(tier, deployments=(deployment,))
 
 
 def _deployments(snapshot: Snapshot) -> Iterator[Deployment]:

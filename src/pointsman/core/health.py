@@ -28,16 +28,25 @@ RETRIES_MIN = 3
 
 @dataclass(slots=True)
 class _Record:
-    """One deployment. `is_told`: the upstream itself named the time, so no probe before it."""
+    """One deployment. It rests until the later of two times.
 
-    resting_until_s: float = 0.0
-    is_told: bool = False
+    `told_until_s` the upstream itself has named, so nothing is sent before it; `open_until_s` is
+    the breaker's. `openings` counts those since the last success.
+    """
+
+    told_until_s: float = float("-inf")
+    open_until_s: float = float("-inf")
     failures_in_row: int = 0
     openings: int = 0
     probed_at_s: float = float("-inf")
     calls: deque[tuple[float, bool]] = field(default_factory=deque)
     in_flight: int = 0
     retrying: int = 0
+
+    @property
+    def resting_until_s(self) -> float:
+        """Return when the deployment may be called again."""
+        return max(self.told_until_s, self.open_until_s)
 
 
 class Health:
@@ -57,7 +66,8 @@ class Health:
         Once a second at most, and never before a time the upstream itself has named.
         """
         record = self._record(deployment)
-        return not record.is_told and now_s - record.probed_at_s >= PROBE_EVERY_S
+        is_told = now_s < record.told_until_s
+        return not is_told and now_s - record.probed_at_s >= PROBE_EVERY_S
 
     def rest_left_s(self, deployment: str, now_s: float) -> float:
         """Return for how long the deployment still rests, 0 when it does not."""
@@ -65,9 +75,9 @@ class Health:
         return max(0.0, record.resting_until_s - now_s) if record else 0.0
 
     def is_rate_limited(self, deployment: str, now_s: float) -> bool:
-        """Return whether it rests until a time that its own Retry-After named."""
+        """Return whether a time that its own Retry-After named is still to come."""
         record = self._records.get(deployment)
-        return bool(record and record.is_told and now_s < record.resting_until_s)
+        return record is not None and now_s < record.told_until_s
 
     def begin(self, deployment: str, now_s: float, *, is_retry: bool) -> None:
         """Note a call that starts."""
@@ -93,14 +103,15 @@ class Health:
         record = self._record(deployment)
         record.failures_in_row = 0
         record.openings = 0
-        if not record.is_told or now_s >= record.resting_until_s:
-            record.resting_until_s, record.is_told = 0.0, False
+        record.open_until_s = float("-inf")
         self._count(record, now_s, is_failure=False)
 
     def note_failure(self, deployment: str, error: UpstreamError, now_s: float) -> bool:
         """Rest the deployment as the failure asks; return whether it has just begun to rest.
 
-        A rest only ever gets longer. What the request itself is at fault for rests nobody.
+        A rest only ever gets longer. What the request itself is at fault for rests nobody. The
+        breaker opens once per rest, however many calls were in flight; until a success, the first
+        failure after a rest opens it again, for longer.
         """
         record = self._record(deployment)
         was_resting = now_s < record.resting_until_s
@@ -109,25 +120,20 @@ class Health:
                 return False
             case UpstreamRateLimited(retry_after_s=None):
                 return False
-            case UpstreamRateLimited(retry_after_s=float(after_s)):
-                self._rest(record, now_s + after_s, is_told=True)
+            case UpstreamRateLimited(retry_after_s=float() | int() as after_s):
+                record.told_until_s = max(record.told_until_s, now_s + after_s)
             case UpstreamAuth() | UpstreamModelMissing():
-                self._rest(record, now_s + PARKED_S, is_told=False)
+                record.open_until_s = max(record.open_until_s, now_s + PARKED_S)
             case _:
                 record.failures_in_row += 1
                 self._count(record, now_s, is_failure=True)
-                if self._is_tripped(record):
+                if now_s >= record.open_until_s and self._is_tripped(record):
                     record.openings += 1
-                    open_s = min(OPEN_S_MAX, OPEN_S * record.openings)
-                    self._rest(record, now_s + open_s, is_told=False)
+                    record.open_until_s = now_s + min(OPEN_S_MAX, OPEN_S * record.openings)
         return not was_resting and now_s < record.resting_until_s
 
     def _record(self, deployment: str) -> _Record:
         return self._records.setdefault(deployment, _Record())
-
-    def _rest(self, record: _Record, until_s: float, *, is_told: bool) -> None:
-        if until_s > record.resting_until_s:
-            record.resting_until_s, record.is_told = until_s, is_told
 
     def _count(self, record: _Record, now_s: float, *, is_failure: bool) -> None:
         record.calls.append((now_s, is_failure))
@@ -135,7 +141,7 @@ class Health:
             record.calls.popleft()
 
     def _is_tripped(self, record: _Record) -> bool:
-        if record.failures_in_row >= FAILURES_IN_ROW_MAX:
+        if record.openings or record.failures_in_row >= FAILURES_IN_ROW_MAX:
             return True
         failed = sum(is_failure for _, is_failure in record.calls)
         total = len(record.calls)

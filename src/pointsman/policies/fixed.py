@@ -25,7 +25,7 @@ class Fixed:
             tier, reason = self.tier, f"the policy is fixed:{self.tier}"
         else:
             tier = snapshot.default_tier
-            reason = f"no model of {self.tier} can serve this request, so {tier}"
+            reason = f"{self.tier} cannot serve this request, so {tier}"
         return Decision(
             tier=tier,
             reason=reason,

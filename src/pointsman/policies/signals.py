@@ -1,8 +1,8 @@
 """Signals: the keyword policy. Power phrases, then fast phrases, then length, then the default."""
 
 import re
-from dataclasses import dataclass
 
+from pointsman.core.features import count_words
 from pointsman.core.types import Decision, Features, Signal, Snapshot
 from pointsman.policies import PolicySettings, SignalSettings
 
@@ -15,7 +15,8 @@ class PhraseMatcher:
     """
 
     def __init__(self, phrases: tuple[str, ...]) -> None:
-        self._patterns = tuple((phrase, _pattern(phrase)) for phrase in phrases if phrase.split())
+        self.phrases = tuple(phrase for phrase in phrases if phrase.split())
+        self._patterns = tuple((phrase, _pattern(phrase)) for phrase in self.phrases)
 
     def find(self, lowered: str, kind: str) -> tuple[Signal, ...]:
         """Return the first place of each phrase that occurs, in the order of the phrases."""
@@ -25,6 +26,12 @@ class PhraseMatcher:
             if (match := pattern.search(lowered))
         )
 
+    def without(self, lowered: str) -> str:
+        """Return the text with every phrase cut out, wherever it occurs."""
+        for _, pattern in self._patterns:
+            lowered = pattern.sub("", lowered)
+        return lowered
+
 
 class Signals:
     """The policy "signals": `power` means the strongest tier there is, `fast` the cheapest."""
@@ -32,7 +39,7 @@ class Signals:
     name = "signals"
 
     def __init__(self, settings: PolicySettings) -> None:
-        self._signals = settings.signals
+        self._power_words = settings.signals.power_words
         self._power = PhraseMatcher(settings.signals.power)
         self._fast = PhraseMatcher(settings.signals.fast)
         self._reading = Reading(settings.signals)
@@ -40,69 +47,67 @@ class Signals:
     def decide(self, features: Features, snapshot: Snapshot) -> Decision:
         """Return the tier of the first rule that applies, and every signal that fired."""
         lowered = lower_in_place(features.text)
-        power, fast = self._power.find(lowered, "power"), self._fast.find(lowered, "fast")
-        fired = power + fast
-        cheapest, strongest = snapshot.names[0], snapshot.names[-1]
-        if power:
-            tier, reason = strongest, f'"{power[0].phrase}" asks for the strongest tier'
-            change = self._without(power, fast, features, snapshot)
-        elif fast:
-            tier, reason = cheapest, f'"{fast[0].phrase}" asks for the cheapest tier'
-            change = self._without(fast, (), features, snapshot)
+        tier, reason, signals = self._read(lowered, features.words, snapshot)
+        if signals:
+            change = self._without(lowered, signals[0].kind, signals, snapshot)
         else:
-            tier, reason = self._by_length(features, snapshot)
-            change = self._with(features, snapshot)
+            change = self._with(features.words, tier, snapshot)
         return Decision(
             tier=tier,
             reason=reason,
             scores={name: float(name == tier) for name in snapshot.names},
-            signals=fired,
+            signals=signals,
             would_change=change,
             is_harmless=self._reading.is_harmless(lowered),
         )
 
-    def _by_length(self, features: Features, snapshot: Snapshot) -> tuple[str, str]:
-        limit = self._signals.power_words
-        if features.words > limit:
-            return snapshot.names[-1], f"{features.words} words are more than {limit}"
-        return snapshot.default_tier, "no signal fired, so the default tier"
+    def _read(
+        self, lowered: str, words: int, snapshot: Snapshot
+    ) -> tuple[str, str, tuple[Signal, ...]]:
+        """Return the tier of the first rule that applies, why, and every signal that fired."""
+        power, fast = self._power.find(lowered, "power"), self._fast.find(lowered, "fast")
+        if power:
+            tier, reason = snapshot.names[-1], f'"{power[0].phrase}" asks for the strongest tier'
+        elif fast:
+            tier, reason = snapshot.names[0], f'"{fast[0].phrase}" asks for the cheapest tier'
+        elif words > self._power_words:
+            tier, reason = snapshot.names[-1], f"{words} words are more than {self._power_words}"
+        else:
+            tier, reason = snapshot.default_tier, "no signal fired, so the default tier"
+        return tier, reason, power + fast
 
     def _without(
-        self,
-        fired: tuple[Signal, ...],
-        lesser: tuple[Signal, ...],
-        features: Features,
-        snapshot: Snapshot,
+        self, lowered: str, kind: str, signals: tuple[Signal, ...], snapshot: Snapshot
     ) -> str:
-        words = ", ".join(f'"{signal.phrase}"' for signal in fired)
-        if lesser:
-            return f'without {words} it would be {snapshot.names[0]}, for "{lesser[0].phrase}"'
-        tier, reason = self._by_length(features, snapshot)
-        return f"without {words} it would be {tier}: {reason}"
+        """Say what the text would get without the phrases that decided: cut them out and see."""
+        matcher = self._power if kind == "power" else self._fast
+        phrases = ", ".join(f'"{signal.phrase}"' for signal in signals if signal.kind == kind)
+        left = matcher.without(lowered)
+        tier, reason, _ = self._read(left, count_words(left), snapshot)
+        return f"without {phrases} it would be {tier}: {reason}"
 
-    def _with(self, features: Features, snapshot: Snapshot) -> str:
-        parts = []
-        if self._signals.power:
-            parts.append(f'"{self._signals.power[0]}" would make it {snapshot.names[-1]}')
-        if self._signals.fast:
-            parts.append(f'"{self._signals.fast[0]}" would make it {snapshot.names[0]}')
-        limit = self._signals.power_words
-        if features.words <= limit:
-            parts.append(f"more than {limit} words would make it {snapshot.names[-1]}")
-        else:
-            parts.append(f"{limit} words or fewer would make it {snapshot.default_tier}")
-        return "; ".join(parts)
+    def _with(self, words: int, tier: str, snapshot: Snapshot) -> str:
+        """Say what would lead a text without signals elsewhere."""
+        cheapest, strongest, limit = snapshot.names[0], snapshot.names[-1], self._power_words
+        changes = [
+            *((f'"{phrase}"', strongest) for phrase in self._power.phrases[:1]),
+            *((f'"{phrase}"', cheapest) for phrase in self._fast.phrases[:1]),
+            (f"more than {limit} words", strongest)
+            if words <= limit
+            else (f"{limit} words or fewer", snapshot.default_tier),
+        ]
+        return "; ".join(f"{what} would make it {then}" for what, then in changes if then != tier)
 
 
-@dataclass(frozen=True, slots=True)
 class Reading:
     """Whether an ask is one that a careful model may rightly refuse."""
 
-    settings: SignalSettings
+    def __init__(self, settings: SignalSettings) -> None:
+        self._sensitive = PhraseMatcher(settings.sensitive)
 
     def is_harmless(self, lowered: str) -> bool:
         """Return whether none of the sensitive phrases occurs in the lower-cased text."""
-        return not any(_pattern(phrase).search(lowered) for phrase in self.settings.sensitive)
+        return not self._sensitive.find(lowered, "sensitive")
 
 
 def lower_in_place(text: str) -> str:
@@ -116,5 +121,6 @@ def lower_in_place(text: str) -> str:
 def _pattern(phrase: str) -> re.Pattern[str]:
     first, *rest = (re.escape(word) for word in lower_in_place(phrase).split())
     before = rf"(?<!\w{first})" if first[:1].isalnum() or first[:1] == "_" else ""
-    after = r"(?!\w)" if (rest or [first])[-1][-1:].isalnum() else ""
-    return re.compile(r"\s+".join((first + before, *rest)) + after)
+    last = (rest or [first])[-1][-1:]
+    after = r"(?!\w)" if last.isalnum() or last == "_" else ""
+    return re.compile(r"\s++".join((first + before, *rest)) + after)

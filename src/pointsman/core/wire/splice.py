@@ -9,8 +9,9 @@ from collections.abc import Mapping
 import msgspec
 
 _raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_name = msgspec.json.Decoder(str)
 _OPENING = re.compile(rb"\s*\{\s*")
-_COLON = re.compile(rb"\s*:\s*")
+_KEY = re.compile(rb'("(?:[^"\\]|\\.)*+")\s*:\s*', re.DOTALL)
 _COMMA = re.compile(rb"\s*,\s*")
 _CLOSING = re.compile(rb"\s*\}\s*\Z")
 
@@ -18,8 +19,8 @@ _CLOSING = re.compile(rb"\s*\}\s*\Z")
 def splice(body: bytes, changes: Mapping[str, bytes | None]) -> bytes:
     """Return `body` with each field of `changes` set to the given JSON bytes, or gone for None.
 
-    A field that is not there is added at the end. `body` is a JSON object. Where a key is written
-    twice or with escapes, the object is written anew, its values as they were.
+    A field that is not there is added at the end. `body` is a JSON object. Where a key stands
+    twice, the object is written anew, its values as they were.
 
     Raises msgspec.DecodeError or UnicodeDecodeError when it is not.
     """
@@ -50,8 +51,8 @@ def _in_place(
 ) -> bytes | None:
     """Return the changed body, None where that cannot be done surely.
 
-    Walks the top level alone: each value's length is known from `members`. A key written twice
-    or with escapes does not line up with `members`.
+    Walks the top level alone: each value's length is known from `members`. A key that stands
+    twice does not line up with them.
     """
     match = _OPENING.match(body)
     if match is None:
@@ -65,22 +66,26 @@ def _in_place(
             if comma is None:
                 return None
             at = comma.end()
-        key_at, key = at, b'"' + name.encode() + b'"'
-        colon = _COLON.match(body, at + len(key))
-        if colon is None or not body.startswith(key, at):
+        key = _KEY.match(body, at)
+        if key is None or not _is_named(key[1], name):
             return None
         value = bytes(raw)
-        if not body.startswith(value, colon.end()):
+        if not body.startswith(value, key.end()):
             return None
-        at = colon.end() + len(value)
+        at = key.end() + len(value)
         new = changes.get(name, value)
         if new is not None:
-            parts += (body[comma_at if len(parts) > 1 else key_at : colon.end()], new)
+            parts += (body[comma_at if len(parts) > 1 else key.start() : key.end()], new)
     if _CLOSING.match(body, at) is None:
         return None
     if added:
         parts += (b"," if len(parts) > 1 else b"", _members_bytes(added))
     return b"".join((*parts, body[at:]))
+
+
+def _is_named(key: bytes, name: str) -> bool:
+    """Return whether a key as written, quotes and escapes included, is this name."""
+    return key[1:-1] == name.encode() or _name.decode(key) == name
 
 
 def _members_bytes(members: Mapping[str, bytes]) -> bytes:

@@ -74,7 +74,7 @@ class SseSplitter:
         The standard drops an unfinished event; upstreams that end without the empty line are
         common, so a last frame with data is given, and its reader decides whether it is whole.
         """
-        rest, self._rest = bytes(self._rest.strip(b"\r\n")), bytearray()
+        rest, self._rest = bytes(self._rest.rstrip(b"\r\n")), bytearray()
         return [parse_frame(rest + b"\n\n")] if rest else []
 
 

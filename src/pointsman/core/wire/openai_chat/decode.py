@@ -58,12 +58,20 @@ class _Call(msgspec.Struct):
     function: _Function | None = None
 
 
+class _Part(msgspec.Struct):
+    """A part of the content, as Mistral's reasoning models send it."""
+
+    text: str | None = None
+    thinking: "str | list[_Part] | None" = None
+
+
 class _Message(msgspec.Struct):
-    content: str | None = None
+    content: str | list[_Part] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
     tool_calls: list[_Call] | None = None
+    function_call: _Function | None = None
 
 
 class _Choice(msgspec.Struct):
@@ -88,13 +96,14 @@ class ChatStreamDecoder:
     """Turns a stream of chunks into events.
 
     The finish mark and the usage come before `[DONE]`, so `Finished` is given at `[DONE]`, or at
-    the stream's end where a finish mark was seen but the upstream leaves `[DONE]` out.
+    the stream's end where every choice had its finish mark but the upstream leaves `[DONE]` out.
     """
 
     def __init__(self) -> None:
         self._splitter = SseSplitter()
         self._has_started = False
         self._finish_reason: str | None = None
+        self._unfinished: dict[int, bool] = {}
         self._is_done = False
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
@@ -110,12 +119,12 @@ class ChatStreamDecoder:
             yield from self._read(frame)
 
     def finish(self) -> Iterator[Event]:
-        """Yield what the end completes. Raises UpstreamReset when no finish mark was seen."""
+        """Yield what the end completes. Raises UpstreamReset when a finish mark is missing."""
         for frame in self._splitter.finish():
             yield from self._read(frame)
         if self._is_done:
             return
-        if self._finish_reason is None:
+        if self._finish_reason is None or any(self._unfinished.values()):
             raise UpstreamReset("the upstream's stream ended before the answer did")
         self._is_done = True
         yield Finished(self._finish_reason, data_frame(DONE))
@@ -124,7 +133,7 @@ class ChatStreamDecoder:
         if self._is_done:
             return
         data = frame.data
-        if not data:  # comments, or an empty event, which the standard does not dispatch
+        if not data:  # comments, or an empty event that keeps the connection alive
             yield Note(frame.raw)
         elif data.strip() == DONE:
             if self._finish_reason is None:
@@ -150,7 +159,9 @@ class ChatStreamDecoder:
             for event in _deltas(choice, carried):
                 yield event
                 carried = b""
+            self._unfinished.setdefault(choice.index, True)
             if choice.finish_reason:
+                self._unfinished[choice.index] = False
                 self._finish_reason = _stronger(self._finish_reason, choice.finish_reason)
         if (usage := _reported(chunk)) is not None:
             # A usage chunk proper has no choices, and can be left out whole for a client that did
@@ -240,15 +251,18 @@ def _deltas(choice: _Choice, frame: bytes) -> Iterator[Event]:
     message = choice.delta or choice.message
     if message is None:
         return
+    parts = message.content if isinstance(message.content, list) else ()
     reasoning = message.reasoning_content or message.reasoning
+    reasoning = reasoning or "".join(_text(part.thinking) for part in parts)
     if reasoning:
         yield ReasoningDelta(reasoning, choice.index, frame)
         frame = b""
-    text = message.content or message.refusal
+    text = _text(message.content) or message.refusal
     if text:
         yield TextDelta(text, choice.index, frame)
         frame = b""
-    for position, call in enumerate(message.tool_calls or ()):
+    legacy = [_Call(function=message.function_call)] if message.function_call else []
+    for position, call in enumerate(message.tool_calls or legacy):
         function = call.function or _Function()
         yield ToolCallDelta(
             index=position if call.index is None else call.index,
@@ -259,6 +273,12 @@ def _deltas(choice: _Choice, frame: bytes) -> Iterator[Event]:
             frame=frame,
         )
         frame = b""
+
+
+def _text(content: str | list[_Part] | None) -> str:
+    if isinstance(content, list):
+        return "".join(part.text or "" for part in content)
+    return content or ""
 
 
 def _stronger(known: str | None, new: str) -> str:

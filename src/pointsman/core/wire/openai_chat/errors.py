@@ -131,4 +131,5 @@ def _error_of(body: bytes) -> _Error | None:
         said = msgspec.json.decode(body, type=_Body).error
     except _UNREADABLE:
         return None
-    return _Error(message=said) if isinstance(said, str) else said
+    error = _Error(message=said) if isinstance(said, str) else said
+    return error if error and (error.message or error.type or error.code) else None
