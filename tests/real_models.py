@@ -7,6 +7,7 @@ import http.client
 import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -54,3 +55,36 @@ def ask(model: LocalModel, text: str, **fields: Any) -> str:
         answer = json.load(response)
     content: str = answer["choices"][0]["message"]["content"]
     return content
+
+
+def write_config(folder: Path, models: LocalModels, *, extra: str = "") -> Path:
+    """Write a pointsman.toml whose tiers `fast` and `power` are the two models; return its path."""
+    greedy = "temperature = 0, seed = 1"
+    text = f"""
+[providers.local-1]
+base_url = "{models["gemma"].base_url}"
+[providers.local-2]
+base_url = "{models["smollm2"].base_url}"
+
+[[tiers]]
+name = "fast"
+models = [{{ model = "local-1/gemma", params = {{ {greedy} }} }}]
+max_tokens = 48
+[[tiers]]
+name = "power"
+models = [{{ model = "local-2/smollm2", params = {{ {greedy}, repeat_penalty = 1.05 }} }}]
+max_tokens = 48
+
+[prices."local-1/gemma"]
+input = 0.15
+output = 0.6
+[prices."local-2/smollm2"]
+input = 2.5
+output = 15.0
+
+[ledger]
+url = "sqlite:///{folder / "pointsman.db"}"
+{extra}"""
+    file = folder / "pointsman.toml"
+    file.write_text(text, "utf-8")
+    return file

@@ -67,8 +67,9 @@ def test_every_response_header_that_the_server_sends_stands_in_the_http_document
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_commands_that_a_document_names_exist(document):
-    named = set(re.findall(r"`pointsman ([a-z]+)", document.read_text("utf-8")))
-    named |= set(re.findall(r"^(?:\$ |    )pointsman ([a-z]+)", document.read_text("utf-8"), re.M))
+    text = document.read_text("utf-8")
+    named = set(re.findall(r"`pointsman ([a-z]+)", text))
+    named |= set(re.findall(r"^(?:\$ |    )pointsman ([a-z]+)", text, re.MULTILINE))
     assert named - set(COMMANDS) == set()
 
 
