@@ -1,7 +1,8 @@
 """Assembly: builds a pipeline from settings. The only place that knows all the parts."""
 
+import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from random import Random
 
@@ -15,7 +16,7 @@ from pointsman.deployments import price_book, resolve_deployment, resolve_tiers
 from pointsman.gate import Checks
 from pointsman.ledger.opening import open_ledger
 from pointsman.policies.registry import build_policy
-from pointsman.providers import Provider
+from pointsman.providers import Provider, build_installed
 from pointsman.providers.http import HttpProvider
 from pointsman.router import Pipeline, Routing, Stores
 from pointsman.validators import build_validators
@@ -23,6 +24,8 @@ from pointsman.validators import build_validators
 _DEFAULT_TIER = "mid"
 _BYTES_PER_MB = 1024 * 1024
 _ID_BYTES = 12
+
+log = logging.getLogger("pointsman")
 
 
 def build_pipeline(
@@ -68,12 +71,12 @@ def build_routing(
     others = _others(settings, tiers, at=now())
     snapshot = Snapshot(tiers=tiers, default_tier=_default_tier(settings), others=others)
     names = {d.provider for tier in tiers for d in tier.deployments} | {d.provider for d in others}
-    http = HttpProvider(timeouts=settings.timeouts, key_of=env.get)
+    _warn_of_unknown_prices(tiers)
     return Routing(
         snapshot=snapshot,
         aliases=tuple(settings.routing.aliases),
         policy=build_policy(settings.routing.policy, settings.routing.signals),
-        providers={**dict.fromkeys(names, http), **(providers or {})},
+        providers={**_providers(names, settings, env), **(providers or {})},
         checks=Checks(
             validators=build_validators(settings.validation),
             hold_chars=settings.validation.stream_hold_chars,
@@ -87,6 +90,26 @@ def build_routing(
 def new_request_id() -> str:
     """Return an id that nobody can guess or has had before."""
     return f"req_{secrets.token_hex(_ID_BYTES)}"
+
+
+def _providers(
+    names: Iterable[str], settings: Settings, env: Mapping[str, str]
+) -> dict[str, Provider]:
+    """Return who calls each provider: one pool of connections for all over HTTP."""
+    http = HttpProvider(timeouts=settings.timeouts, key_of=env.get)
+    kinds = {name: stated.kind for name, stated in settings.providers.items() if stated.kind}
+    return {
+        name: build_installed(kinds[name], settings.timeouts, env.get) if name in kinds else http
+        for name in names
+    }
+
+
+def _warn_of_unknown_prices(tiers: tuple[Tier, ...]) -> None:
+    unpriced = {d.id for tier in tiers for d in tier.deployments if d.price is None}
+    for name in sorted(unpriced):
+        log.warning(
+            'no price is known for %s: its cost is booked as unknown; add [prices."%s"]', name, name
+        )
 
 
 def _default_tier(settings: Settings) -> str:

@@ -114,6 +114,10 @@ KEYS: Mapping[Pattern, Key] = {
         "Name of the environment variable that holds the key; empty where none is needed.",
         '"LOCAL_KEY"',
     ),
+    ("providers", "*", "kind"): Key(
+        "How it is called: empty for HTTP, or the name of an installed package's entry point of"
+        " the group `pointsman.providers`."
+    ),
     ("tiers", "*", "name"): Key("Name that clients may ask for.", '"fast"'),
     ("tiers", "*", "models"): Key(
         "Models as `provider/model`: the primary, then its fallback chain, across providers.",

@@ -15,6 +15,7 @@ from pointsman.config.settings import ProviderSettings, Settings, split_model
 from pointsman.core.errors import ConfigError
 from pointsman.core.wire import CODECS
 from pointsman.policies.registry import policy_names
+from pointsman.providers import installed_kinds
 
 API_KEYS_ENV = "POINTSMAN_API_KEYS"
 
@@ -80,6 +81,11 @@ def _providers(settings: Settings) -> Iterator[Problem]:
             near = did_you_mean(provider.dialect, CODECS)
             yield Problem(
                 (*path, "dialect"), f"no such dialect; there are: {known}.{near}", provider.dialect
+            )
+        if provider.kind and provider.kind not in installed_kinds():
+            known = ", ".join(installed_kinds()) or "none"
+            yield Problem(
+                (*path, "kind"), f"no such kind of provider; installed: {known}", provider.kind
             )
         if provider.api_key_env and (text := _variable_fault(provider.api_key_env)):
             yield Problem((*path, "api_key_env"), text)

@@ -19,11 +19,15 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who serves models. None: as the catalogue has it. `api_key_env` "" says: no key."""
+    """Who serves models. None: as the catalogue has it. `api_key_env` "" says: no key.
+
+    `kind` "" calls over HTTP; else it names an entry point of the group `pointsman.providers`.
+    """
 
     dialect: str | None = None
     base_url: str | None = None
     api_key_env: str | None = None
+    kind: str = ""
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,14 +1,17 @@
 """Providers: make one upstream call and give its events. One small file per way of calling.
 
 A third party's provider comes by the entry-point group `pointsman.providers`: a factory that takes
-a `ProviderSettings` and returns a `Provider`; `[providers.x] kind` chooses it.
+`Timeouts` and a function from a variable's name to the secret in it, and returns a `Provider`;
+`[providers.x] kind` chooses it.
 """
 
-from collections.abc import AsyncGenerator
-from typing import Protocol
+from collections.abc import AsyncGenerator, Callable
+from importlib.metadata import entry_points
+from typing import Protocol, TypeAlias
 
 import msgspec
 
+from pointsman.core.errors import ConfigError
 from pointsman.core.events import Event
 from pointsman.core.types import Request, Step
 
@@ -39,3 +42,30 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+
+
+ProviderFactory: TypeAlias = Callable[[Timeouts, Callable[[str], str | None]], Provider]
+
+ENTRY_POINTS = "pointsman.providers"
+
+
+def installed_kinds() -> tuple[str, ...]:
+    """Return the kinds of provider that installed packages bring."""
+    return tuple(sorted(entry_points(group=ENTRY_POINTS).names))
+
+
+def build_installed(kind: str, timeouts: Timeouts, key_of: Callable[[str], str | None]) -> Provider:
+    """Return a provider that an installed package brings.
+
+    Raises ConfigError when there is none of that kind, or it does not start.
+    """
+    for point in entry_points(group=ENTRY_POINTS, name=kind):
+        try:
+            factory: ProviderFactory = point.load()
+            return factory(timeouts, key_of)
+        except Exception as error:  # a third party's code: whatever it raises stops the start
+            raise ConfigError(
+                f'[providers] kind = "{kind}": {point.value} does not start: {error!r}'
+            ) from error
+    known = ", ".join(installed_kinds()) or "none"
+    raise ConfigError(f'[providers] kind = "{kind}": no such kind; installed: {known}')
