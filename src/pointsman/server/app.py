@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
 import msgspec
@@ -16,17 +16,18 @@ from pointsman.core.errors import (
     RequestError,
     RequestTimeout,
     RequestTooLarge,
+    Unauthorized,
     UnsupportedMedia,
 )
 from pointsman.core.wire import CODECS
 from pointsman.core.wire.limits import BODY_BYTES_MAX
 from pointsman.server.auth import Keyring
-from pointsman.server.exchange import Exchange, Headers, Responder, reply_json
-from pointsman.server.routes import Services, find_route
+from pointsman.server.exchange import ErrorFrame, Exchange, Headers, Responder, reply_json
+from pointsman.server.headers import printable
+from pointsman.server.routes import Route, Services, find_route
 
-BODIES_BYTES_MAX = 256 * 1024 * 1024
-BODY_S = 60.0
 DRAIN_RETRY_AFTER_S = 1.0
+_LENGTH_DIGITS_MAX = 18
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -36,13 +37,27 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 log = logging.getLogger("pointsman")
 
 
-class App:
-    """One ASGI application around one pipeline."""
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What bodies may be: each one's bytes, those of all in flight, and how long one may take."""
 
-    def __init__(self, services: Services, keyring: Keyring) -> None:
+    body_bytes_max: int = BODY_BYTES_MAX
+    bodies_bytes_max: int = 256 * 1024 * 1024
+    body_s: float = 60.0
+
+
+class App:
+    """One ASGI application around one pipeline, on the event loop that it is made on."""
+
+    def __init__(self, services: Services, keyring: Keyring, limits: Limits | None = None) -> None:
         self.services = services
         self._keyring = keyring
-        self._body_bytes = 0
+        self._bodies = _Bodies(limits or Limits())
+        self._stopped = asyncio.get_running_loop().create_future()
+
+    def stop(self) -> None:
+        """Break off what still runs: its clients are told."""
+        if not self._stopped.done():
+            self._stopped.set_result(None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
@@ -50,47 +65,45 @@ class App:
             return
         headers = {name.decode("latin-1"): v.decode("latin-1") for name, v in scope["headers"]}
         responder = AsgiResponder(send, new_request_id())
-        body = _Body(headers, receive)
+        body = _Body(headers, receive, self._bodies)
         try:
-            self._body_bytes += await body.expected_bytes(self._body_bytes)
-            await self._serve(scope, headers, body, responder)
+            route, tenant = admit(
+                self.services, self._keyring, scope["method"], scope["path"], headers
+            )
+            exchange = Exchange(
+                method=scope["method"],
+                path=scope["path"],
+                headers=headers,
+                body=await body.read(),
+                request_id=responder.request_id,
+                tenant=tenant,
+            )
+            await self._serve(route, exchange, body, responder)
         except _HungUp:
             return
         except GatewayError as error:
-            await refuse(responder, error, responder.request_id)
+            await tell(responder, error, responder.request_id)
         finally:
-            self._body_bytes -= body.counted
+            body.release()
+        await responder.finish()
 
     async def _serve(
-        self, scope: Scope, headers: dict[str, str], body: "_Body", responder: "AsgiResponder"
+        self, route: Route, exchange: Exchange, body: "_Body", responder: "AsgiResponder"
     ) -> None:
-        content = await body.read()
-        work = asyncio.ensure_future(
-            run_route(
-                self.services,
-                self._keyring,
-                Exchange(
-                    method=scope["method"],
-                    path=scope["path"],
-                    headers=headers,
-                    body=content,
-                    request_id=responder.request_id,
-                ),
-                responder,
-            )
-        )
+        """Run the route until its end, or until nobody waits for it. Raises _HungUp, Draining."""
+        work = asyncio.ensure_future(run_route(self.services, route, exchange, responder))
         watch = asyncio.ensure_future(body.hung_up())
         try:
-            await asyncio.wait((work, watch), return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                work.cancel()
-                raise _HungUp
-            await work
+            await asyncio.wait((work, watch, self._stopped), return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                return await work
         finally:
             for task in (work, watch):
                 task.cancel()
             await asyncio.gather(work, watch, return_exceptions=True)
-        await responder.finish()
+        if self._stopped.done():
+            raise Draining("the server has stopped", retry_after_s=DRAIN_RETRY_AFTER_S)
+        raise _HungUp
 
 
 class AsgiResponder:
@@ -99,11 +112,14 @@ class AsgiResponder:
     def __init__(self, send: Send, request_id: str) -> None:
         self.request_id = request_id
         self.has_started = False
+        self.error_frame: ErrorFrame | None = None
         self._send = send
 
-    async def start(self, status: int, headers: Headers) -> None:
+    async def start(
+        self, status: int, headers: Headers, *, error_frame: ErrorFrame | None = None
+    ) -> None:
         """Send the status and the headers."""
-        self.has_started = True
+        self.has_started, self.error_frame = True, error_frame
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         raw.append((b"x-request-id", self.request_id.encode("latin-1")))
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
@@ -117,23 +133,41 @@ class AsgiResponder:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
+def admit(
+    services: Services, keyring: Keyring, method: str, path: str, headers: Mapping[str, str]
+) -> tuple[Route, str]:
+    """Return the route and whose key the request has, before anything of its body is read.
+
+    Raises RouteNotFound, MethodNotAllowed, Unauthorized or Draining.
+    """
+    route = find_route(method, path)
+    if route.is_public:
+        return route, ""
+    tenant = keyring.tenant(headers)
+    if services.is_draining:
+        raise Draining("the server is stopping", retry_after_s=DRAIN_RETRY_AFTER_S)
+    return route, tenant
+
+
 async def run_route(
-    services: Services, keyring: Keyring, exchange: Exchange, responder: Responder
+    services: Services, route: Route, exchange: Exchange, responder: Responder
 ) -> None:
-    """Run the route for an exchange; its errors go out as replies, in the dialect's shape."""
+    """Run a route for an exchange; its errors go out as replies, in the dialect's shape."""
     try:
-        route = find_route(exchange.method, exchange.path)
-        if not route.is_public:
-            tenant = keyring.tenant(exchange.headers)
-            exchange = msgspec.structs.replace(exchange, tenant=tenant)
-            if services.is_draining:
-                raise Draining("the server is stopping", retry_after_s=DRAIN_RETRY_AFTER_S)
         await route.handler(services, exchange, responder)
     except GatewayError as error:
-        await refuse(responder, error, exchange.request_id)
+        await tell(responder, error, exchange.request_id)
     except Exception:  # ours to mend, never the client's to read: the log has the trace
         log.exception("request %s failed inside pointsman", exchange.request_id)
-        await refuse(responder, GatewayError("an internal error; see the log"), exchange.request_id)
+        await tell(responder, GatewayError("an internal error; see the log"), exchange.request_id)
+
+
+async def tell(responder: Responder, error: GatewayError, request_id: str) -> None:
+    """Tell the client of an error: as a reply, or inside a stream that has begun."""
+    if not responder.has_started:
+        await refuse(responder, error, request_id)
+    elif responder.error_frame is not None:
+        await responder.send(responder.error_frame(error))
 
 
 async def refuse(responder: Responder, error: GatewayError, request_id: str) -> None:
@@ -143,9 +177,13 @@ async def refuse(responder: Responder, error: GatewayError, request_id: str) -> 
         ("x-pointsman-attempts", str(len(error.attempts))),
     ]
     if error.attempts:
-        headers.append(("x-pointsman-model", error.attempts[-1].deployment))
+        headers.append(("x-pointsman-model", printable(error.attempts[-1].deployment)))
     if error.retry_after_s is not None:
         headers.append(("retry-after", str(max(1, math.ceil(error.retry_after_s)))))
+    if isinstance(error, Unauthorized):
+        headers.append(("www-authenticate", "Bearer"))
+    if isinstance(error, RequestTimeout):
+        headers.append(("connection", "close"))  # what comes late is no next request
     body = CODECS["openai-chat"].error_body(error, request_id)
     await reply_json(responder, error.http_status, body, headers)
 
@@ -154,53 +192,80 @@ class _HungUp(Exception):
     """The client has gone; there is nobody to tell."""
 
 
-class _Body:
-    """Reads a request's body within its limits. `counted`: bytes it holds of the common bound."""
+class _Bodies:
+    """How many bytes of bodies are in memory, all requests together."""
 
-    def __init__(self, headers: dict[str, str], receive: Receive) -> None:
-        self.counted = 0
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._held = 0
+
+    def take(self, count: int) -> None:
+        """Make room for bytes. Raises Overloaded where there is none."""
+        if self._held + count > self.limits.bodies_bytes_max:
+            raise Overloaded("too many bodies are in flight", retry_after_s=1.0)
+        self._held += count
+
+    def give(self, count: int) -> None:
+        """Let go of bytes."""
+        self._held -= count
+
+
+class _Body:
+    """Reads a request's body within its limits."""
+
+    def __init__(self, headers: dict[str, str], receive: Receive, bodies: _Bodies) -> None:
         self._headers = headers
         self._receive = receive
-
-    async def expected_bytes(self, in_flight: int) -> int:
-        """Return how large the body says it is. Raises where it may not be read at all."""
-        if self._headers.get("content-encoding", "identity") != "identity":
-            raise UnsupportedMedia("Content-Encoding is not taken; send the body as it is")
-        stated = self._headers.get("content-length", "0")
-        if not stated.isdecimal():
-            raise RequestError(f"content-length is {stated[:40]!r}, not a number")
-        if int(stated) > BODY_BYTES_MAX:
-            raise _too_large()
-        if in_flight + int(stated) > BODIES_BYTES_MAX:
-            raise Overloaded("too many bodies are in flight", retry_after_s=1.0)
-        self.counted = int(stated)
-        return self.counted
+        self._bodies = bodies
+        self._limits = bodies.limits
+        self._taken = 0
 
     async def read(self) -> bytes:
-        """Return the body. Raises RequestTooLarge, RequestTimeout, or _HungUp."""
+        """Return the body. Raises RequestError, Overloaded or _HungUp."""
+        self._take(self._stated_bytes())
         parts: list[bytes] = []
         total = 0
         try:
-            async with asyncio.timeout(BODY_S):
+            async with asyncio.timeout(self._limits.body_s):
                 while True:
                     message = await self._receive()
                     if message["type"] == "http.disconnect":
                         raise _HungUp
                     part = message.get("body", b"")
                     total += len(part)
-                    if total > BODY_BYTES_MAX:
-                        raise _too_large()
+                    self._take(total)
                     parts.append(part)
                     if not message.get("more_body", False):
                         return b"".join(parts)
         except TimeoutError as error:
-            raise RequestTimeout(f"the body did not come within {BODY_S:.0f} s") from error
+            raise RequestTimeout(
+                f"the body did not come within {self._limits.body_s:g} s"
+            ) from error
 
     async def hung_up(self) -> None:
         """Wait until the client has gone."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
+    def release(self) -> None:
+        """Give back the room it took."""
+        self._bodies.give(self._taken)
+        self._taken = 0
 
-def _too_large() -> RequestTooLarge:
-    return RequestTooLarge(f"the body is over {BODY_BYTES_MAX // 1024 // 1024} MiB; send less")
+    def _stated_bytes(self) -> int:
+        """Return how large the body says it is. Raises where it may not be read at all."""
+        if self._headers.get("content-encoding", "identity").lower() != "identity":
+            raise UnsupportedMedia("Content-Encoding is not taken; send the body as it is")
+        stated = self._headers.get("content-length", "0")
+        if not stated.isdecimal() or len(stated) > _LENGTH_DIGITS_MAX:
+            raise RequestError(f"content-length is {stated[:40]!r}, not a number of bytes")
+        return int(stated)
+
+    def _take(self, total: int) -> None:
+        """Make room for a body of `total` bytes. Raises RequestTooLarge or Overloaded."""
+        if total > self._limits.body_bytes_max:
+            limit_mb = self._limits.body_bytes_max / 1024 / 1024
+            raise RequestTooLarge(f"the body is over {limit_mb:g} MiB; send less")
+        if total > self._taken:
+            self._bodies.take(total - self._taken)
+            self._taken = total

@@ -17,7 +17,8 @@ class Keyring:
     def __init__(self, stated: str) -> None:
         """Read `key,key` or `name:key,name:key`; an unnamed key is called by its digest's start.
 
-        Raises ConfigError for a key that is too short or a name that comes twice.
+        Raises ConfigError for a key that is too short or that no header can hold, for a name or a
+        key that comes twice, and where what is stated holds no key at all.
         """
         self._tenants: dict[bytes, str] = {}
         for part in filter(None, (part.strip() for part in stated.split(","))):
@@ -27,11 +28,17 @@ class Keyring:
                     f"{API_KEYS_ENV}: a key has fewer than {_KEY_CHARS_MIN} characters; "
                     "use a long random one"
                 )
+            if not (key.isascii() and key.isprintable()):
+                raise ConfigError(f"{API_KEYS_ENV}: a key is not all ASCII; renew it")
             digest = _digest(key)
+            if digest in self._tenants:
+                raise ConfigError(f"{API_KEYS_ENV}: a key comes twice; each name has its own")
             name = name or f"key-{digest.hex()[:_NAME_DIGITS]}"
             if name in self._tenants.values():
                 raise ConfigError(f'{API_KEYS_ENV}: the name "{name}" comes twice; rename one')
             self._tenants[digest] = name
+        if stated and not self._tenants:
+            raise ConfigError(f"{API_KEYS_ENV}: is set and holds no key; set one, or unset it")
 
     @property
     def is_open(self) -> bool:

@@ -1,16 +1,18 @@
 """Chat: a dialect's completion route, streamed or not, and the decision without a call."""
 
+from functools import partial
+
 import msgspec
 
-from pointsman.core.errors import GatewayError, RequestError
+from pointsman.core.errors import RequestError
 from pointsman.core.types import CacheMode, Caller, Decision, Request
 from pointsman.core.wire import CODECS, Codec
 from pointsman.core.wire.limits import check_json
 from pointsman.router import Pipeline
 from pointsman.server.exchange import Exchange, Headers, Responder, reply_json
+from pointsman.server.headers import printable
 from pointsman.stream import AnswerStream
 
-_REASON_CHARS_MAX = 300
 _TAGS_MAX = 20
 _TAG_CHARS_MAX = 200
 
@@ -72,12 +74,12 @@ def read_caller(exchange: Exchange) -> Caller:
 def answer_headers(stream: AnswerStream) -> Headers:
     """Return what is known of an answer, for its headers (SPEC, section 4)."""
     headers = [
-        ("x-pointsman-tier", _printable(stream.tier)),
-        ("x-pointsman-model", _printable(stream.model)),
+        ("x-pointsman-tier", printable(stream.tier)),
+        ("x-pointsman-model", printable(stream.model)),
         ("x-pointsman-cache", stream.cache),
         ("x-pointsman-attempts", str(stream.attempts)),
-        ("x-pointsman-policy", _printable(stream.decision.policy)),
-        ("x-pointsman-reason", _printable(stream.reason)),
+        ("x-pointsman-policy", printable(stream.decision.policy)),
+        ("x-pointsman-reason", printable(stream.reason)),
         ("cache-control", "private, no-store"),
     ]
     if stream.is_whole and stream.cost_nanousd is not None:
@@ -92,13 +94,14 @@ async def _send_stream(
 ) -> None:
     encoder = codec.stream_encoder(request, stream.model)
     kind = ("content-type", "text/event-stream; charset=utf-8")
-    await responder.start(200, [kind, *answer_headers(stream)])
-    try:
-        async for event in stream:
-            if frame := encoder.encode(event):
-                await responder.send(frame)
-    except GatewayError as error:
-        await responder.send(encoder.error(error, stream.request_id))
+    await responder.start(
+        200,
+        [kind, *answer_headers(stream)],
+        error_frame=partial(encoder.error, request_id=stream.request_id),
+    )
+    async for event in stream:
+        if frame := encoder.encode(event):
+            await responder.send(frame)
 
 
 def _cache_mode(stated: str) -> CacheMode:
@@ -126,9 +129,3 @@ def _tags(stated: str) -> tuple[tuple[str, str], ...]:
     if len(tags) > _TAGS_MAX:
         raise RequestError(f"x-pointsman-tags has {len(tags)} tags; the limit is {_TAGS_MAX}")
     return tuple(tags.items())
-
-
-def _printable(text: str) -> str:
-    """Return text that a header may hold: ASCII, on one line, not too long."""
-    plain = text.encode("ascii", "replace").decode()
-    return "".join(c if c.isprintable() else " " for c in plain)[:_REASON_CHARS_MAX]

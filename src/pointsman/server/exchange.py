@@ -1,11 +1,14 @@
 """Exchange: one request and its reply, free of the protocol that carries them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 import msgspec
 
+from pointsman.core.errors import GatewayError
+
 Headers: TypeAlias = Sequence[tuple[str, str]]
+ErrorFrame: TypeAlias = Callable[[GatewayError], bytes]
 
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,9 +23,18 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Responder(Protocol):
-    """Where a reply goes, piece by piece. `send` waits while its reader is slow."""
+    """Where a reply goes, piece by piece. `send` waits while its reader is slow.
 
-    async def start(self, status: int, headers: Headers) -> None:
+    `has_started`: the status has gone out, so an error can no longer be a reply of its own.
+    `error_frame` is how a stream that has started tells an error; None where nothing can.
+    """
+
+    has_started: bool
+    error_frame: ErrorFrame | None
+
+    async def start(
+        self, status: int, headers: Headers, *, error_frame: ErrorFrame | None = None
+    ) -> None:
         """Send the status and the headers; once."""
 
     async def send(self, body: bytes) -> None:

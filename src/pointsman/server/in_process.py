@@ -3,20 +3,30 @@
 import asyncio
 import importlib
 import importlib.util
+from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pointsman.assembly import new_request_id
+from pointsman.core.errors import GatewayError
 from pointsman.router import Pipeline
-from pointsman.server.app import run_route
+from pointsman.server.app import admit, run_route, tell
 from pointsman.server.auth import Keyring
-from pointsman.server.exchange import Exchange, Headers
+from pointsman.server.exchange import ErrorFrame, Exchange, Headers
 from pointsman.server.metrics import Metrics
 from pointsman.server.routes import Services
 
-_QUEUE_PIECES_MAX = 64
+_PIECES_MAX = 64
+_CLOSED = "the router was closed before the answer had come"
 _Result = TypeVar("_Result")
+
+
+class Run(Protocol):
+    """Runs work on the pipeline's event loop, from a thread that has none."""
+
+    def __call__(self, work: Coroutine[Any, Any, _Result], /) -> _Result:
+        """Return what the work returns."""
 
 
 def client_module() -> ModuleType:
@@ -35,27 +45,47 @@ class Door:
         metrics = Metrics()
         pipeline.observers.append(metrics.observe)
         self._services = Services(pipeline=pipeline, metrics=metrics)
+        self._keyring = Keyring("")
 
     async def open(self, exchange: Exchange) -> "OpenReply":
         """Start a request and wait for its reply's head."""
-        reply = OpenReply()
-        work = run_route(self._services, Keyring(""), exchange, reply)
-        await reply.begin(work)
+        reply = OpenReply(exchange.request_id)
+        await reply.begin(self._answer(exchange, reply))
         return reply
+
+    async def _answer(self, exchange: Exchange, reply: "OpenReply") -> None:
+        try:
+            route, _ = admit(
+                self._services, self._keyring, exchange.method, exchange.path, exchange.headers
+            )
+        except GatewayError as error:
+            await tell(reply, error, exchange.request_id)
+        else:
+            await run_route(self._services, route, exchange, reply)
 
 
 class OpenReply:
-    """A reply that is still coming. Close it to stop the work behind it."""
+    """A reply that is still coming. Close it to stop the work behind it.
 
-    def __init__(self) -> None:
+    `is_over`: no work is behind it any more; `is_broken`: that was stopped before its end.
+    """
+
+    def __init__(self, request_id: str) -> None:
         self.status = 0
         self.headers: Headers = ()
-        self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUE_PIECES_MAX)
+        self.has_started = False
+        self.is_over = False
+        self.is_broken = False
+        self.error_frame: ErrorFrame | None = None
+        self._request_id = request_id
+        self._pieces: deque[bytes] = deque()
         self._head = asyncio.Event()
+        self._grown = asyncio.Event()
+        self._read_on = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def begin(self, work: Coroutine[Any, Any, None]) -> None:
-        """Start the work and wait until it has sent its head."""
+        """Start the work and wait until it has sent its head, or has ended without one."""
         self._task = asyncio.create_task(self._run(work))
         try:
             await self._head.wait()
@@ -63,19 +93,32 @@ class OpenReply:
             await self.aclose()
             raise
 
-    async def start(self, status: int, headers: Headers) -> None:
+    async def start(
+        self, status: int, headers: Headers, *, error_frame: ErrorFrame | None = None
+    ) -> None:
         """Take the status and the headers."""
-        self.status, self.headers = status, headers
+        self.status, self.error_frame, self.has_started = status, error_frame, True
+        self.headers = [*headers, ("x-request-id", self._request_id)]
         self._head.set()
 
     async def send(self, body: bytes) -> None:
         """Take more of the body; waits while nobody reads."""
+        while len(self._pieces) >= _PIECES_MAX:
+            self._read_on.clear()
+            await self._read_on.wait()
         if body:
-            await self._pieces.put(body)
+            self._pieces.append(body)
+            self._grown.set()
 
     async def piece(self) -> bytes | None:
         """Return more of the body, None at its end."""
-        return await self._pieces.get()
+        while not self._pieces:
+            if self.is_over:
+                return None
+            self._grown.clear()
+            await self._grown.wait()
+        self._read_on.set()
+        return self._pieces.popleft()
 
     async def aclose(self) -> None:
         """Stop the work if it still runs."""
@@ -84,8 +127,15 @@ class OpenReply:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        await work
-        await self._pieces.put(None)
+        try:
+            await work
+        except BaseException:
+            self.is_broken = True
+            raise
+        finally:
+            self.is_over = True
+            self._head.set()
+            self._grown.set()
 
 
 class AsyncTransport:
@@ -105,11 +155,13 @@ class AsyncTransport:
             async def __aiter__(self) -> AsyncIterator[bytes]:
                 while (piece := await reply.piece()) is not None:
                     yield piece
+                if reply.is_broken:
+                    raise http.ReadError(_CLOSED)
 
             async def aclose(self) -> None:
                 await reply.aclose()
 
-        return http.Response(reply.status, headers=list(reply.headers), stream=Pieces())
+        return _response(http, reply, Pieces())
 
     async def __aenter__(self) -> "AsyncTransport":
         """Return the transport."""
@@ -123,17 +175,16 @@ class AsyncTransport:
 
 
 class BlockingTransport:
-    """What an httpx Client sends through. The pipeline runs on `loop`, in another thread."""
+    """What an httpx Client sends through. `run` runs work on the pipeline's loop, in a thread."""
 
-    def __init__(self, door: Door, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, door: Door, run: Run) -> None:
         self._door = door
-        self._loop = loop
+        self._run = run
 
     def handle_request(self, request: Any) -> Any:
         """Answer one request."""
-        http = client_module()
-        reply = self._run(self._door.open(_exchange(request, request.read())))
-        run = self._run
+        http, run = client_module(), self._run
+        reply = run(self._door.open(_exchange(request, request.read())))
 
         class Pieces(http.SyncByteStream):  # type: ignore[misc, name-defined]
             """The reply's body."""
@@ -141,11 +192,14 @@ class BlockingTransport:
             def __iter__(self) -> Iterator[bytes]:
                 while (piece := run(reply.piece())) is not None:
                     yield piece
+                if reply.is_broken:
+                    raise http.ReadError(_CLOSED)
 
             def close(self) -> None:
-                run(reply.aclose())
+                if not reply.is_over:
+                    run(reply.aclose())
 
-        return http.Response(reply.status, headers=list(reply.headers), stream=Pieces())
+        return _response(http, reply, Pieces())
 
     def __enter__(self) -> "BlockingTransport":
         """Return the transport."""
@@ -157,13 +211,11 @@ class BlockingTransport:
     def close(self) -> None:
         """Do nothing: the router is closed by its owner."""
 
-    def _run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
+
+def _response(http: ModuleType, reply: OpenReply, pieces: object) -> Any:
+    if not reply.has_started:
+        raise http.ReadError(_CLOSED)
+    return http.Response(reply.status, headers=list(reply.headers), stream=pieces)
 
 
 def _exchange(request: Any, body: bytes) -> Exchange:

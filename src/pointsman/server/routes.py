@@ -42,7 +42,7 @@ def find_route(method: str, path: str) -> Route:
     route = ROUTES.get(path)
     if route is None:
         raise RouteNotFound(f"no route {path[:200]!r}; there are {', '.join(ROUTES)}")
-    if route.method != method:
+    if route.method != ("GET" if method == "HEAD" else method):
         raise MethodNotAllowed(f"{path} takes {route.method}, not {method[:20]!r}")
     return route
 

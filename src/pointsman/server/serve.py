@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import math
+import os
 import signal
+import socket
 from collections.abc import Callable, Mapping
-from socket import socket
 from types import FrameType
 
 import uvicorn
@@ -16,33 +18,49 @@ from pointsman.core.errors import ConfigError
 from pointsman.server.app import App
 from pointsman.server.auth import API_KEYS_ENV, Keyring
 from pointsman.server.metrics import Metrics
+from pointsman.server.protocol import Protocol
 from pointsman.server.routes import Services
 
-DRAIN_S = 30
+DRAIN_S = 30.0
+_LAST_WORDS_S = 2
 
 log = logging.getLogger("pointsman")
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which tells us where it listens and when it begins to stop."""
+    """uvicorn's server, which tells us where it listens, and stops as we want it to."""
 
-    def __init__(self, config: uvicorn.Config, services: Services, on_ready: Callable[[str], None]):
+    def __init__(
+        self, app: App, config: uvicorn.Config, *, drain_s: float, on_ready: Callable[[str], None]
+    ) -> None:
         super().__init__(config)
-        self._services = services
+        self._app = app
+        self._drain_s = drain_s
         self._on_ready = on_ready
 
-    async def startup(self, sockets: list[socket] | None = None) -> None:
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, then tell the address."""
         await super().startup(sockets)
-        if self.started:
-            host, port = self.servers[0].sockets[0].getsockname()[:2]
-            shown = f"[{host}]" if ":" in host else host
-            self._on_ready(f"http://{shown}:{port}")
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        self._on_ready(f"http://{shown}:{port}")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take nothing new, let what runs end, and after `drain_s` break it off."""
+        asyncio.get_running_loop().call_later(self._drain_s, self._app.stop)
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop: nothing new is taken, what runs may end. A second signal ends it all."""
-        self._services.is_draining = True
-        super().handle_exit(sig, frame)
+        """Begin to stop. A second signal breaks off what runs.
+
+        uvicorn's own would have the signal kill the process once it has stopped: before the ledger
+        is closed, and with another exit status than 0.
+        """
+        del sig, frame
+        if self.should_exit:
+            self._app.stop()
+        self._app.services.is_draining = True
+        self.should_exit = True
 
 
 def serve(
@@ -51,15 +69,19 @@ def serve(
     *,
     reload: Callable[[], Settings],
     on_ready: Callable[[str], None],
+    drain_s: float = DRAIN_S,
 ) -> None:
     """Serve until SIGTERM or SIGINT. `on_ready` is told the base address once it listens.
 
-    `reload` reads the configuration anew, on SIGHUP. Raises ConfigError before anything listens.
+    `reload` reads the configuration anew, on SIGHUP. `drain_s`: how long what runs may go on after
+    the signal. Raises ConfigError before anything listens, or where it cannot listen.
     """
     check_exposure(settings.server.host, env)
     keyring = Keyring(env.get(API_KEYS_ENV, ""))
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings, env, keyring, reload=reload, on_ready=on_ready))
+        runner.run(
+            _serve(settings, env, keyring, reload=reload, on_ready=on_ready, drain_s=drain_s)
+        )
 
 
 async def _serve(
@@ -69,7 +91,9 @@ async def _serve(
     *,
     reload: Callable[[], Settings],
     on_ready: Callable[[str], None],
+    drain_s: float,
 ) -> None:
+    listener = _listen(settings.server.host, settings.server.port)
     pipeline = build_pipeline(settings, env)
     metrics = Metrics()
     pipeline.observers.append(metrics.observe)
@@ -83,23 +107,44 @@ async def _serve(
         else:
             log.warning("the configuration has been read anew")
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reread)
+    if hasattr(signal, "SIGHUP"):  # Windows has none
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reread)
+    app = App(services, keyring)
     config = uvicorn.Config(
-        App(services, keyring),
-        host=settings.server.host,
-        port=settings.server.port,
-        http="httptools",
+        app,
+        http=Protocol,
+        ws="none",
         lifespan="off",
         access_log=False,
         log_config=None,
+        proxy_headers=False,
         server_header=False,
         date_header=False,
-        timeout_graceful_shutdown=DRAIN_S,
+        timeout_graceful_shutdown=math.ceil(drain_s) + _LAST_WORDS_S,
     )
+    server = Server(app, config, drain_s=drain_s, on_ready=on_ready)
     try:
-        await Server(config, services, on_ready).serve()
+        await server.serve(sockets=[listener])
     finally:
         await pipeline.aclose()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound but does not take connections yet. Raises ConfigError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        if os.name == "posix":  # elsewhere it would let another process listen here too
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host.strip("[]"), port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(
+            f"server: cannot listen on {host}:{port}: {reason}; choose another [server] host or"
+            " port; port 0 takes any that is free"
+        ) from error
+    return listener
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
