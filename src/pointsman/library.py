@@ -1,24 +1,25 @@
 """Library: the Python door. `AsyncRouter` for a running event loop, `Router` for everybody else."""
 
-import asyncio
 import os
-import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack
+from functools import cached_property
+from typing import TYPE_CHECKING, Self, TypeAlias, Unpack
 
 import msgspec
 
 from pointsman.asking import Asking, build_request
 from pointsman.assembly import build_pipeline
 from pointsman.config import Settings, TierSettings, check_settings, load_settings
-from pointsman.core.errors import ConfigError
+from pointsman.core.errors import ConfigError, RequestError
 from pointsman.core.events import Event
 from pointsman.core.types import Answer, Decision, Request
 from pointsman.explanation import Explanation
+from pointsman.loop_thread import CLOSED, LoopThread
 from pointsman.providers import Provider
 from pointsman.report import Report, build_report
+from pointsman.router import Pipeline
 from pointsman.server.in_process import AsyncTransport, BlockingTransport, Door, client_module
 from pointsman.stream import AnswerStream
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 Prompt: TypeAlias = str | Sequence[Mapping[str, object]] | Request
 
-_Result = TypeVar("_Result")
 _NS_PER_S = 1_000_000_000
 
 
@@ -38,8 +38,11 @@ class AsyncRouter:
     `routing={"policy": "cascade"}` or `ledger={"url": "sqlite://"}`. `env` holds the providers'
     keys. `call_with` are providers of your own, by the name that the models carry.
 
-    Raises ConfigError for what cannot be used.
+    Raises ConfigError for what cannot be used; RuntimeError where a closed router is asked.
     """
+
+    pipeline: Pipeline
+    is_closed = False
 
     def __init__(
         self,
@@ -80,6 +83,7 @@ class AsyncRouter:
 
         Raises GatewayError, on entering and from the events.
         """
+        self._check_open()
         asking.setdefault("stream", True)
         async with self.pipeline.open(build_request(prompt, asking)) as stream:
             yield stream
@@ -94,6 +98,7 @@ class AsyncRouter:
 
     def report(self, *, by: str | None = None, since: datetime | None = None) -> Report:
         """Return what was spent and saved since `since`, None for today's UTC midnight."""
+        self._check_open()
         now = datetime.now(UTC)
         start = since or now.replace(hour=0, minute=0, second=0, microsecond=0)
         since_ns = int(start.timestamp()) * _NS_PER_S
@@ -106,19 +111,32 @@ class AsyncRouter:
         )
 
     async def feedback(self, request_id: str, score: float) -> bool:
-        """Keep a score (0..1) for an answer; False when its request is not known."""
+        """Keep a score (0..1) for an answer; False when its request is not known.
+
+        Raises RequestError for another score.
+        """
+        self._check_open()
+        if not 0 <= score <= 1:
+            raise RequestError(f"score is {score}; it goes from 0 to 1", param="score")
         return await self.pipeline.feedback(request_id, score)
 
     def http_client(self) -> "httpx2.AsyncClient":
         """Return an HTTP client for `openai.AsyncOpenAI(http_client=...)` that ends up here."""
         client: httpx2.AsyncClient = client_module().AsyncClient(
-            transport=AsyncTransport(Door(self.pipeline))
+            transport=AsyncTransport(self.door)
         )
         return client
 
+    @cached_property
+    def door(self) -> Door:
+        """Return what the HTTP clients end up in: the server's routes."""
+        return Door(self.pipeline)
+
     async def aclose(self) -> None:
-        """Write what is pending and let go of connections and files."""
-        await self.pipeline.aclose()
+        """Write what is pending, let go of connections and files; the second time does nothing."""
+        if not self.is_closed:
+            self.is_closed = True
+            await self.pipeline.aclose()
 
     async def __aenter__(self) -> Self:
         """Return the router."""
@@ -127,6 +145,10 @@ class AsyncRouter:
     async def __aexit__(self, *_: object) -> None:
         """Close it."""
         await self.aclose()
+
+    def _check_open(self) -> None:
+        if self.is_closed:
+            raise RuntimeError(CLOSED)
 
 
 class Router:
@@ -157,17 +179,18 @@ class Router:
 
         Raises GatewayError.
         """
-        return self._run(self._router.route(prompt, **asking))
+        return self._thread.run(self._router.route(prompt, **asking))
 
     @contextmanager
     def open(self, prompt: Prompt, **asking: Unpack[Asking]) -> Iterator["BlockingStream"]:
         """Open an answer and iterate its events as they come. Raises GatewayError."""
         opened = self._router.open(prompt, **asking)
-        stream = self._run(opened.__aenter__())
+        stream = self._thread.run(opened.__aenter__())
         try:
-            yield BlockingStream(stream, self)
+            yield BlockingStream(stream, self._thread)
         finally:
-            self._run(opened.__aexit__(None, None, None))
+            if not self._thread.is_closed:  # closing has stopped it already
+                self._thread.run(opened.__aexit__(None, None, None))
 
     def classify(self, prompt: Prompt, **asking: Unpack[Asking]) -> Decision:
         """Return the decision for a prompt; calls no one. Raises RequestError."""
@@ -183,23 +206,21 @@ class Router:
 
     def feedback(self, request_id: str, score: float) -> bool:
         """Keep a score (0..1) for an answer; False when its request is not known."""
-        return self._run(self._router.feedback(request_id, score))
+        return self._thread.run(self._router.feedback(request_id, score))
 
     def http_client(self) -> "httpx2.Client":
         """Return an HTTP client for `openai.OpenAI(http_client=...)` that ends up here."""
-        door = Door(self._router.pipeline)
         client: httpx2.Client = client_module().Client(
-            transport=BlockingTransport(door, self._loop)
+            transport=BlockingTransport(self._router.door, self._thread.run)
         )
         return client
 
     def close(self) -> None:
-        """Write what is pending, let go of connections and files, and end the thread."""
-        if self._thread.is_alive():
-            self._run(self._router.aclose())
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
+        """Stop what runs, write what is pending, let go of connections and files, end the thread.
+
+        Does nothing the second time.
+        """
+        self._thread.close(self._router.aclose)
 
     def __enter__(self) -> Self:
         """Return the router."""
@@ -211,37 +232,24 @@ class Router:
 
     def _begin(self, router: AsyncRouter) -> None:
         self._router = router
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=self._loop.run_forever, name="pointsman", daemon=True
-        )
-        self._thread.start()
-
-    def _run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
-        """Run work on the router's own loop; an interrupt here cancels it there."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
+        self._thread = LoopThread()
 
 
 class BlockingStream:
     """An `AnswerStream` read without an event loop. `answering` has what is known of it."""
 
-    def __init__(self, answering: AnswerStream, router: Router) -> None:
+    def __init__(self, answering: AnswerStream, thread: LoopThread) -> None:
         self.answering = answering
-        self._router = router
+        self._thread = thread
 
     def __iter__(self) -> Iterator[Event]:
         """Yield the events."""
-        while (event := self._router._run(self._next())) is not None:
+        while (event := self._thread.run(self._next())) is not None:
             yield event
 
     def collect(self) -> Answer:
         """Read the stream to its end."""
-        return self._router._run(self.answering.collect())
+        return self._thread.run(self.answering.collect())
 
     async def _next(self) -> Event | None:
         return await anext(self.answering, None)
