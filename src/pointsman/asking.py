@@ -50,7 +50,7 @@ def build_request(
     body |= asking.get("fields", {})
     try:
         encoded = msgspec.json.encode(body)
-    except (TypeError, msgspec.MsgspecError) as error:
+    except (TypeError, UnicodeEncodeError, msgspec.MsgspecError) as error:
         raise RequestError(f"the prompt cannot be written as JSON: {error}") from error
     caller = Caller(
         tags=tuple(asking.get("tags", {}).items()),

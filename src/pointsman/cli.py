@@ -1,11 +1,13 @@
 """Command line: one command a line. Each lives in `commands/` and loads when it is called."""
 
+import os
 import sys
 
 from cyclopts import App
 
 from pointsman._version import __version__
 
+_INTERRUPTED, _CUT_OFF = 130, 141
 COMMANDS = {
     "init": ("config_commands", "Write a first pointsman.toml for what is found here."),
     "check": ("config_commands", "Say whether the configuration can be served."),
@@ -19,8 +21,11 @@ COMMANDS = {
 }
 
 
-def build_app() -> App:
-    """Return the root command with all others, none of them loaded."""
+def build_app(called: str = "") -> App:
+    """Return the root command with all others, none of them loaded.
+
+    The one that is `called` tells all that its docstring says, the others one line.
+    """
     app = App(
         name="pointsman",
         help="Sends each LLM request to the cheapest model that will answer it well.",
@@ -28,15 +33,20 @@ def build_app() -> App:
     )
     app.register_install_completion_command()
     for name, (module, help_line) in COMMANDS.items():
-        app.command(f"pointsman.commands.{module}:{name}", name=name, help=help_line)
+        told = None if name == called else help_line
+        app.command(f"pointsman.commands.{module}:{name}", name=name, help=told)
     return app
 
 
 def main() -> None:
     """Run the command line; exits with the command's status."""
     try:
-        status = build_app()(result_action="return_value")
+        status = build_app(*sys.argv[1:2])(result_action="return_value")
+        sys.stdout.flush()
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; nothing is left half-done\n")
-        sys.exit(130)
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:  # whoever read the output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_CUT_OFF)
     sys.exit(status if isinstance(status, int) else 0)

@@ -26,7 +26,9 @@ from pointsman.explanation import Explanation
 from pointsman.library import AsyncRouter
 from pointsman.stream import AnswerStream
 
-Prompt = Annotated[str, Parameter(help="What to ask; - reads it from standard input.")]
+Prompt = Annotated[
+    str, Parameter(allow_leading_hyphen=True, help="What to ask; - reads it from standard input.")
+]
 Model = Annotated[str, Parameter(help="An alias, a tier, or provider/model.")]
 System = Annotated[str | None, Parameter(help="A system message.")]
 
@@ -127,7 +129,13 @@ async def _explain(router: AsyncRouter, prompt: str, asking: Asking) -> Explanat
 
 
 def _read(prompt: str) -> str:
-    return sys.stdin.read() if prompt == "-" else prompt
+    """Return the prompt. Raises RequestError where standard input is no text."""
+    if prompt != "-":
+        return prompt
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise RequestError(f"standard input is not {error.encoding} text") from error
 
 
 def _footer(answer: Answer) -> str:
