@@ -1,0 +1,172 @@
+"""An app around scripted models, asked without a socket, and what its replies say."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pointsman.assembly import build_pipeline
+from pointsman.config import parse_settings
+from pointsman.providers.fake import FakeProvider, Scripted
+from pointsman.router import Pipeline
+from pointsman.server.app import App, Limits
+from pointsman.server.auth import Keyring
+from pointsman.server.metrics import Metrics
+from pointsman.server.routes import Services
+
+TOML = """
+[providers.fake]
+dialect = "openai-chat"
+base_url = "http://127.0.0.1:9/v1"
+[[tiers]]
+name = "fast"
+models = ["fake/small"]
+max_tokens = 100
+[[tiers]]
+name = "power"
+models = ["fake/large"]
+[prices."fake/small"]
+input = 1.0
+output = 2.0
+[prices."fake/large"]
+input = 10.0
+output = 20.0
+[ledger]
+url = "sqlite://"
+"""
+SCRIPT: Mapping[str, Sequence[Scripted | str]] = {
+    "small": ["small says this"],
+    "large": ["large says this"],
+}
+CHAT = "/v1/chat/completions"
+
+
+@dataclass
+class Reply:
+    """What an app sent: every ASGI message, read as a reply."""
+
+    messages: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def status(self) -> int:
+        starts = [m["status"] for m in self.messages if m["type"] == "http.response.start"]
+        assert len(starts) == 1, f"a reply starts once, this one {len(starts)} times"
+        status: int = starts[0]
+        return status
+
+    @property
+    def headers(self) -> dict[str, str]:
+        pairs = [(n.decode(), v.decode("latin-1")) for n, v in self.messages[0]["headers"]]
+        assert len(dict(pairs)) == len(pairs), "no header comes twice"
+        return dict(pairs)
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(m["body"] for m in self.messages[1:])
+
+    @property
+    def is_whole(self) -> bool:
+        return bool(self.messages) and not self.messages[-1].get("more_body", True)
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    def error(self) -> dict[str, Any]:
+        """Return the error of a reply in OpenAI's shape."""
+        assert self.is_whole
+        assert self.headers["content-type"] == "application/json"
+        assert int(self.headers["content-length"]) == len(self.body)
+        (name, error) = next(iter(self.json().items()))
+        assert name == "error"
+        assert error.keys() >= {"message", "type", "code", "param", "request_id"}
+        assert error["request_id"] == self.headers["x-request-id"]
+        assert self.headers["x-should-retry"] in {"true", "false"}
+        assert "x-pointsman-attempts" in self.headers
+        told: dict[str, Any] = error
+        return told
+
+    def frames(self) -> list[Any]:
+        """Return the data of an event stream, `[DONE]` as it stands."""
+        lines = [line[6:] for line in self.body.decode().splitlines() if line.startswith("data: ")]
+        return [line if line == "[DONE]" else json.loads(line) for line in lines]
+
+
+class Client:
+    """Asks an app as a server would, and keeps what it says."""
+
+    def __init__(self, app: App, pipeline: Pipeline, upstream: FakeProvider) -> None:
+        self.app = app
+        self.pipeline = pipeline
+        self.upstream = upstream
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | Iterable[bytes] = b"",
+        headers: Mapping[str, str] | None = None,
+        *,
+        hang_up: asyncio.Event | None = None,
+    ) -> Reply:
+        """Send one request. A body of several parts comes chunked, without its length."""
+        parts = [body] if isinstance(body, bytes) else list(body)
+        sent = {"host": "test", **(headers or {})}
+        if isinstance(body, bytes):
+            sent = {"content-length": str(len(body)), **sent}
+        incoming = [
+            {"type": "http.request", "body": part, "more_body": part is not parts[-1]}
+            for part in parts
+        ]
+        gone, reply = hang_up or asyncio.Event(), Reply()
+
+        async def receive() -> dict[str, Any]:
+            if incoming:
+                return incoming.pop(0)
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            reply.messages.append(message)
+
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "headers": [
+                (n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in sent.items()
+            ],
+        }
+        await self.app(scope, receive, send)
+        return reply
+
+    async def chat(self, text: str = "hello", **fields: Any) -> Reply:
+        """Ask for a chat completion; `headers` are those of the request."""
+        headers = fields.pop("headers", {})
+        return await self.ask("POST", CHAT, chat_body(text, **fields), headers)
+
+
+def chat_body(text: str = "hello", **fields: Any) -> bytes:
+    """Return a chat body."""
+    body = {"model": "auto", "messages": [{"role": "user", "content": text}]}
+    return json.dumps(body | fields).encode()
+
+
+@asynccontextmanager
+async def opened(
+    script: Mapping[str, Sequence[Scripted | str]] = SCRIPT,
+    *,
+    keys: str = "",
+    limits: Limits | None = None,
+    toml: str = TOML,
+) -> AsyncIterator[Client]:
+    """Open an app on scripted models."""
+    upstream = FakeProvider(script)
+    settings = parse_settings(toml, "test.toml", {})
+    async with build_pipeline(settings, {}, providers={"fake": upstream}, seed=1) as pipeline:
+        metrics = Metrics()
+        pipeline.observers.append(metrics.observe)
+        services = Services(pipeline=pipeline, metrics=metrics)
+        yield Client(App(services, Keyring(keys), limits), pipeline, upstream)
+        assert upstream.open_calls == 0, "no call outlives its request"
