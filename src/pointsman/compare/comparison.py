@@ -1,0 +1,72 @@
+"""Comparison: the result, one row per strategy, and what must be known to read it."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+
+class StrategyRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What one strategy would have cost over the whole log.
+
+    `cost_nanousd` None: not known, because of `unpriced` requests (their model has no price) or
+    `undecided` ones (the log has no prompt, and another policy decided). `cost_share` is the cost
+    over the baseline's, None where either is not known or the baseline cost nothing.
+    `is_cost_estimated`: some tokens are estimates, `estimated_tokens` of them. `quality` and
+    `quality_interval` (95%) are None where the data has no labels. Latencies are None where the
+    log never measured a model that the strategy calls.
+    """
+
+    strategy: str
+    policy: str
+    has_cache: bool
+    cost_nanousd: int | None
+    cost_share: float | None
+    is_cost_estimated: bool
+    estimated_tokens: int
+    quality: float | None = None
+    quality_share: float | None = None
+    quality_interval: tuple[float, float] | None = None
+    latency_mean_ms: float | None
+    latency_p95_ms: float | None
+    is_latency_estimated: bool
+    cache_hits: int
+    unpriced: int
+    undecided: int
+    requests_by_tier: Mapping[str, int]
+
+
+class LogFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the log was like, in requests unless said otherwise.
+
+    `compared` went into every row; `measured` of them have tokens counted by who served them.
+    `unserved`: no deployment can serve them. `without_prompt`: only tokens are known.
+    `without_answer`: the output is assumed. `without_time`: they never age in the cache.
+    `in_tool_loop`: they bring a tool's result. `lines_left_out` counts lines of a file, the first
+    of which `lines_named` explains; `attempts_left_out` a ledger's attempts, by how they ended.
+    `keys_dropped`: answers that the simulated caches had no room for.
+    """
+
+    compared: int
+    measured: int
+    unserved: int
+    without_prompt: int
+    without_answer: int
+    without_time: int
+    in_tool_loop: int
+    lines_left_out: int
+    lines_named: tuple[str, ...]
+    attempts_left_out: Mapping[str, int]
+    keys_dropped: int
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Every strategy over one log. `summary` and `notes` say in words what the figures mean."""
+
+    baseline: str
+    baseline_cost_nanousd: int | None
+    is_baseline_estimated: bool
+    rows: tuple[StrategyRow, ...]
+    log: LogFacts
+    quality_note: str = "no labels"
+    summary: str = ""
+    notes: tuple[str, ...] = ()

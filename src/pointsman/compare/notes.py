@@ -1,0 +1,143 @@
+"""Notes: a comparison in words: one sentence to take away, and footnotes without which it misleads.
+
+Each footnote is there only when it applies.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from pointsman.compare.comparison import Comparison, LogFacts, StrategyRow
+from pointsman.compare.latency import SAMPLE_MAX
+
+OUTPUT_TOKENS_ASSUMED = 250
+
+
+def annotated(comparison: Comparison) -> Comparison:
+    """Return the comparison with its summary and notes."""
+    return msgspec.structs.replace(
+        comparison, summary=_summary(comparison), notes=tuple(_notes(comparison))
+    )
+
+
+def _summary(comparison: Comparison) -> str:
+    named = [row for row in comparison.rows if row.strategy != comparison.baseline]
+    told = [row for row in named if not row.policy.startswith("fixed:")] or named
+    parts = [_against_baseline(row, comparison) for row in told]
+    return "; ".join([*parts, f"quality not measured: {comparison.quality_note}"])
+
+
+def _against_baseline(row: StrategyRow, comparison: Comparison) -> str:
+    if row.cost_share is None:
+        if row.cost_nanousd is not None and comparison.baseline_cost_nanousd == 0:
+            return f"{row.strategy} has no percentage, for {comparison.baseline} costs nothing"
+        return f"what {row.strategy} would have cost against {comparison.baseline} is not known"
+    is_estimated = row.is_cost_estimated or comparison.is_baseline_estimated
+    about = "about " if is_estimated else ""
+    change = round(100 * (row.cost_share - 1))
+    if change == 0:
+        return f"{row.strategy} would have cost {about}the same as {comparison.baseline}"
+    direction = "less" if change < 0 else "more"
+    share = f"{abs(change)}% {direction} than {comparison.baseline}"
+    return f"{row.strategy} would have cost {about}{share}"
+
+
+def _notes(comparison: Comparison) -> Iterator[str]:
+    log, rows = comparison.log, comparison.rows
+    if any(row.is_cost_estimated for row in rows):
+        yield (
+            "~ is an estimate. Where a strategy calls a model that the log did not call, its answer"
+            " is taken to be as long as the logged one, its input to have as many tokens and as"
+            " large a share from the provider's prompt cache."
+        )
+    if log.compared > log.measured:
+        yield (
+            f"{_of(log.compared - log.measured, log)} have no usage in the log: their tokens are"
+            " counted from the text, about four bytes each, which errs by a third either way."
+        )
+    if log.without_answer:
+        yield (
+            f"{_of(log.without_answer, log)} have no answer in the log: {OUTPUT_TOKENS_ASSUMED}"
+            " output tokens are assumed, fewer where the request allows fewer."
+        )
+    yield from _latency_notes(comparison)
+    yield from _cache_notes(comparison)
+    yield from _decision_notes(comparison)
+    yield from _left_out_notes(comparison)
+    yield (
+        "Each request is priced as one call to the first model of its tier that can serve it, at"
+        " the prices in force now: fallbacks, escalations and failed attempts are not in here."
+    )
+
+
+def _latency_notes(comparison: Comparison) -> Iterator[str]:
+    rows = comparison.rows
+    if any(row.is_latency_estimated and row.latency_mean_ms is not None for row in rows):
+        yield (
+            "A latency with ~ is worked out from the speed of the strategy's own models as this log"
+            " shows it: an overhead and so many ms per output token."
+        )
+    if any(row.latency_mean_ms is None for row in rows):
+        yield "A latency of - means that the log never measured a model which the strategy calls."
+    elif comparison.log.compared > SAMPLE_MAX:
+        yield f"p95 is read from a fair sample of up to {SAMPLE_MAX:,} latencies; means are exact."
+
+
+def _cache_notes(comparison: Comparison) -> Iterator[str]:
+    log = comparison.log
+    if not any(row.has_cache for row in comparison.rows):
+        return
+    yield "A cache hit counts as costing nothing and taking 0 ms."
+    if log.without_prompt:
+        yield "Where the log has no prompts, the cache hits are those that were booked."
+    if log.without_time and log.without_time > log.without_prompt:
+        yield f"{_of(log.without_time, log)} have no time: there, answers in the cache never age."
+    if log.keys_dropped:
+        yield f"The simulated caches were full {log.keys_dropped:,} times: hits may be too few."
+
+
+def _decision_notes(comparison: Comparison) -> Iterator[str]:
+    log, rows = comparison.log, comparison.rows
+    readers = [row.strategy for row in rows if not row.policy.startswith("fixed:")]
+    if log.without_prompt and readers:
+        yield (
+            f"{_of(log.without_prompt, log)} come without their prompts, which the ledger does not"
+            f" keep: {', '.join(readers)} repeat the decision that was booked then."
+        )
+    for row in rows:
+        if row.undecided:
+            yield (
+                f"{row.strategy}: {_of(row.undecided, log)} were decided by another policy or for a"
+                " tier that is gone, and have no prompt to decide by: the cost is not known."
+            )
+        if row.unpriced:
+            yield (
+                f"{row.strategy}: {_of(row.unpriced, log)} go to a model without a known price;"
+                ' add it under [prices."provider/model"].'
+            )
+    if log.in_tool_loop and readers:
+        yield (
+            f"{_of(log.in_tool_loop, log)} bring back a tool's result: they are decided anew here,"
+            " where the router stays on the model that began the loop."
+        )
+
+
+def _left_out_notes(comparison: Comparison) -> Iterator[str]:
+    log = comparison.log
+    if log.unserved:
+        yield f"{_count(log.unserved, 'request')} left out: no configured model can serve them."
+    if log.lines_left_out:
+        more = log.lines_left_out - len(log.lines_named)
+        tail = f"; and {more:,} more" if more else ""
+        yield f"{_count(log.lines_left_out, 'line')} left out: {'; '.join(log.lines_named)}{tail}."
+    if log.attempts_left_out:
+        ends = ", ".join(f"{count:,} {end}" for end, count in log.attempts_left_out.items())
+        yield f"Attempts that gave no answer are left out: {ends}."
+
+
+def _of(count: int, log: LogFacts) -> str:
+    return f"{count:,} of {_count(log.compared, 'request')}"
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,90 @@
+"""Records: one request of a log, with as much of it and of its answer as the log has."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Self
+
+import msgspec
+
+from pointsman.core.features import extract
+from pointsman.core.types import Features, Request
+from pointsman.core.usage import Usage
+
+_NAMED_MAX = 10
+
+
+class Booked(msgspec.Struct, frozen=True, kw_only=True):
+    """What was decided when the request was served. `asked` is the model name the client sent."""
+
+    policy: str
+    tier: str
+    reason: str
+    asked: str = ""
+
+
+class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that was served once.
+
+    `request` is None where the log keeps no prompts; then there is no cache key, and a policy that
+    reads text can only go by `booked`. `usage` None: the answer is not known. `model` is the name
+    of the model that answered, as the log has it. `latency_ms` and `at_s` (Unix seconds) None: not
+    known. `is_hit`: a cache gave the answer. `is_keepable`: a cache would keep the answer.
+    """
+
+    features: Features
+    request: Request | None = None
+    usage: Usage | None = None
+    model: str = ""
+    latency_ms: int | None = None
+    at_s: float | None = None
+    booked: Booked | None = None
+    is_hit: bool = False
+    is_keepable: bool = True
+
+    @classmethod
+    def of(
+        cls,
+        request: Request,
+        usage: Usage | None,
+        model: str,
+        latency_ms: int | None,
+        *,
+        at_s: float | None = None,
+        is_hit: bool = False,
+        is_keepable: bool = True,
+    ) -> Self:
+        """Return the record of a request whose text is known; `model` may be `provider/model`."""
+        return cls(
+            features=extract(request),
+            request=request,
+            usage=usage,
+            model=model,
+            latency_ms=latency_ms,
+            at_s=at_s,
+            is_hit=is_hit,
+            is_keepable=is_keepable,
+        )
+
+    @property
+    def is_measured(self) -> bool:
+        """Return whether the tokens were counted by who served them."""
+        return self.usage is not None and not self.usage.is_estimated
+
+
+@dataclass(slots=True)
+class LeftOut:
+    """What an importer could not use.
+
+    `lines` counts the lines, `named` says which and why of the first ones. `attempts` counts, by
+    how they ended, the ledger's attempts that gave no answer.
+    """
+
+    lines: int = 0
+    named: list[str] = field(default_factory=list)
+    attempts: Counter[str] = field(default_factory=Counter)
+
+    def add_line(self, number: int, reason: str) -> None:
+        """Note that a line (counted from 1) is left out."""
+        self.lines += 1
+        if len(self.named) < _NAMED_MAX:
+            self.named.append(f"line {number}: {reason}")

@@ -1,0 +1,136 @@
+"""Views: a comparison as a table for people, on a terminal or not, and as JSON for machines."""
+
+import sys
+from collections.abc import Iterator
+from textwrap import fill
+from typing import Literal, TextIO
+
+import msgspec
+
+from pointsman.compare.comparison import Comparison, StrategyRow
+from pointsman.core.prices import format_usd
+
+_UNKNOWN = "-"
+_TEXT_WIDTH = 100
+_LEFT = 0  # the one column that is not of figures
+_QUALITY_SHARE = 4  # the column that goes first where the terminal is narrow and has nothing in it
+_ROOMY_WIDTH = 110
+
+
+def render(comparison: Comparison, *, file: TextIO | None = None, json: bool = False) -> None:
+    """Print a comparison to `file`, standard output for None: a table with its words, or JSON."""
+    out = file or sys.stdout
+    if json:
+        encoded = msgspec.json.format(msgspec.json.encode(comparison))
+        out.write(f"{encoded.decode()}\n")
+    elif out.isatty():
+        _print_table(comparison, out)
+    else:
+        out.write(plain_text(comparison))
+
+
+def plain_text(comparison: Comparison) -> str:
+    """Return the table in blanks and line breaks alone, with its sentence and footnotes."""
+    lines = [_headings(comparison), *(_cells(row, comparison) for row in comparison.rows)]
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    table = [
+        "  ".join(
+            cell.ljust(width) if place == _LEFT else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    table.insert(1, "  ".join("-" * width for width in widths))
+    words = [fill(text, _TEXT_WIDTH) for text in _words(comparison)]
+    return "\n".join([*table, "", *words, ""])
+
+
+def _print_table(comparison: Comparison, out: TextIO) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(file=out)
+    lines = [_headings(comparison), *(_cells(row, comparison) for row in comparison.rows)]
+    if console.width < _ROOMY_WIDTH and all(row.quality is None for row in comparison.rows):
+        lines = [line[:_QUALITY_SHARE] + line[_QUALITY_SHARE + 1 :] for line in lines]
+        lines[0] = tuple(heading.replace(" ", "\n") for heading in lines[0])
+    # A figure too wide is broken rather than shortened.
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for place, heading in enumerate(lines[0]):
+        justify: Literal["left", "right"] = "left" if place == _LEFT else "right"
+        table.add_column(
+            Text(heading),
+            justify=justify,
+            vertical="bottom",
+            overflow="fold",
+        )
+    for line in lines[1:]:
+        table.add_row(*(Text(cell) for cell in line))
+    console.print(table)
+    summary, *notes = _words(comparison)
+    console.print(Text(summary, style="bold"))
+    for note in notes:
+        console.print(Text(note, style="dim"))
+
+
+def _headings(comparison: Comparison) -> tuple[str, ...]:
+    return (
+        "strategy",
+        "total cost",
+        f"cost vs {comparison.baseline}",
+        "quality",
+        f"quality vs {comparison.baseline} (95% interval)",
+        "mean latency",
+        "p95 latency",
+        "cache hits",
+    )
+
+
+def _cells(row: StrategyRow, comparison: Comparison) -> tuple[str, ...]:
+    mark = "~" if row.is_cost_estimated else ""
+    quality, quality_share = _quality(row, comparison)
+    return (
+        row.strategy,
+        "unknown" if row.cost_nanousd is None else mark + format_usd(row.cost_nanousd),
+        _share(row, comparison),
+        quality,
+        quality_share,
+        _latency(row.latency_mean_ms, row),
+        _latency(row.latency_p95_ms, row),
+        f"{row.cache_hits:,}" if row.has_cache else _UNKNOWN,
+    )
+
+
+def _share(row: StrategyRow, comparison: Comparison) -> str:
+    if row.cost_share is None:
+        return _UNKNOWN
+    if row.strategy == comparison.baseline:
+        return "100%"
+    is_estimated = row.is_cost_estimated or comparison.is_baseline_estimated
+    return f"{'~' if is_estimated else ''}{row.cost_share:.1%}"
+
+
+def _quality(row: StrategyRow, comparison: Comparison) -> tuple[str, str]:
+    if row.quality is None:
+        return comparison.quality_note, comparison.quality_note
+    interval = row.quality_interval
+    bounds = f" ({interval[0]:.1%} to {interval[1]:.1%})" if interval else ""
+    share = _UNKNOWN if row.quality_share is None else f"{row.quality_share:.1%}{bounds}"
+    return f"{row.quality:.3f}", share
+
+
+def _latency(latency_ms: float | None, row: StrategyRow) -> str:
+    if latency_ms is None:
+        return _UNKNOWN
+    mark = "~" if row.is_latency_estimated else ""
+    if latency_ms < 1_000:
+        return f"{mark}{latency_ms:.0f} ms"
+    return f"{mark}{latency_ms / 1_000:,.2f} s"
+
+
+def _words(comparison: Comparison) -> Iterator[str]:
+    log = comparison.log
+    yield f"Over {log.compared:,} request{'' if log.compared == 1 else 's'}: {comparison.summary}."
+    yield from comparison.notes

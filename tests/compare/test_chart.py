@@ -1,0 +1,119 @@
+"""The chart is a picture of its kind, with all that is needed to read it, or an error before."""
+
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from tests.compare.builders import BIG, SMALL, TIERS, deployment, logged, price
+
+from pointsman.compare import Comparison, compare
+from pointsman.compare.chart import check_chart, draw, write_chart
+from pointsman.core.errors import ConfigError
+from pointsman.core.types import Snapshot, Tier
+
+
+def sample(snapshot: Snapshot = TIERS, *, latency_ms: int | None = 300) -> Comparison:
+    records = [
+        logged("a", latency_ms=latency_ms),
+        logged("a", model="small", latency_ms=latency_ms),
+    ]
+    return compare(records, snapshot=snapshot)
+
+
+def test_a_png_has_its_signature_and_a_size(tmp_path):
+    write_chart(sample(), tmp_path / "chart.PNG")
+    content = (tmp_path / "chart.PNG").read_bytes()
+    assert content.startswith(b"\x89PNG\r\n\x1a\n")
+    assert int.from_bytes(content[16:20], "big") > 1_000
+
+
+def test_an_svg_is_xml_and_leaves_nothing_beside_it(tmp_path):
+    write_chart(sample(), tmp_path / "chart.svg")
+    root = ElementTree.parse(tmp_path / "chart.svg").getroot()  # noqa: S314 - written just now
+    assert root.tag.endswith("svg")
+    assert [path.name for path in tmp_path.iterdir()] == ["chart.svg"]
+
+
+def test_axes_have_units_and_every_bar_its_strategy_and_figure():
+    comparison = sample()
+    costs, latencies = draw(comparison).axes
+    assert costs.get_xlabel() == "total cost (USD)"
+    assert latencies.get_xlabel() == "mean latency (s)"
+    names = [label.get_text() for label in costs.get_yticklabels()]
+    assert names == [row.strategy for row in comparison.rows]
+    assert all(len(axes.texts) == len(names) for axes in (costs, latencies))
+
+
+def test_estimated_bars_are_hatched_and_measured_ones_are_not():
+    records = [logged("a", latency_ms=300)]
+    comparison = compare(records, snapshot=TIERS, strategies=["all-power", "all-fast"])
+    costs = draw(comparison).axes[0]
+    assert [bar.get_hatch() for bar in costs.patches] == [None, "///"]
+
+
+def test_without_latencies_there_is_one_panel():
+    assert len(draw(sample(latency_ms=None)).axes) == 1
+
+
+NAMES = ("a-tier-with-a-rather-long-name", "b")
+
+
+@pytest.mark.parametrize(
+    "snapshot",
+    [
+        TIERS,
+        Snapshot(
+            tiers=(
+                Tier(name=NAMES[0], deployments=(SMALL,)),
+                Tier(name=NAMES[1], deployments=(BIG,)),
+            ),
+            default_tier="b",
+        ),
+        Snapshot(
+            tiers=(Tier(name="free", deployments=(deployment("x", price(0, 0)),)),),
+            default_tier="free",
+        ),
+        Snapshot(tiers=(Tier(name="x", deployments=(deployment("x", None),)),), default_tier="x"),
+    ],
+    ids=["three", "long", "free", "unpriced"],
+)
+def test_no_text_lies_on_another_or_outside(snapshot: Snapshot):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = draw(sample(snapshot))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    renderer = canvas.get_renderer()
+    texts = [text for axes in figure.axes for text in axes.texts]
+    texts += list(figure.axes[0].get_yticklabels())
+    boxes = [text.get_window_extent(renderer) for text in texts]
+    for place, box in enumerate(boxes):
+        assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 + 1
+        assert not any(box.overlaps(other) for other in boxes[place + 1 :])
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("chart.jpg", "must end in .png or .svg"),
+        ("chart", "must end in"),
+        ("no/x.png", "no folder"),
+    ],
+)
+def test_a_chart_that_cannot_be_drawn_is_refused_at_once(tmp_path, name: str, words: str):
+    with pytest.raises(ConfigError, match=words):
+        check_chart(tmp_path / name)
+
+
+def test_without_matplotlib_the_remedy_is_named(monkeypatch, tmp_path: Path):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ConfigError, match=r"pip install 'pointsman\[charts\]'"):
+        write_chart(sample(), tmp_path / "chart.png")
+
+
+def test_a_file_that_cannot_be_replaced_is_left_alone(tmp_path):
+    (tmp_path / "chart.png").mkdir()
+    with pytest.raises(ConfigError, match="cannot be written"):
+        write_chart(sample(), tmp_path / "chart.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["chart.png"]

@@ -1,0 +1,106 @@
+"""What people and machines read of a comparison."""
+
+import io
+import re
+
+import msgspec
+import pytest
+from tests.compare.builders import LOGS, TIERS, logged
+
+from pointsman.compare import Comparison, LeftOut, compare, render
+from pointsman.compare.openai_jsonl import read_openai_jsonl
+from pointsman.compare.views import plain_text
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def golden(*strategies: str) -> Comparison:
+    left_out = LeftOut()
+    with (LOGS / "pairs.jsonl").open("rb") as file:
+        return compare(
+            read_openai_jsonl(file, left_out),
+            snapshot=TIERS,
+            strategies=strategies or None,
+            ttl_s=3_600,
+            left_out=left_out,
+        )
+
+
+def rendered(comparison: Comparison, file: io.StringIO, *, json: bool = False) -> str:
+    render(comparison, file=file, json=json)
+    return file.getvalue()
+
+
+def test_the_table_without_a_terminal_is_plain():
+    table = rendered(golden("all-power", "signals + cache"), io.StringIO()).splitlines()
+    cells = [line.split("  ") for line in (table[0], table[2], table[3])]
+    assert [[cell.strip() for cell in line if cell.strip()] for line in cells] == [
+        [
+            "strategy",
+            "total cost",
+            "cost vs all-power",
+            "quality",
+            "quality vs all-power (95% interval)",
+            "mean latency",
+            "p95 latency",
+            "cache hits",
+        ],
+        ["all-power", "~$0.0682", "100%", "no labels", "no labels", "~1.33 s", "~2.00 s", "-"],
+        ["signals + cache", "~$0.0068", "~10.0%", "no labels", "no labels", "-", "-", "1"],
+    ]
+
+
+def test_no_line_without_a_terminal_has_colours_or_blanks_at_its_end():
+    text = plain_text(golden())
+    assert text.isascii() and "\x1b" not in text
+    assert all(line == line.rstrip() for line in text.splitlines())
+
+
+def test_the_table_says_the_same_on_a_terminal_of_80_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = rendered(golden(), Terminal())
+    for cell in ("all-power", "signals", "no labels", "$0.0682", "~1.33 s", "all-power + cache"):
+        assert cell in text
+    assert "hits" in text and max(map(len, re.sub(r"\x1b.*?m", "", text).splitlines())) <= 80
+
+
+def test_the_sentence_names_the_policies_and_what_they_save():
+    assert golden("all-power", "signals").summary == (
+        "signals would have cost about 87% less than all-power; quality not measured: no labels"
+    )
+    assert golden("all-fast").summary.startswith("all-fast would have cost about 91% less")
+
+
+@pytest.mark.parametrize(
+    ("model", "words"), [("acme/big", "signals would have cost the same as all-power")]
+)
+def test_a_measured_sentence_says_nothing_of_about(model: str, words: str):
+    comparison = compare(
+        [logged("architect it", model=model)], snapshot=TIERS, strategies=["signals"]
+    )
+    assert words in comparison.summary
+
+
+def test_json_comes_back_whole():
+    comparison = golden()
+    text = rendered(comparison, Terminal(), json=True)
+    assert msgspec.json.decode(text, type=Comparison) == comparison
+    assert msgspec.json.decode(text)["rows"][0]["quality"] is None
+
+
+def test_footnotes_are_there_only_where_they_apply():
+    measured = compare([logged("a", latency_ms=5)], snapshot=TIERS, strategies=["all-power"])
+    assert len(measured.notes) == 1  # what every comparison leaves out
+    assert any(note.startswith("~ is an estimate") for note in golden().notes)
+    assert any("never measured a model" in note for note in golden().notes)
+
+
+def test_bad_lines_are_named_below_the_table():
+    left_out = LeftOut()
+    file = io.BytesIO(b"x\n" * 12 + (LOGS / "pairs.jsonl").read_bytes())
+    comparison = compare(read_openai_jsonl(file, left_out), snapshot=TIERS, left_out=left_out)
+    (note,) = [note for note in comparison.notes if "lines left out" in note]
+    assert note.startswith("12 lines left out: line 1: is not JSON") and "and 2 more" in note
