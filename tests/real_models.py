@@ -1,4 +1,4 @@
-"""The two real models as one session-scoped fixture: import `local_models` in a conftest.py.
+"""The two real models as one session-scoped fixture, for every test that names `local_models`.
 
 Skips only where the packages of the extra `demo` are missing.
 """

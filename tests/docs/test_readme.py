@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.real_models import local_models, write_config  # noqa: F401 (a fixture)
+from tests.real_models import write_config
 
 from pointsman.config import parse_settings
 
@@ -32,12 +32,12 @@ def test_there_are_examples_of_each_kind():
 
 
 @pytest.mark.parametrize("example", LIBRARY, ids=["library", "in-process SDK"])
-def test_the_library_examples_run(example, tmp_path, local_models):  # noqa: F811
+def test_the_library_examples_run(example, tmp_path, local_models):
     write_config(tmp_path, local_models)
     assert run(example, tmp_path).strip()
 
 
-def test_the_first_example_is_cheap_then_cached_then_power(tmp_path, local_models):  # noqa: F811
+def test_the_first_example_is_cheap_then_cached_then_power(tmp_path, local_models):
     write_config(tmp_path, local_models)
     lines = run(LIBRARY[0], tmp_path).splitlines()
     assert "Alice" in lines[0]
@@ -46,7 +46,7 @@ def test_the_first_example_is_cheap_then_cached_then_power(tmp_path, local_model
     assert any(line.startswith('power because "architect"') for line in lines)
 
 
-def test_the_server_example_runs_with_the_official_sdk(tmp_path, local_models):  # noqa: F811
+def test_the_server_example_runs_with_the_official_sdk(tmp_path, local_models):
     write_config(tmp_path, local_models)
     command = [sys.executable, "-m", "pointsman", "serve", "--port", "0"]
     server = subprocess.Popen(command, cwd=tmp_path, env=ENV, stderr=subprocess.PIPE, text=True)
@@ -69,7 +69,7 @@ def test_the_configuration_example_loads():
     assert [tier.name for tier in settings.tiers] == ["fast", "mid", "power"]
 
 
-def test_the_explain_example_says_what_the_readme_says(tmp_path, local_models):  # noqa: F811
+def test_the_explain_example_says_what_the_readme_says(tmp_path, local_models):
     write_config(tmp_path, local_models)
     prompt = "Please rename this and count the lines"
     command = [sys.executable, "-m", "pointsman", "explain", prompt]
