@@ -42,6 +42,7 @@ def build_pipeline(
     """
     clock = clock or SystemClock()
     routing = build_routing(settings, env, clock=clock, providers=providers)
+    _warn_of_unknown_prices(routing.snapshot.tiers)
     cache = settings.cache
     stores = Stores(
         ledger=open_ledger(settings.ledger.url, durability=settings.ledger.durability),
@@ -71,7 +72,6 @@ def build_routing(
     others = _others(settings, tiers, at=now())
     snapshot = Snapshot(tiers=tiers, default_tier=_default_tier(settings), others=others)
     names = {d.provider for tier in tiers for d in tier.deployments} | {d.provider for d in others}
-    _warn_of_unknown_prices(tiers)
     return Routing(
         snapshot=snapshot,
         aliases=tuple(settings.routing.aliases),
