@@ -40,8 +40,9 @@ def build_app(called: str = "") -> App:
 
 def main() -> None:
     """Run the command line; exits with the command's status."""
+    arguments = sys.argv[1:]
     try:
-        status = build_app(*sys.argv[1:2])(result_action="return_value")
+        status = build_app(*arguments[:1])(arguments, result_action="return_value")
         sys.stdout.flush()
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; nothing is left half-done\n")

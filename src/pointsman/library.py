@@ -72,8 +72,9 @@ class AsyncRouter:
     async def route(self, prompt: Prompt, **asking: Unpack[Asking]) -> Answer:
         """Return the whole answer to a prompt, a list of messages, or a request.
 
-        Raises GatewayError.
+        Not streamed unless `asking` says so: then validators see it all. Raises GatewayError.
         """
+        asking.setdefault("stream", False)
         async with self.open(prompt, **asking) as stream:
             return await stream.collect()
 

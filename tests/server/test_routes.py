@@ -232,8 +232,7 @@ async def test_a_model_that_is_not_there_is_404_and_says_what_there_is(model: st
 async def test_a_spent_chain_tells_the_sdk_not_to_try_again(
     error: UpstreamUnavailable, status: int, retry_after: str | None
 ):
-    script = {"small": [Scripted(error=error)], "large": ["x"]}
-    async with opened(script) as client:
+    async with opened({**SCRIPT, "small": [Scripted(error=error)]}) as client:
         reply = await client.chat(model="fast")
         attempts = len(client.upstream.calls)
     assert reply.status == status
@@ -345,8 +344,7 @@ async def test_a_draining_server_is_alive_not_ready_and_takes_nothing_new():
 async def test_metrics_are_the_sums_of_the_ledger():
     failing = Scripted(error=UpstreamUnavailable("no"))
     broken = Scripted(pieces=("half",), error=UpstreamReset("gone"))
-    script = {"small": [failing, "short", broken], "large": ["long"]}
-    async with opened(script) as client:
+    async with opened({**SCRIPT, "small": [failing, "short", broken]}) as client:
         await client.chat("convert this", model="fast")
         await client.chat("convert this", model="fast")
         await client.chat("other", model="fast", stream=True)

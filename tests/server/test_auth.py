@@ -1,0 +1,170 @@
+"""Who may use the server, and what one tenant has of another: nothing."""
+
+import json
+import logging
+
+import pytest
+from tests.server.doors import CHAT, chat_body, opened
+
+from pointsman.core.errors import ConfigError
+from pointsman.server.auth import Keyring
+from pointsman.server.routes import ROUTES
+
+RED, BLUE = "red-key-0123456789", "blue-key-0123456789"
+KEYS = f"red:{RED},{BLUE}"
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+async def test_without_keys_everybody_may_ask():
+    async with opened() as client:
+        assert (await client.chat()).status == 200
+        assert (await client.chat(headers=bearer("whatever"))).status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({}, id="none"),
+        pytest.param(bearer("wrong-key-0123456789"), id="wrong"),
+        pytest.param(bearer(RED[:-1]), id="a prefix"),
+        pytest.param(bearer(RED + "0"), id="more"),
+        pytest.param(bearer(RED.upper()), id="upper case"),
+        pytest.param(bearer(""), id="empty"),
+        pytest.param(bearer("red"), id="the name"),
+        pytest.param(bearer(f"red:{RED}"), id="with the name"),
+        pytest.param({"authorization": RED}, id="no scheme"),
+        pytest.param({"authorization": f"Basic {RED}"}, id="another scheme"),
+        pytest.param({"x-api-key": "wrong-key-0123456789"}, id="wrong x-api-key"),
+        pytest.param({"cookie": f"key={RED}"}, id="cookie"),
+        pytest.param(bearer("schlüssel-\xff\xfe"), id="odd bytes"),
+    ],
+)
+@pytest.mark.parametrize("path", ROUTES)
+async def test_every_route_but_health_needs_a_key(path: str, headers: dict[str, str]):
+    async with opened(keys=KEYS) as client:
+        reply = await client.ask(ROUTES[path].method, path, chat_body(), headers)
+        assert client.upstream.calls == []
+    if path.startswith("/health/"):
+        assert reply.status == 200
+        return
+    assert reply.status == 401
+    assert reply.error()["type"] == "authentication_error"
+    assert reply.error()["code"] == "invalid_api_key"
+    assert reply.headers["www-authenticate"] == "Bearer"
+    assert RED.encode() not in reply.body
+
+
+def test_only_health_is_public():
+    public = {path for path, route in ROUTES.items() if route.is_public}
+    assert public == {"/health/live", "/health/ready"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        bearer(RED),
+        {"authorization": f"bearer  {RED} "},
+        {"x-api-key": RED},
+        {"authorization": "Basic xyz", "x-api-key": RED},
+    ],
+)
+async def test_a_right_key_opens_every_route(headers: dict[str, str]):
+    async with opened(keys=KEYS) as client:
+        for path, route in ROUTES.items():
+            reply = await client.ask(route.method, path, chat_body(), headers)
+            assert reply.status not in {401, 403}
+        (row,) = client.pipeline.stores.ledger.rows()
+    assert row.intent.tenant == row.intent.key == "red"
+
+
+async def test_nobody_gets_a_body_read_without_a_key():
+    async def unread() -> bytes:
+        raise AssertionError("the body was asked for")
+
+    sent: list[dict[str, object]] = []
+
+    async def send(message: object) -> None:
+        assert isinstance(message, dict)
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": CHAT, "headers": []}
+    async with opened(keys=KEYS) as client:
+        await client.app(scope, unread, send)  # type: ignore[arg-type]
+    assert sent[0]["status"] == 401
+
+
+async def test_tenants_share_no_cache_and_no_flight():
+    async with opened(keys=KEYS) as client:
+        for key in (RED, BLUE, RED, BLUE):
+            await client.chat("the same", headers=bearer(key))
+        assert len(client.upstream.calls) == 2
+        rows = list(client.pipeline.stores.ledger.rows())
+    assert [row.settlement.outcome for row in rows] == ["answered", "answered", "hit", "hit"]
+    assert rows[0].intent.tenant == "red"
+    assert rows[1].intent.tenant.startswith("key-")
+    assert BLUE not in rows[1].intent.tenant
+
+
+async def test_no_header_or_field_makes_one_another_tenant():
+    async with opened(keys=KEYS) as client:
+        headers = {"x-pointsman-tenant": "blue", "x-pointsman-tags": "tenant=blue,key=blue"}
+        await client.chat(headers=bearer(RED) | headers, user="blue", tenant="blue", key="blue")
+        (row,) = client.pipeline.stores.ledger.rows()
+    assert (row.intent.tenant, row.intent.key) == ("red", "red")
+
+
+async def test_another_tenants_request_is_as_unknown_as_none():
+    async with opened(keys=KEYS) as client:
+        request_id = (await client.chat(headers=bearer(RED))).headers["x-request-id"]
+        body = json.dumps({"request_id": request_id, "score": 1}).encode()
+        stranger = await client.ask("POST", "/v1/feedback", body, bearer(BLUE))
+        nobodys = await client.ask(
+            "POST", "/v1/feedback", body.replace(b"req_", b"xxx_"), bearer(BLUE)
+        )
+        owner = await client.ask("POST", "/v1/feedback", body, bearer(RED))
+    assert (stranger.status, nobodys.status, owner.status) == (404, 404, 200)
+    assert stranger.error().keys() == nobodys.error().keys()
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        pytest.param("short", id="short"),
+        pytest.param("name:short", id="short with a name"),
+        pytest.param(f"a:{RED},a:{BLUE}", id="a name twice"),
+        pytest.param(f"a:{RED},b:{RED}", id="a key twice"),
+        pytest.param(f"{RED},{RED}", id="an unnamed key twice"),
+        pytest.param(",", id="a comma"),
+        pytest.param("  ", id="blank"),
+        pytest.param("schlüssel-0123456789", id="not ASCII"),
+    ],
+)
+def test_keys_that_cannot_be_used_stop_the_start_and_are_not_repeated(stated: str):
+    with pytest.raises(ConfigError) as raised:
+        Keyring(stated)
+    assert "POINTSMAN_API_KEYS" in raised.value.message
+    assert all(key not in raised.value.message for key in (RED, BLUE, "schlüssel"))
+
+
+async def test_a_key_is_never_in_a_log_an_error_or_the_metrics(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*args: object) -> bytes:
+        raise ZeroDivisionError
+
+    with caplog.at_level(logging.DEBUG):
+        async with opened(keys=KEYS) as client:
+            replies = [
+                await client.chat(headers=bearer(RED)),
+                await client.chat(headers=bearer(RED + "x")),
+                await client.chat(headers=bearer(RED), model="nix"),
+                await client.ask("GET", "/metrics", b"", bearer(RED)),
+            ]
+            monkeypatch.setattr("pointsman.core.wire.openai_chat.OpenAIChat.encode_reply", fail)
+            replies.append(await client.chat(headers=bearer(RED)))
+    assert "ZeroDivisionError" in caplog.text
+    seen = caplog.text + "".join(str(reply.messages) for reply in replies)
+    assert RED not in seen
