@@ -1,0 +1,78 @@
+"""Facts are read from a request alone, the same every time."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.core.builders import chat_request
+
+from pointsman.core.features import count_words, estimate_tokens, extract, last_tool_call_ids
+from pointsman.core.types import Need, Request
+
+
+def request(*messages: object, **members: object) -> Request:
+    return chat_request(json.dumps({"model": "auto", "messages": messages, **members}).encode())
+
+
+USER = {"role": "user", "content": "What is  it?\n"}
+CALLS = {"role": "assistant", "content": None, "tool_calls": [{"id": "a"}, {"id": "b"}]}
+RESULT = {"role": "tool", "tool_call_id": "a", "content": "7 things"}
+
+
+def test_the_last_user_turn_is_the_text():
+    facts = extract(request({"role": "system", "content": "S"}, {"role": "user", "content": "no"},
+                            USER, {"role": "assistant", "content": "prefilled"}))  # fmt: skip
+    assert (facts.text, facts.system, facts.words, facts.turns) == ("What is  it?\n", "S", 3, 3)
+    assert not facts.is_tool_loop
+
+
+def test_without_a_user_turn_there_is_no_text():
+    assert extract(request({"role": "system", "content": "S"})).text == ""
+
+
+@pytest.mark.parametrize(
+    ("messages", "is_loop"),
+    [
+        ([USER, CALLS, RESULT], True),
+        ([USER, CALLS, {"role": "function", "name": "f", "content": "7"}], True),
+        ([USER, CALLS, RESULT, USER], False),
+        ([USER, CALLS], False),
+        ([RESULT, {"role": "system", "content": "S"}], True),
+    ],
+)
+def test_a_request_that_ends_in_a_tools_result_is_a_tool_loop(messages, is_loop):
+    asked = request(*messages)
+    assert extract(asked).is_tool_loop is is_loop
+    assert last_tool_call_ids(asked) == (("a", "b") if CALLS in messages else ())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("", 0), (" \n\t ", 0), ("a", 1), (" a  b\nc\u00a0d ", 4), ("世界", 1)]
+)
+def test_words_are_runs_of_what_is_not_blank(text, words):
+    assert count_words(text) == words == len(text.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"), [("", 0), ("a", 1), ("abcd", 1), ("abcde", 2), ("ü" * 4, 2), ("\ud800", 1)]
+)
+def test_four_bytes_are_about_a_token(text, tokens):
+    assert estimate_tokens(text) == tokens
+
+
+def test_tool_definitions_and_images_count_as_input():
+    plain = extract(request(USER)).input_tokens
+    tools = extract(request(USER, tools=[{"function": {"description": "d" * 4_000}}]))
+    assert tools.input_tokens > plain + 1_000 and tools.needs == {Need.TOOLS}
+    parts = [{"type": "image_url", "image_url": {"url": "data:" + "A" * 100_000}}] * 2
+    images = extract(request({"role": "user", "content": parts}))
+    assert plain + 1_500 < images.input_tokens < plain + 2_000
+
+
+@given(texts=st.lists(st.text(max_size=30), min_size=1, max_size=5))
+def test_the_estimate_grows_with_the_request_and_is_the_same_again(texts):
+    messages = [{"role": "user", "content": text} for text in texts]
+    facts = extract(request(*messages))
+    assert extract(request(*messages)) == facts
+    assert facts.input_tokens >= extract(request(*messages[1:] or messages)).input_tokens

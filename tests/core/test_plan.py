@@ -1,0 +1,145 @@
+"""What is tried for a decision, in which order, and behind which gate."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.core.builders import deployment, features, snapshot, tier
+
+from pointsman.core.plan import build_plan
+from pointsman.core.prices import Price
+from pointsman.core.types import Decision, Filtered, Plan
+
+A, B, C, D = (deployment(f"p/{name}") for name in "abcd")
+WORLD = snapshot(
+    tier("fast", A, B, max_tokens=100),
+    tier("mid", C, A, max_tokens=200),
+    tier("power", D, C),
+    others=[deployment("p/other")],
+)
+PRICE = Price(
+    input_nanousd_per_mtok=1_000_000,
+    cached_input_nanousd_per_mtok=0,
+    cache_write_nanousd_per_mtok=1_000_000,
+    output_nanousd_per_mtok=2_000_000,
+    version="test",
+)
+
+
+def decided(tier: str, *names: str, may_escalate: bool = True) -> Decision:
+    return Decision(tier=tier, reason="", deployments=names, may_escalate=may_escalate)
+
+
+def planned(decision: Decision, *resting: str, may_escalate: bool = True) -> Plan:
+    return build_plan(
+        decision,
+        features(),
+        WORLD,
+        is_ready=lambda name: name not in resting,
+        may_escalate=may_escalate,
+    )
+
+
+def order(plan: Plan) -> list[str]:
+    """Return the steps as `tier:model`, the gated ones with a bar behind them."""
+    return [f"{step.tier}:{step.deployment.model}" + "|" * step.is_gated for step in plan.steps]
+
+
+def test_a_plan_goes_through_the_tiers_chain_and_then_up():
+    assert order(planned(decided("fast", "p/a", "p/b"))) == [
+        "fast:a|", "fast:b|", "mid:c|", "mid:a|", "power:d", "power:c",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("decision", "may_escalate"),
+    [
+        (decided("fast", "p/b", "p/a", may_escalate=False), True),
+        (decided("fast", "p/b", "p/a"), False),
+    ],
+    ids=["the decision's word", "the configuration's switch"],
+)
+def test_without_escalation_the_chain_is_all_and_nothing_is_gated(decision, may_escalate):
+    assert order(planned(decision, may_escalate=may_escalate)) == ["fast:b", "fast:a"]
+
+
+def test_a_model_of_no_tier_stands_alone():
+    assert order(planned(decided("", "p/other"))) == [":other"]
+
+
+def test_the_strongest_tier_is_never_gated():
+    assert order(planned(decided("power", "p/d", "p/c"))) == ["power:d", "power:c"]
+
+
+def test_who_rests_is_left_out_and_named_once():
+    plan = planned(decided("fast", "p/a", "p/b"), "p/a")
+    assert order(plan) == ["fast:b|", "mid:c|", "power:d", "power:c"]
+    assert plan.resting == ("p/a",)
+
+
+def test_a_tier_is_not_gated_when_all_above_it_rest():
+    plan = planned(decided("mid", "p/c", "p/a"), "p/d", "p/c")
+    assert order(plan) == ["mid:a"]
+    assert plan.resting == ("p/c", "p/d")
+
+
+def test_a_plan_with_everyone_resting_has_no_steps():
+    plan = planned(decided("fast", "p/a", "p/b"), *["p/a", "p/b", "p/c", "p/d"])
+    assert plan.steps == () and plan.resting == ("p/a", "p/b", "p/c", "p/d")
+
+
+def test_what_was_filtered_stays_out_of_the_tiers_above_too():
+    filtered = [Filtered(tier="mid", deployment="p/c", need="images", reason="")]
+    decision = msgspec.structs.replace(decided("fast", "p/a"), filtered=tuple(filtered))
+    assert order(planned(decision)) == ["fast:a|", "mid:a|", "power:d", "power:c"]
+
+
+def test_each_tier_calls_its_own_deployment_where_several_have_one_of_that_name():
+    loud = msgspec.structs.replace(A, params={"effort": "high"})
+    world = snapshot(tier("fast", A), tier("power", loud))
+    plan = build_plan(
+        decided("fast", "p/a"), features(), world, is_ready=lambda _: True, may_escalate=True
+    )
+    assert [dict(step.deployment.params) for step in plan.steps] == [{}, {"effort": "high"}]
+    only = build_plan(
+        decided("power", "p/a"), features(), world, is_ready=lambda _: True, may_escalate=True
+    )
+    assert dict(only.steps[0].deployment.params) == {"effort": "high"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "own", "most", "bound"),
+    [(10, 20, 30, 10), (None, 20, 30, 20), (None, None, 30, 30), (None, None, None, None)],
+    ids=["the client's", "the tier's", "the model's", "none"],
+)
+def test_the_worst_case_goes_by_the_first_bound_there_is(asked, own, most, bound):
+    priced = msgspec.structs.replace(deployment("p/x", max_output_tokens=most), price=PRICE)
+    plan = build_plan(
+        decided("one", "p/x"),
+        features(input_tokens=100, max_tokens=asked),
+        snapshot(tier("one", priced, max_tokens=own)),
+        is_ready=lambda _: True,
+        may_escalate=True,
+    )
+    (step,) = plan.steps
+    assert step.max_tokens == own
+    assert step.worst_case_nanousd == (None if bound is None else 100 + 2 * bound)
+
+
+def test_without_a_price_there_is_no_worst_case():
+    assert planned(decided("fast", "p/a")).steps[0].worst_case_nanousd is None
+
+
+@given(
+    start=st.sampled_from(["fast", "mid", "power"]),
+    resting=st.sets(st.sampled_from(["p/a", "p/b", "p/c", "p/d"])),
+    may_escalate=st.booleans(),
+)
+def test_a_plan_only_climbs_calls_nobody_who_rests_and_ends_ungated(start, resting, may_escalate):
+    chain = tuple(d.id for d in WORLD.tier(start).deployments)
+    plan = planned(decided(start, *chain), *resting, may_escalate=may_escalate)
+    tiers = [WORLD.names.index(step.tier) for step in plan.steps]
+    assert tiers == sorted(tiers)
+    assert all(step.deployment.id not in resting for step in plan.steps)
+    assert set(plan.resting) <= resting
+    assert all(step.is_gated == (step.tier != plan.steps[-1].tier) for step in plan.steps)
