@@ -30,6 +30,7 @@ def build_app(called: str = "") -> App:
         name="pointsman",
         help="Sends each LLM request to the cheapest model that will answer it well.",
         version=__version__,
+        suppress_keyboard_interrupt=False,  # main tells of it
     )
     app.register_install_completion_command()
     for name, (module, help_line) in COMMANDS.items():

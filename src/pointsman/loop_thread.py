@@ -69,3 +69,4 @@ async def _wind_down(last: Callable[[], Awaitable[None]]) -> None:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
     await last()
+    await asyncio.get_running_loop().shutdown_default_executor()

@@ -165,9 +165,16 @@ def _broken(upstream: Upstream, talk: Talk) -> None:
     talk.begin_stream()
 
 
+def _failing(upstream: Upstream, talk: Talk) -> None:
+    """Be out of order."""
+    del upstream
+    talk.reply(503, {"error": {"message": "out of order", "type": "server_error"}})
+
+
 def _tattling(upstream: Upstream, talk: Talk) -> None:
     """Refuse the key, and say which it was, as some providers do."""
-    key = next(h for h in upstream.headers.decode().splitlines() if "earer " in h).split()[-1]
+    _, _, rest = upstream.headers.decode().partition("Bearer ")
+    key = rest.partition("\r\n")[0]
     talk.reply(401, {"error": {"message": f"Incorrect API key provided: {key}", "type": "auth"}})
 
 
@@ -177,6 +184,7 @@ _SCRIPTS: dict[str, Callable[[Upstream, Talk], None]] = {
     "endless": _endless,
     "gated": _gated,
     "broken": _broken,
+    "failing": _failing,
     "tattling": _tattling,
 }
 
