@@ -3,9 +3,11 @@
 import asyncio
 import datetime
 import email.utils
+import re
 import ssl
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing, suppress
 
 import aiohttp
 
@@ -17,7 +19,7 @@ from pointsman.core.errors import (
     UpstreamTimeout,
     UpstreamTooLarge,
 )
-from pointsman.core.events import Event, is_content
+from pointsman.core.events import Event, Finished, is_content
 from pointsman.core.types import Deployment, Request, Step
 from pointsman.core.wire import CODECS, Codec
 from pointsman.providers import Timeouts
@@ -25,19 +27,28 @@ from pointsman.providers import Timeouts
 REPLY_BYTES_MAX = 64 * 1024 * 1024
 ERROR_BYTES_MAX = 64 * 1024
 RETRY_AFTER_S_MAX = 86_400.0
+DRAIN_S = 0.25
 _EVENT_STREAM = "text/event-stream"
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
 class HttpProvider:
     """Serves every deployment with a dialect of `CODECS`.
 
     `key_of` gives the secret for the name of an environment variable, None when it is not set; it
-    goes into the Authorization header and nowhere else.
+    goes into the Authorization header and nowhere else. `now_s` is the wall clock, Unix seconds.
     """
 
-    def __init__(self, *, timeouts: Timeouts, key_of: Callable[[str], str | None]) -> None:
+    def __init__(
+        self,
+        *,
+        timeouts: Timeouts,
+        key_of: Callable[[str], str | None],
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
         self._timeouts = timeouts
         self._key_of = key_of
+        self._now_s = now_s
         self._session: aiohttp.ClientSession | None = None
 
     async def call(self, request: Request, step: Step) -> AsyncGenerator[Event]:
@@ -45,47 +56,40 @@ class HttpProvider:
 
         Raises UpstreamError. Redirects are not followed, TLS is always verified.
         """
-        deployment = step.deployment
+        deployment, limits = step.deployment, self._timeouts
         codec = CODECS[deployment.dialect]
         loop = asyncio.get_running_loop()
-        limits = self._timeouts
-        first_s = limits.first_byte_s if request.is_stream else limits.reply_s
-        response = await self._post(
-            deployment, codec, codec.encode_request(request, step), loop.time() + first_s
-        )
+        deadline = loop.time() + (limits.first_byte_s if request.is_stream else limits.reply_s)
+        body = codec.encode_request(request, step)
+        response = await self._post(deployment, codec, body, deadline)
+        reader = _BodyReader(response, left_s=deadline - loop.time())
+        is_whole = False
         try:
             if response.status != 200:
-                raise await _read_error(response, codec, loop.time() + limits.idle_s)
-            reader = _BodyReader(response, deadline=loop.time() + first_s)
+                reader.left_s = limits.idle_s
+                raise await _read_error(reader, response, codec, now_s=self._now_s())
             if _is_event_stream(response, asked=request.is_stream):
-                async for event in self._stream(reader, codec):
-                    yield event
+                events = _stream_events(reader, codec, idle_s=limits.idle_s)
             else:
-                body = b"".join([chunk async for chunk in reader.chunks()])
-                for event in codec.decode_reply(body):
+                events = _reply_events(reader, codec)
+            async with aclosing(events):
+                async for event in events:
+                    is_whole = isinstance(event, Finished)
                     yield event
         finally:
-            # A reply read to its end has given its connection back already; any other is cut, so
-            # that the upstream stops working for nobody.
-            response.close()
+            # A reply read to its end gives its connection back; any other is cut, so that the
+            # upstream stops working for nobody.
+            try:
+                if is_whole:
+                    await reader.drain()
+            finally:
+                response.close()
 
     async def close(self) -> None:
         """Close all connections."""
         if self._session is not None:
             await self._session.close()
-
-    async def _stream(self, reader: "_BodyReader", codec: Codec) -> AsyncGenerator[Event]:
-        loop, idle_s = asyncio.get_running_loop(), self._timeouts.idle_s
-        decoder = codec.stream_decoder()
-        async for chunk in reader.chunks():
-            has_content = False
-            for event in decoder.feed(chunk):
-                has_content = has_content or is_content(event)
-                yield event
-            if has_content:
-                reader.deadline = loop.time() + idle_s
-        for event in decoder.finish():
-            yield event
+            self._session = None
 
     async def _post(
         self, deployment: Deployment, codec: Codec, body: bytes, deadline: float
@@ -93,7 +97,7 @@ class HttpProvider:
         headers = {"content-type": "application/json", "accept-encoding": "identity"}
         key = self._key_of(deployment.api_key_env) if deployment.api_key_env else None
         if key:
-            headers["authorization"] = f"Bearer {key}"
+            headers["authorization"] = f"Bearer {key.strip()}"
         try:
             async with asyncio.timeout_at(deadline):
                 return await self._connected().post(
@@ -110,6 +114,12 @@ class HttpProvider:
             raise UpstreamTimeout(f"{deployment.id}: no reply began in time") from error
         except (aiohttp.ClientConnectorError, ssl.SSLError) as error:
             raise UpstreamConnect(f"{deployment.id}: {_reason(error)}") from error
+        except aiohttp.ClientResponseError as error:
+            raise UpstreamBadResponse(f"{deployment.id}: no HTTP reply: {error.message}") from error
+        except ValueError as error:  # a base_url or a key that no request can carry
+            raise UpstreamConnect(
+                f"{deployment.id}: its base_url or key cannot be sent ({type(error).__name__})"
+            ) from error
         except (aiohttp.ClientError, ConnectionError) as error:
             raise UpstreamReset(
                 f"{deployment.id}: the connection broke before a reply: {_reason(error)}"
@@ -120,7 +130,10 @@ class HttpProvider:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
                 timeout=aiohttp.ClientTimeout(
-                    total=None, sock_connect=self._timeouts.connect_s, sock_read=None
+                    total=None,
+                    connect=self._timeouts.connect_s,
+                    sock_connect=self._timeouts.connect_s,
+                    sock_read=None,
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("user-agent", "accept"),
@@ -130,38 +143,76 @@ class HttpProvider:
 
 
 class _BodyReader:
-    """Reads a reply's body piece by piece. `deadline` (loop time) may be moved while it reads."""
+    """Reads a reply's body piece by piece.
 
-    def __init__(self, response: aiohttp.ClientResponse, *, deadline: float) -> None:
+    `left_s`: for how much longer to wait for the upstream, in all. May be set anew while it reads;
+    the time that our own reader takes between two pieces does not count.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse, *, left_s: float) -> None:
+        self.left_s = left_s
         self._response = response
-        self.deadline = deadline
+        self._total = 0
 
-    async def chunks(self) -> AsyncGenerator[bytes]:
-        """Yield what comes.
+    async def piece(self) -> bytes:
+        """Return what has come, b"" at the end.
 
-        Raises UpstreamTimeout past the deadline, UpstreamReset, and UpstreamTooLarge.
+        Raises UpstreamTimeout when no time is left, UpstreamReset, and UpstreamTooLarge.
         """
-        total = 0
-        while True:
-            try:
-                async with asyncio.timeout_at(self.deadline):
-                    chunk = await self._response.content.readany()
-            except TimeoutError as error:
-                raise UpstreamTimeout("the upstream went silent in its answer") from error
-            except (aiohttp.ClientError, ConnectionError) as error:
-                raise UpstreamReset(
-                    f"the upstream broke off in its answer: {_reason(error)}"
-                ) from error
-            if not chunk:
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        try:
+            async with asyncio.timeout(self.left_s):
+                piece = await self._response.content.readany()
+        except TimeoutError as error:
+            raise UpstreamTimeout("the upstream went silent in its answer") from error
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise UpstreamReset(
+                f"the upstream broke off in its answer: {_reason(error)}"
+            ) from error
+        self.left_s -= loop.time() - began_s
+        self._total += len(piece)
+        if self._total > REPLY_BYTES_MAX:
+            raise UpstreamTooLarge(f"the upstream's answer is over {REPLY_BYTES_MAX} bytes")
+        return piece
+
+    async def drain(self) -> None:
+        """Read the body's end, where it comes soon: only then can its connection be used again."""
+        self.left_s = DRAIN_S
+        with suppress(UpstreamError):
+            while await self.piece():
+                pass
+
+
+async def _stream_events(
+    reader: _BodyReader, codec: Codec, *, idle_s: float
+) -> AsyncGenerator[Event]:
+    """Yield a streamed reply's events; only content earns the upstream more time."""
+    decoder = codec.stream_decoder()
+    while piece := await reader.piece():
+        has_content = False
+        for event in decoder.feed(piece):
+            has_content = has_content or is_content(event)
+            yield event
+            if isinstance(event, Finished):
                 return
-            total += len(chunk)
-            if total > REPLY_BYTES_MAX:
-                raise UpstreamTooLarge(f"the upstream's answer is over {REPLY_BYTES_MAX} bytes")
-            yield chunk
+        if has_content:
+            reader.left_s = idle_s
+    for event in decoder.finish():
+        yield event
+
+
+async def _reply_events(reader: _BodyReader, codec: Codec) -> AsyncGenerator[Event]:
+    """Yield the events of a reply that comes as one JSON body."""
+    pieces: list[bytes] = []
+    while piece := await reader.piece():
+        pieces.append(piece)
+    for event in codec.decode_reply(b"".join(pieces)):
+        yield event
 
 
 async def _read_error(
-    response: aiohttp.ClientResponse, codec: Codec, deadline: float
+    reader: _BodyReader, response: aiohttp.ClientResponse, codec: Codec, *, now_s: float
 ) -> UpstreamError:
     if 300 <= response.status < 400:
         return UpstreamBadResponse(
@@ -169,14 +220,11 @@ async def _read_error(
             "so set base_url to where it points"
         )
     body = b""
-    try:
-        async for chunk in _BodyReader(response, deadline=deadline).chunks():
-            body += chunk
-            if len(body) > ERROR_BYTES_MAX:
-                break
-    except UpstreamError:
-        pass  # the status says enough; what came of the body goes with it
-    return codec.read_error(response.status, body[:ERROR_BYTES_MAX], _retry_after_s(response))
+    with suppress(UpstreamError):  # the status says enough; what came of the body goes with it
+        while len(body) <= ERROR_BYTES_MAX and (piece := await reader.piece()):
+            body += piece
+    wait_s = retry_after_s(response.headers, now_s=now_s)
+    return codec.read_error(response.status, body[:ERROR_BYTES_MAX], wait_s)
 
 
 def _is_event_stream(response: aiohttp.ClientResponse, *, asked: bool) -> bool:
@@ -191,30 +239,30 @@ def _is_event_stream(response: aiohttp.ClientResponse, *, asked: bool) -> bool:
     raise UpstreamBadResponse(f'the upstream answered with content type "{kind}", not JSON or SSE')
 
 
-def _retry_after_s(response: aiohttp.ClientResponse) -> float | None:
+def retry_after_s(headers: Mapping[str, str], *, now_s: float) -> float | None:
     """Return the wait that a reply asks for, in seconds, None where it names none that is sound.
 
-    Source: RFC 9110, section 10.2.3 (seconds or an HTTP date); `retry-after-ms` is OpenAI's.
+    A date counts from the reply's own Date, so that neither clock need be right.
+    Source: RFC 9110, sections 10.2.3 (seconds or an HTTP date) and 6.6.1; `retry-after-ms` is
+    OpenAI's. Fractions of a second are nobody's standard, and sent all the same.
     """
-    return next(_waits(response), None)
+    in_ms, plain = headers.get("retry-after-ms", ""), headers.get("retry-after", "")
+    if _NUMBER.fullmatch(in_ms.strip()):
+        return min(float(in_ms) / 1000, RETRY_AFTER_S_MAX)
+    if _NUMBER.fullmatch(plain.strip()):
+        return min(float(plain), RETRY_AFTER_S_MAX)
+    until_s, sent_s = _unix_s(plain), _unix_s(headers.get("date", ""))
+    if until_s is None:
+        return None
+    return min(max(0.0, until_s - (now_s if sent_s is None else sent_s)), RETRY_AFTER_S_MAX)
 
 
-def _waits(response: aiohttp.ClientResponse) -> Iterator[float]:
-    in_ms, plain = response.headers.get("retry-after-ms"), response.headers.get("retry-after")
-    if in_ms is not None and in_ms.strip().isdecimal():
-        yield min(int(in_ms) / 1000, RETRY_AFTER_S_MAX)
-    if plain is None:
-        return
-    if plain.strip().isdecimal():
-        yield min(float(plain), RETRY_AFTER_S_MAX)
-        return
+def _unix_s(http_date: str) -> float | None:
     try:
-        when = email.utils.parsedate_to_datetime(plain)
-    except ValueError:
-        return
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=datetime.UTC)
-    yield min(max(0.0, when.timestamp() - time.time()), RETRY_AFTER_S_MAX)
+        when = email.utils.parsedate_to_datetime(http_date)
+        return when.replace(tzinfo=when.tzinfo or datetime.UTC).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
 
 
 def _reason(error: BaseException) -> str:

@@ -1,0 +1,218 @@
+"""The HTTP provider alone: connections, time limits, Retry-After, keys."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.faults import upstream as up
+from tests.pipeline.rig import asking, until
+
+from pointsman.core.errors import UpstreamConnect, UpstreamError, UpstreamTimeout
+from pointsman.core.events import Event, Finished, TextDelta, is_content
+from pointsman.core.types import Deployment, Step
+from pointsman.providers import Timeouts
+from pointsman.providers.http import HttpProvider, retry_after_s
+
+NOON = "Mon, 23 Nov 2026 12:00:00 GMT"
+NOON_S = 1_795_435_200.0
+USUAL = Timeouts()
+QUICK = Timeouts(connect_s=1.0, first_byte_s=0.2, reply_s=0.2, idle_s=0.2)
+
+
+def step(base_url: str, *, key_env: str = "") -> Step:
+    deployment = Deployment(
+        provider="p", model="m", dialect="openai-chat", base_url=base_url, api_key_env=key_env
+    )
+    return Step(tier="t", deployment=deployment)
+
+
+@asynccontextmanager
+async def provider(
+    timeouts: Timeouts = USUAL, key: str | None = None
+) -> AsyncIterator[HttpProvider]:
+    made = HttpProvider(timeouts=timeouts, key_of=lambda _: key)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+async def read(
+    made: HttpProvider, base_url: str, *, stream: bool, key_env: str = ""
+) -> list[Event]:
+    """Read as the router does: up to the end, and no further."""
+    events: list[Event] = []
+    async with aclosing(made.call(asking(stream=stream), step(base_url, key_env=key_env))) as call:
+        async for event in call:
+            events.append(event)
+            if isinstance(event, Finished):
+                break
+    return events
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "json"])
+async def test_one_connection_serves_request_after_request(stream: bool):
+    async with up.upstream(m=up.answer()) as server, provider() as made:
+        for _ in range(20):
+            await read(made, server.base_url, stream=stream)
+        assert (server.connections, len(server.seen)) == (1, 20)
+
+
+async def test_a_connection_is_kept_when_the_body_ends_after_the_last_event():
+    # Most servers send the chunk that ends the body by itself, after the answer's own end.
+    ends = asyncio.Event()
+
+    async def behave(peer: up.Peer) -> None:
+        peer.keeps_alive = True
+        await peer.send(up.stream_head())
+        await peer.chunks(up.delta("Hi", "stop"), up.DONE)
+        await ends.wait()
+        ends.clear()
+        await peer.chunks(b"")
+
+    async with up.upstream(m=behave) as server, provider() as made:
+        for _ in range(5):
+            async with aclosing(made.call(asking(), step(server.base_url))) as call:
+                async for event in call:
+                    if isinstance(event, Finished):
+                        ends.set()
+                        break
+        assert (server.connections, len(server.seen)) == (1, 5)
+
+
+@pytest.mark.parametrize("status", [400, 429, 500])
+async def test_a_connection_is_kept_after_an_error_reply(status: int):
+    async with up.upstream(m=up.reply(status, up.error_body("no"))) as server, provider() as made:
+        for _ in range(5):
+            with pytest.raises(UpstreamError):
+                await read(made, server.base_url, stream=True)
+        assert server.connections == 1
+
+
+async def test_an_answer_left_in_the_middle_cuts_its_connection():
+    behaviour = up.then_hang(
+        up.stream_head(), b"%x\r\n%b\r\n" % (len(up.delta("a")), up.delta("a"))
+    )
+    async with up.upstream(m=behaviour) as server, provider() as made:
+        async with aclosing(made.call(asking(), step(server.base_url))) as call:
+            async for event in call:
+                if is_content(event):
+                    break
+        await until(lambda: not server.open_connections)
+        assert server.seen[0].was_cut
+
+
+async def test_headers_and_first_content_share_one_limit():
+    # Each comes within the limit, both together do not.
+    late, later = asyncio.Event(), asyncio.Event()
+
+    async def behave(peer: up.Peer) -> None:
+        await late.wait()
+        await peer.send(up.stream_head())
+        await later.wait()
+        await peer.chunks(up.delta("a", "stop"), up.DONE, b"")
+
+    async with up.upstream(m=behave) as server, provider(QUICK) as made:
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.15, late.set)
+        loop.call_later(0.30, later.set)
+        with pytest.raises(UpstreamTimeout):
+            await read(made, server.base_url, stream=True)
+
+
+async def test_a_slow_reader_does_not_make_the_upstream_late():
+    # The reader takes longer over one event than the upstream may take between two.
+    go_on = asyncio.Event()
+
+    async def behave(peer: up.Peer) -> None:
+        await peer.send(up.stream_head())
+        await peer.chunks(up.delta("a"))
+        await go_on.wait()
+        await peer.chunks(up.delta("b", "stop"), up.DONE, b"")
+
+    async with up.upstream(m=behave) as server, provider(QUICK) as made:
+        loop, slow = asyncio.get_running_loop(), asyncio.Event()
+        events = []
+        async for event in made.call(asking(), step(server.base_url)):
+            events.append(event)
+            if isinstance(event, TextDelta) and event.text == "a":
+                loop.call_later(2 * QUICK.idle_s, slow.set)
+                await slow.wait()
+                loop.call_soon(go_on.set)
+        assert isinstance(events[-1], Finished)
+
+
+async def test_a_key_from_a_file_may_end_in_a_line_break():
+    async with up.upstream(m=up.answer()) as server, provider(key="secret\n") as made:
+        await read(made, server.base_url, stream=True, key_env="KEY")
+        assert server.seen[0].headers["authorization"] == "Bearer secret"
+
+
+async def test_a_key_that_no_header_can_hold_is_told_without_it():
+    async with up.upstream(m=up.answer()) as server, provider(key="sec\nret") as made:
+        with pytest.raises(UpstreamConnect) as caught:
+            await read(made, server.base_url, stream=True, key_env="KEY")
+        assert "sec" not in str(caught.value) and "ret" not in str(caught.value)
+
+
+async def test_a_base_url_that_is_none_is_told():
+    async with provider() as made:
+        with pytest.raises(UpstreamConnect):
+            await read(made, "http://[broken/v1", stream=True)
+
+
+async def test_a_closed_provider_can_be_used_again():
+    async with up.upstream(m=up.answer()) as server, provider() as made:
+        await read(made, server.base_url, stream=True)
+        await made.close()
+        assert await read(made, server.base_url, stream=True)
+
+
+def date(header: str) -> dict[str, str]:
+    return {"retry-after": header}
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait_s"),
+    [
+        ({}, None),
+        (date("0"), 0.0),
+        (date("17"), 17.0),
+        (date(" 17 "), 17.0),
+        (date("1.5"), 1.5),
+        (date("-1"), None),
+        (date("soon"), None),
+        (date(""), None),
+        (date("1e3"), None),
+        (date("\u0661"), None),
+        (date("9" * 5000), 86_400.0),
+        (date("Mon, 23 Nov 2026 12:00:30 GMT"), 30.0),
+        (date("Mon, 23 Nov 2026 11:59:00 GMT"), 0.0),
+        (date("Mon, 23 Nov 2026 12:00:30"), 30.0),
+        (date("Mon, 23 Nov 99999 12:00:30 GMT"), None),
+        (date("Fri, 23 Nov 2029 12:00:00 GMT"), 86_400.0),
+        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
+        ({"retry-after-ms": "9" * 5000}, 86_400.0),
+        ({"retry-after-ms": "soon", "retry-after": "9"}, 9.0),
+        # The upstream's clock is an hour behind ours: its own Date says what it meant.
+        (
+            {
+                "retry-after": "Mon, 23 Nov 2026 11:00:30 GMT",
+                "date": "Mon, 23 Nov 2026 11:00:00 GMT",
+            },
+            30.0,
+        ),
+        ({"retry-after": NOON, "date": "never"}, 0.0),
+    ],
+)
+def test_retry_after_is_read_as_written(headers: dict[str, str], wait_s: float | None):
+    assert retry_after_s(headers, now_s=NOON_S) == wait_s
+
+
+@given(st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms", "date"]), st.text()))
+def test_no_retry_after_is_an_error(headers: dict[str, str]):
+    wait_s = retry_after_s(headers, now_s=NOON_S)
+    assert wait_s is None or 0 <= wait_s <= 86_400
