@@ -1,6 +1,7 @@
 """Attempt: one upstream call, booked: an intent before it, one end after it, whatever happens."""
 
 import json
+import logging
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ from pointsman.core.types import CacheOutcome, Decision, Features, Request, Step
 from pointsman.core.usage import Usage
 from pointsman.ledger import Intent, Ledger, Outcome, Settlement, State
 from pointsman.providers import Provider
+
+log = logging.getLogger("pointsman")
 
 PriceOf = Callable[[Step], Price | None]
 Observer = Callable[[Intent, Settlement], None]
@@ -119,7 +122,7 @@ class Attempt:
         self._desk.health.begin(self.step.deployment.id, self._began_s, is_retry=self._is_retry)
         try:
             await self._desk.ledger.reserve(self._intent)
-        except LedgerUnavailable:
+        except LedgerUnavailable:  # there is no row to end
             self._has_ended = True
             self._desk.health.end(self.step.deployment.id, is_retry=self._is_retry)
             raise
@@ -128,35 +131,48 @@ class Attempt:
     async def events(self) -> AsyncGenerator[Event]:
         """Yield the upstream's events, its usage priced, estimated where it reports none.
 
-        Raises UpstreamError, also where the stream ends without its `Finished`.
+        Raises UpstreamError, also where the stream ends without its `Finished`; GatewayError for
+        what no provider should raise.
         """
         assert self._events is not None, "begin comes first"
-        clock = self._desk.clock
-        async for event in self._events:
-            if clock.monotonic_s() > self._job.deadline_s:
-                raise UpstreamTimeout("the request's total time is over")
-            if self._first_content_s is None and is_content(event):
-                self._first_content_s = clock.monotonic_s()
-            if isinstance(event, Finished) and self.builder.usage is None:
-                estimated = UsageReport(self._estimated_usage())
-                self.builder.add(estimated)
-                yield estimated
-            self.builder.add(event)
-            yield event
-            if isinstance(event, Finished):
-                return
+        try:
+            async for event in self._events:
+                self._note_time(event)
+                if isinstance(event, Finished) and self.builder.usage is None:
+                    estimated = UsageReport(self._estimated_usage())
+                    self.builder.add(estimated)
+                    yield estimated
+                self.builder.add(event)
+                yield event
+                if isinstance(event, Finished):
+                    return
+        except GatewayError:
+            raise
+        except Exception as error:  # a fault in our own code or a third party's provider
+            log.exception("%s: the call failed in the router", self.step.deployment.id)
+            raise GatewayError(
+                f"{self.step.deployment.id}: an internal error ({type(error).__name__}); "
+                "the log has more"
+            ) from error
         raise UpstreamReset("the upstream's answer has no end")
 
     async def settle(self, outcome: Outcome, error: str = "") -> None:
-        """Book the end of a whole answer, durably: before the client's last byte."""
+        """Book the end of a whole answer, durably: before the client's last byte.
+
+        A ledger that cannot write it now goes on trying, and the answer, which has been paid for,
+        goes out (FAULTS, rows 21 and 22).
+        """
         settlement = self._settlement("settled", outcome, self.builder.usage or Usage(), error)
         self._end(settlement)
-        await self._desk.ledger.settle(self._intent.request_id, self.number, settlement)
+        try:
+            await self._desk.ledger.settle(self._intent.request_id, self.number, settlement)
+        except LedgerUnavailable as refusal:
+            log.error("%s/%d settles late: %s", self._intent.request_id, self.number, refusal)
 
     def fail(self, error: GatewayError) -> None:
         """Book a failure without waiting: nothing charged, charged perhaps, or charged in part."""
         if not self._has_ended:
-            may_have_billed = isinstance(error, UpstreamError) and error.may_have_billed
+            may_have_billed = not isinstance(error, UpstreamError) or error.may_have_billed
             self._close("failed", error.code, may_have_billed=may_have_billed)
 
     def reject(self, validator: str) -> None:
@@ -177,15 +193,24 @@ class Attempt:
         total = None if cost is None or spent_nanousd is None else cost + spent_nanousd
         return msgspec.structs.replace(report, cost_nanousd=total)
 
-    def _close(self, outcome: Outcome, error: str, *, may_have_billed: bool) -> None:
-        """Queue the end. What has come is billed by estimate; else it is unknown, or nothing.
+    def _note_time(self, event: Event) -> None:
+        """Note when the first content came. Raises UpstreamTimeout past the request's deadline."""
+        now_s = self._desk.clock.monotonic_s()
+        if now_s > self._job.deadline_s:
+            raise UpstreamTimeout("the request's total time is over")
+        if self._first_content_s is None and is_content(event):
+            self._first_content_s = now_s
 
+    def _close(self, outcome: Outcome, error: str, *, may_have_billed: bool) -> None:
+        """Queue the end: what has come billed by estimate, else unknown, else nothing.
+
+        Nothing was called where it was cancelled while its intent was being written.
         Source: FAULTS, "Bill": E, P and Z.
         """
         if self.builder.chars or self.builder.usage is not None:
             usage = self.builder.usage or self._estimated_usage()
             settlement = self._settlement("settled", outcome, usage, error)
-        elif may_have_billed:
+        elif may_have_billed and self._events is not None:
             settlement = self._settlement("unknown", outcome, Usage(), error)
         else:
             settlement = self._settlement("voided", outcome, Usage(), error)

@@ -15,6 +15,7 @@ from pointsman.core.errors import (
     AllTargetsFailed,
     AttemptReport,
     GatewayError,
+    LedgerUnavailable,
     UpstreamError,
     UpstreamRateLimited,
     UpstreamTimeout,
@@ -71,8 +72,10 @@ class HeldDraft:
                 self.verdict = await self._judge()
                 return
 
-    async def rest(self) -> AsyncGenerator[Event]:
-        """Yield what comes after the gate, settled before its end."""
+    async def events(self) -> AsyncGenerator[Event]:
+        """Yield what was held, then what comes after the gate, settled before its end."""
+        for event in self.held:
+            yield event
         if self.is_whole:
             return
         async for event in self._events:
@@ -149,18 +152,18 @@ class Committed:
         return None if None in costs else sum(cost for cost in costs if cost is not None)
 
     async def events(self) -> AsyncGenerator[Event]:
-        """Yield the answer. Raises UpstreamError where the upstream breaks off; never retried."""
-        attempt = self._draft.attempt
+        """Yield the answer. Raises GatewayError where it breaks off; never retried."""
+        attempt, desk = self._draft.attempt, self._desk
         try:
-            for event in self._draft.held:
-                yield self._priced(event)
-            async with aclosing(self._draft.rest()) as rest:
-                async for event in rest:
+            async with aclosing(self._draft.events()) as events:
+                async for event in events:
+                    if isinstance(event, Finished):
+                        name, now_s = self.step.deployment.id, desk.clock.monotonic_s()
+                        desk.health.note_success(name, now_s)
                     yield self._priced(event)
-            self._desk.health.note_success(self.step.deployment.id, self._desk.clock.monotonic_s())
-        except UpstreamError as error:
+        except GatewayError as error:
             attempt.fail(error)
-            note_failure(self._desk, attempt, error)
+            note_failure(desk, attempt, error)
             error.attempts = tuple(report(attempt) for attempt in self._attempts)
             raise
         finally:
@@ -213,12 +216,30 @@ class PlanRun:
 
         Raises the GatewayError that the failures amount to, with the attempts made.
         """
+        try:
+            draft = await self._passed()
+        except GatewayError:
+            if self._spare is None:
+                raise
+            draft = None
+        draft = draft or self._spare
+        if draft is None:
+            raise self._exhausted()
+        return Committed(draft, self._attempts, self._desk)
+
+    async def _passed(self) -> HeldDraft | None:
+        """Return the first draft that passes, None where the plan, or its time, is spent.
+
+        Raises the GatewayError after which nothing more may be tried.
+        """
         steps = self._plan.steps
         index, is_retry = 0, False
         while index < len(steps) and len(self._attempts) < self._plan.attempts_max:
             step = steps[index]
-            if step.deployment.id in self._barred:
-                index += 1
+            if self._left_s() <= 0:
+                break
+            if not self._may_call(step, is_retry=is_retry):
+                index, is_retry = index + 1, False
                 continue
             try:
                 draft = await self._draft(step, is_retry=is_retry)
@@ -226,30 +247,46 @@ class PlanRun:
                 index, is_retry = await self._after(error, index)
                 continue
             if not step.is_gated or draft.verdict.is_accepted:
-                return Committed(draft, self._attempts, self._desk)
+                return draft
             await self._set_aside(draft)
             index, is_retry = self._next_tier(index), False
-        if self._spare is not None:
-            return Committed(self._spare, self._attempts, self._desk)
-        raise self._exhausted()
+        return None
+
+    def _may_call(self, step: Step, *, is_retry: bool) -> bool:
+        """Return whether the step may be tried now: others may have failed since it was planned."""
+        name, health = step.deployment.id, self._desk.health
+        now_s = self._desk.clock.monotonic_s()
+        return (
+            name not in self._barred
+            and self._tries(name) < TRIES_PER_TARGET_MAX
+            and (health.is_ready(name, now_s) or health.is_due_for_probe(name, now_s))
+            and (not is_retry or health.may_retry(name))
+        )
+
+    def _tries(self, name: str) -> int:
+        return sum(attempt.step.deployment.id == name for attempt in self._attempts)
 
     async def _draft(self, step: Step, *, is_retry: bool) -> HeldDraft:
-        """Make one attempt and hold its draft. Raises UpstreamError, the attempt booked."""
-        left_s = self._left_s()
+        """Make one attempt and hold its draft. Raises GatewayError, the attempt booked."""
         number = len(self._attempts) + 1
         attempt = Attempt(self._job, step, number, self._desk, is_retry=is_retry)
         self._attempts.append(attempt)
         draft = HeldDraft(attempt, self._ask, self._checks)
         try:
-            async with asyncio.timeout(left_s):
+            async with asyncio.timeout(self._left_s()):
                 await attempt.begin(self._providers[step.deployment.provider])
                 await draft.hold(is_gated=step.is_gated, chars_max=self._hold_chars())
         except TimeoutError as timeout:
             error = UpstreamTimeout("the request's total time is over")
             await self._give_up(draft, error)
             raise error from timeout
+        except LedgerUnavailable as error:  # there was no call
+            self._attempts.remove(attempt)
+            error.attempts = self._reports()
+            raise
         except GatewayError as error:
             await self._give_up(draft, error)
+            error.attempts = self._reports()
             raise
         except BaseException:
             await draft.aclose()
@@ -259,9 +296,9 @@ class PlanRun:
     async def _give_up(self, draft: HeldDraft, error: GatewayError) -> None:
         draft.attempt.fail(error)
         await draft.aclose()
+        note_failure(self._desk, draft.attempt, error)
         if isinstance(error, UpstreamError):
             self._failures.append(error)
-            note_failure(self._desk, draft.attempt, error)
 
     async def _after(self, error: UpstreamError, index: int) -> tuple[int, bool]:
         """Return the step to try next and whether that is a retry; waits where it has to.
@@ -271,7 +308,6 @@ class PlanRun:
         step = self._plan.steps[index]
         name = step.deployment.id
         if error.remedy == "none" or (error.remedy == "larger" and self._bar_small(step) == 0):
-            error.attempts = self._reports()
             raise error
         wait_s = self._retry_wait_s(error, index)
         if wait_s is not None:
@@ -283,19 +319,20 @@ class PlanRun:
     def _retry_wait_s(self, error: UpstreamError, index: int) -> float | None:
         """Return how long to wait for a retry on the same deployment, None for no retry."""
         name = self._plan.steps[index].deployment.id
-        tries = sum(attempt.step.deployment.id == name for attempt in self._attempts)
         if (
             error.remedy != "same"
-            or tries >= TRIES_PER_TARGET_MAX
+            or self._tries(name) >= TRIES_PER_TARGET_MAX
             or len(self._attempts) >= self._plan.attempts_max
             or not self._desk.health.may_retry(name)
         ):
             return None
+        jitter_s = self._rng.uniform(0, JITTER_S)
         if error.retry_after_s is None:
-            return min(self._rng.uniform(0, JITTER_S), max(0.0, self._left_s()))
+            return min(jitter_s, max(0.0, self._left_s()))
         others = {s.deployment.id for s in self._plan.steps[index + 1 :]} - self._barred - {name}
         longest = min(RETRY_AFTER_WAIT_S_MAX, self._left_s())
-        return error.retry_after_s if not others and error.retry_after_s <= longest else None
+        may_wait = not others and error.retry_after_s <= longest
+        return error.retry_after_s + jitter_s if may_wait else None
 
     def _bar_small(self, failed: Step) -> int:
         """Bar all whose window is no larger than the failed one's; return how many are left."""
@@ -311,14 +348,14 @@ class PlanRun:
         return left
 
     async def _set_aside(self, draft: HeldDraft) -> None:
-        """Keep a whole rejected draft as the spare; stop and book one that still runs."""
+        """Keep a whole rejected draft as the spare, book one that still runs, and stop both."""
         name = draft.attempt.step.deployment.id
         self._desk.health.note_success(name, self._desk.clock.monotonic_s())
         if draft.is_whole:
             self._spare = draft
         else:
             draft.attempt.reject(draft.verdict.validator)
-            await draft.aclose()
+        await draft.aclose()
 
     def _next_tier(self, index: int) -> int:
         steps = self._plan.steps
@@ -340,6 +377,8 @@ class PlanRun:
         error: GatewayError
         if len(kinds) == 1:
             error = self._failures[-1]
+        elif not kinds and self._left_s() <= 0:
+            error = UpstreamTimeout("the request's total time is over")
         elif kinds:
             error = AllTargetsFailed(
                 "every deployment failed: "
@@ -353,19 +392,23 @@ class PlanRun:
         return error
 
     def _all_resting(self) -> GatewayError:
-        names, now_s = self._plan.resting, self._desk.clock.monotonic_s()
+        names, now_s = self._names(), self._desk.clock.monotonic_s()
         told = f"every deployment is in cooldown: {', '.join(names)}"
         if names and all(self._desk.health.is_rate_limited(name, now_s) for name in names):
             return UpstreamRateLimited(told)
         return AllTargetsFailed(told)
 
     def _shortest_rest_s(self) -> float:
-        names = {s.deployment.id for s in self._plan.steps} | set(self._plan.resting)
-        now_s = self._desk.clock.monotonic_s()
+        names, now_s = self._names(), self._desk.clock.monotonic_s()
         return max(
             EMPTY_RETRY_AFTER_S,
             min((self._desk.health.rest_left_s(name, now_s) for name in names), default=0.0),
         )
+
+    def _names(self) -> tuple[str, ...]:
+        """Return the deployments of the plan, those that rested when it was made included."""
+        steps = (step.deployment.id for step in self._plan.steps)
+        return tuple(dict.fromkeys((*steps, *self._plan.resting)))
 
     def _reports(self) -> tuple[AttemptReport, ...]:
         return tuple(report(attempt) for attempt in self._attempts)
@@ -380,9 +423,11 @@ def report(attempt: Attempt) -> AttemptReport:
     )
 
 
-def note_failure(desk: Desk, attempt: Attempt, error: UpstreamError) -> None:
-    """Rest the deployment as the failure asks, and log it once when that begins."""
+def note_failure(desk: Desk, attempt: Attempt, error: GatewayError) -> None:
+    """Rest the deployment as an upstream's failure asks, and log it once when that begins."""
     name = attempt.step.deployment.id
+    if not isinstance(error, UpstreamError):
+        return
     if desk.health.note_failure(name, error, desk.clock.monotonic_s()):
         rest_s = desk.health.rest_left_s(name, desk.clock.monotonic_s())
         log.warning("%s rests for %.0f s: %s", name, rest_s, error.code)
