@@ -6,7 +6,7 @@ A reply from the cache is a replay of one that is whole; single-flight is readin
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
-from pointsman.core.errors import GatewayError
+from pointsman.core.errors import Draining, GatewayError
 from pointsman.core.events import Event, Finished, UsageReport
 from pointsman.gate import Committed
 
@@ -37,8 +37,10 @@ class Recording:
                 self._bytes.append(self._bytes[-1] + _size(event))
                 self._grown.set()
                 await self._wait_for_readers()
-        except GatewayError as error:
-            self._error = error
+        except BaseException as error:  # whatever it is, no reader may take it for the end
+            self._error = as_told(error)
+            if self._error is not error:
+                raise
         finally:
             self._is_over = True
             self._grown.set()
@@ -48,6 +50,11 @@ class Recording:
     def is_whole(self) -> bool:
         """Return whether the answer's end is recorded."""
         return bool(self.events) and isinstance(self.events[-1], Finished)
+
+    @property
+    def has_failed(self) -> bool:
+        """Return whether the source broke off."""
+        return self._error is not None
 
     @property
     def size_bytes(self) -> int:
@@ -70,8 +77,10 @@ class Recording:
                 await self._grown.wait()
         finally:
             self._positions.pop(id(reader), None)
+            self._read_on.set()
         if self._error is not None:
-            raise self._error
+            # Each reader's own traceback, else all of them would pile up in the one error.
+            raise self._error.with_traceback(None)
 
     async def _wait_for_readers(self) -> None:
         while self._positions and self._lead() > LEAD_BYTES_MAX:
@@ -91,6 +100,7 @@ class Flight:
     def __init__(self) -> None:
         self.recording = Recording()
         self.readers = 0
+        self._is_stopped = False
         self._committed: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[None] | None = None
 
@@ -103,19 +113,21 @@ class Flight:
         self._task = asyncio.create_task(self._fly(commit, on_landed))
         return self._task
 
+    @property
+    def is_open(self) -> bool:
+        """Return whether one more may join: it has neither failed nor been stopped."""
+        return not self._is_stopped and not self.recording.has_failed
+
     async def committed(self) -> Committed:
         """Wait until the draft has passed its gate. Raises what kept it from passing."""
         return await asyncio.shield(self._committed)
 
-    def leave(self) -> bool:
-        """Note that a reader has gone; the last one stops a flight that has not come to its end.
-
-        Return whether it was the last one.
-        """
+    def leave(self) -> None:
+        """Note that a reader has gone; the last one stops a flight that has not come to its end."""
         self.readers -= 1
         if self.readers == 0 and self._task is not None and not self.recording.is_whole:
+            self._is_stopped = True
             self._task.cancel()
-        return self.readers == 0
 
     async def _fly(
         self,
@@ -124,12 +136,13 @@ class Flight:
     ) -> None:
         try:
             committed = await commit()
-        except GatewayError as error:
-            self._committed.set_exception(error)
+        except BaseException as error:
+            self._is_stopped = True
+            told = as_told(error)
+            self._committed.set_exception(told)
             self._committed.exception()  # read once, so that nobody left waiting is no warning
-            return
-        except BaseException:
-            self._committed.cancel()
+            if told is error:
+                return
             raise
         self._committed.set_result(committed)
         events = committed.events()
@@ -139,6 +152,15 @@ class Flight:
         finally:
             await events.aclose()
             await committed.aclose()
+
+
+def as_told(error: BaseException) -> GatewayError:
+    """Return what the readers are told of an error: never that they themselves were cancelled."""
+    if isinstance(error, GatewayError):
+        return error
+    if isinstance(error, asyncio.CancelledError):
+        return Draining("the router was closed before the answer had ended")
+    return GatewayError(f"an internal error ({type(error).__name__}); the log has more")
 
 
 async def replay(events: tuple[Event, ...]) -> AsyncGenerator[Event]:

@@ -4,6 +4,7 @@ Read `open` from top to bottom: that is the way of a request.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pointsman.attempt import Desk, Job, Observer, PriceOf
 from pointsman.cache import Cache
 from pointsman.cache.entry import Entry, decode_entry, encode_entry
 from pointsman.clock import Clock
-from pointsman.core.cache_key import cache_key
+from pointsman.core.cache_key import answer_key
 from pointsman.core.decision import Policy, decide, resolve
 from pointsman.core.events import Event, Finished, ToolCallDelta, UsageReport
 from pointsman.core.features import extract
@@ -32,6 +33,8 @@ from pointsman.providers import Provider
 from pointsman.recording import Flight, Recording, free, replay
 from pointsman.stream import AnswerStream
 from pointsman.tool_loops import ToolLoops
+
+log = logging.getLogger("pointsman")
 
 _NS_PER_S = 1_000_000_000
 
@@ -87,7 +90,7 @@ class Pipeline:
         self._loops = ToolLoops()
         self._flights: dict[bytes, Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._retired: list[Provider] = []
+        self._retired: set[Provider] = set()
 
     @asynccontextmanager
     async def open(self, request: Request) -> AsyncIterator[AnswerStream]:
@@ -137,7 +140,7 @@ class Pipeline:
 
     def swap(self, routing: Routing) -> None:
         """Take new tiers and policy at once; what is under way ends with the old ones."""
-        self._retired.extend(self.routing.providers.values())
+        self._retired.update(self.routing.providers.values())
         self.routing = routing
 
     async def aclose(self) -> None:
@@ -188,29 +191,29 @@ class Pipeline:
     @asynccontextmanager
     async def _called(self, job: Job) -> AsyncIterator[AnswerStream]:
         committed = await self._commit(job)
-        async with aclosing(self._watched(job, committed, committed.events())) as events:
-            yield self._stream(job, committed, events, is_hit=False)
+        try:
+            async with aclosing(self._watched(job, committed, committed.events())) as events:
+                yield self._stream(job, committed, events, is_hit=False)
+        finally:
+            await committed.aclose()  # for a caller who has not read a single event
 
     @asynccontextmanager
     async def _joined(self, key: bytes, job: Job) -> AsyncIterator[AnswerStream]:
         flight = self._flights.get(key)
-        is_leader = flight is None
-        if flight is None:
+        is_leader = flight is None or not flight.is_open
+        if flight is None or is_leader:
             flight = self._flights[key] = Flight()
             self._start(flight, key, job)
         flight.readers += 1
         try:
             committed = await flight.committed()
-            source = flight.recording.read()
-            if is_leader:
-                events = self._watched(job, committed, source)
-            else:
-                events = self._followed(job, committed, source)
+            events = self._watched(job, committed, flight.recording.read())
+            if not is_leader:
+                events = self._followed(job, committed, events)
             async with aclosing(events):
                 yield self._stream(job, committed, events, is_hit=not is_leader)
         finally:
-            if flight.leave() and self._flights.get(key) is flight:
-                del self._flights[key]
+            flight.leave()
 
     def _start(self, flight: Flight, key: bytes, job: Job) -> None:
         def land(committed: Committed, recording: Recording) -> None:
@@ -220,6 +223,8 @@ class Pipeline:
             self._tasks.discard(task)
             if self._flights.get(key) is flight:
                 del self._flights[key]
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.error("a shared answer failed in the router", exc_info=error)
 
         task = flight.start(lambda: self._commit(job), land)
         self._tasks.add(task)
@@ -262,21 +267,8 @@ class Pipeline:
     # The cache.
 
     def _key(self, job: Job) -> bytes:
-        decision, snapshot = job.decision, self.routing.snapshot
-        known = snapshot.tier(decision.tier) if decision.tier else None
-        chain = [
-            (deployment.id, deployment.params)
-            for deployment in (known.deployments if known else ())
-            if deployment.id in decision.deployments
-        ]
-        params = [chain, known and known.max_tokens, decision.may_escalate, decision.must_verify]
-        pinned = decision.deployments[0] if decision.policy == "pinned" else ""
-        return cache_key(
-            job.request,
-            shape=CODECS[job.request.dialect].shape(job.request),
-            target=f"{decision.tier}\n{pinned}",
-            params=msgspec.json.encode(params, order="sorted").decode(),
-        )
+        shape = CODECS[job.request.dialect].shape(job.request)
+        return answer_key(job.request, job.decision, self.routing.snapshot, shape=shape)
 
     def _found(self, key: bytes) -> Entry | None:
         assert self.stores.cache is not None, "asked only where there is a cache"
@@ -313,7 +305,8 @@ class Pipeline:
         cache.put(key, encode_entry(entry), now_s=now_s)
 
     async def _replayed(self, job: Job, entry: Entry) -> AnswerStream:
-        usage = next((e.usage for e in entry.events if isinstance(e, UsageReport)), Usage())
+        usages = (e.usage for e in reversed(entry.events) if isinstance(e, UsageReport))
+        usage = next(usages, Usage())
         await self._book_hit(job, entry.tier, entry.deployment, usage)
         return AnswerStream(
             replay(entry.events),
@@ -342,7 +335,7 @@ class Pipeline:
 
     async def _book_hit(self, job: Job, tier: str, deployment: str, usage: Usage) -> None:
         intent = job.intent(
-            attempt=0, at_ns=self._clock.wall_ns(), tier=tier, deployment=deployment
+            attempt=1, at_ns=self._clock.wall_ns(), tier=tier, deployment=deployment
         )
         settlement = Settlement(
             state="settled", outcome="hit", usage=usage, cost_nanousd=0, cache="hit"

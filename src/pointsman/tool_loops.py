@@ -11,8 +11,8 @@ LOOPS_MAX = 20_000
 class ToolLoops:
     """The latest `LOOPS_MAX` open loops, by tenant and the ids of the calls.
 
-    Ids that a model makes up ("call_0") can meet again in another conversation, so the first user
-    turn is a part of the key.
+    Ids that a model makes up ("call_0") can meet again in another conversation, so what the user
+    has said is a part of the key.
     """
 
     def __init__(self) -> None:
@@ -34,5 +34,5 @@ class ToolLoops:
 
 
 def _key(request: Request, call_ids: tuple[str, ...]) -> tuple[str, ...]:
-    first = next((turn.text for turn in request.turns if turn.role == "user"), "")
-    return (request.caller.tenant, str(hash(first)), *call_ids)
+    said = hash(tuple(turn.text for turn in request.turns if turn.role == "user"))
+    return (request.caller.tenant, str(said), *call_ids)
