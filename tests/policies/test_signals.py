@@ -218,6 +218,6 @@ def test_a_hostile_megabyte_is_read_once(text):
 
 @given(phrase=st.lists(st.text(min_size=1, max_size=4), min_size=1, max_size=3).map(" ".join))
 def test_no_pattern_can_go_back_over_blanks(phrase):
-    for _, pattern in PhraseMatcher((phrase,))._patterns:
+    for _, _, pattern in PhraseMatcher((phrase,))._patterns:
         bare = pattern.pattern.replace(r"\s++", "")
         assert not re.search(r"(?<!\\)[*+?]", bare.replace("(?", "("))

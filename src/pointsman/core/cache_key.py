@@ -1,7 +1,6 @@
 """Cache key: one name for all requests that may share an answer, and for no others."""
 
 import hashlib
-import re
 from collections.abc import Mapping
 
 import msgspec
@@ -10,9 +9,6 @@ from pointsman.core.types import Decision, Request, Snapshot
 
 # Raised whenever the key is made of other things than before: old answers are then never found.
 SCHEMA = b"pointsman-key-1"
-
-# How msgspec writes a float that is a whole number; a text may look so too, and costs a look.
-_MAYBE_WHOLE = re.compile(rb"[0-9](?:\.0|e[0-9]+)(?:[,}\]]|\Z)")
 
 
 def answer_key(
@@ -61,9 +57,22 @@ def cache_key(request: Request, *, shape: Mapping[str, object], target: str, par
 def canonical_json(value: object) -> bytes:
     """Return decoded JSON as bytes that are equal where the JSON is: keys sorted at every depth."""
     encoded = msgspec.json.encode(value, order="sorted")
-    if _MAYBE_WHOLE.search(encoded) is None:
+    if not _has_whole_float(value):
         return encoded
     return msgspec.json.encode(_numbers.decode(encoded), order="sorted")
+
+
+def _has_whole_float(value: object) -> bool:
+    """Return whether a number such as 1.0 occurs, which must give the same key as 1."""
+    match value:
+        case float():
+            return value.is_integer()
+        case dict():
+            return any(map(_has_whole_float, value.values()))
+        case list():
+            return any(map(_has_whole_float, value))
+        case _:
+            return False
 
 
 def _number(literal: str) -> int | float:

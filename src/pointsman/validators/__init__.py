@@ -50,7 +50,7 @@ class ValidationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     repetition: bool = True
     min_words_for_long_ask: _Count = 12
     escalate: bool = True
-    stream_hold_chars: _Count = 2000
+    stream_hold_chars: _Count = 400
     custom: tuple[str, ...] = ()
 
 
