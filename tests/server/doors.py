@@ -109,8 +109,12 @@ class Client:
         headers: Mapping[str, str] | None = None,
         *,
         hang_up: asyncio.Event | None = None,
+        begun: asyncio.Event | None = None,
     ) -> Reply:
-        """Send one request. A body of several parts comes chunked, without its length."""
+        """Send one request. A body of several parts comes chunked, without its length.
+
+        `hang_up` makes the client go away; `begun` is set once some of a reply's body has come.
+        """
         parts = [body] if isinstance(body, bytes) else list(body)
         sent = {"host": "test", **(headers or {})}
         if isinstance(body, bytes):
@@ -129,6 +133,8 @@ class Client:
 
         async def send(message: Any) -> None:
             reply.messages.append(message)
+            if begun is not None and message.get("body"):
+                begun.set()
 
         scope = {
             "type": "http",
