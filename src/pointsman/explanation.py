@@ -41,10 +41,10 @@ def _tier_cost(name: str, features: Features, snapshot: Snapshot) -> TierCost:
     first = snapshot.tier(name).deployments[0]
     alone = Decision(tier=name, reason="", deployments=(first.id,), may_escalate=False)
     plan = build_plan(alone, features, snapshot, is_ready=lambda _: True, may_escalate=False)
-    price = first.price
+    usage = Usage(input_tokens=features.input_tokens)
     return TierCost(
         tier=name,
         model=first.id,
-        input_nanousd=price and cost_nanousd(Usage(input_tokens=features.input_tokens), price),
+        input_nanousd=None if first.price is None else cost_nanousd(usage, first.price),
         worst_case_nanousd=plan.steps[0].worst_case_nanousd,
     )

@@ -17,6 +17,11 @@ from pointsman.providers.http import HttpProvider
 REAL, FAKE = "http", "fake"
 
 
+def no_keys(_variable):
+    """Find no key in the environment."""
+    return None
+
+
 def make_fake(_timeouts, _key_of):
     """Build the provider that a third party's package would bring."""
     return FakeProvider({"smollm2": [Scripted(pieces=("a", "b", "c"))]})
@@ -28,7 +33,7 @@ async def provider(request):
         made = make_fake(None, None)
     else:
         request.getfixturevalue("local_models")
-        made = HttpProvider(timeouts=Timeouts(), key_of={}.get)
+        made = HttpProvider(timeouts=Timeouts(), key_of=no_keys)
     yield made
     await made.close()
 
@@ -67,7 +72,7 @@ async def test_a_call_may_be_closed_at_any_event_and_the_next_one_works(provider
 
 
 async def test_a_refused_connection_is_an_upstream_error():
-    made = HttpProvider(timeouts=Timeouts(), key_of={}.get)
+    made = HttpProvider(timeouts=Timeouts(), key_of=no_keys)
     nowhere = Deployment(
         provider="p", model="m", dialect="openai-chat", base_url="http://127.0.0.1:9/v1"
     )
@@ -100,12 +105,12 @@ def installed(monkeypatch):
 def test_a_third_partys_kind_is_built_by_its_name(installed):
     installed("tests.contracts.test_providers:make_fake")
     assert installed_kinds() == ("pretended",)
-    assert isinstance(build_installed("pretended", Timeouts(), {}.get), FakeProvider)
+    assert isinstance(build_installed("pretended", Timeouts(), no_keys), FakeProvider)
 
 
 def test_a_kind_that_does_not_load_or_exist_stops_the_start(installed):
     installed("tests.contracts.test_providers:nothing_of_that_name")
     with pytest.raises(ConfigError, match="does not start"):
-        build_installed("pretended", Timeouts(), {}.get)
+        build_installed("pretended", Timeouts(), no_keys)
     with pytest.raises(ConfigError, match="no such kind; installed: pretended"):
-        build_installed("other", Timeouts(), {}.get)
+        build_installed("other", Timeouts(), no_keys)

@@ -75,8 +75,9 @@ def test_the_strategies_are_computed_from_what_was_run(shown):
 def test_ctrl_c_ends_the_demo_cleanly():
     command = [sys.executable, "-m", "pointsman", "demo"]
     env = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, env=env, **pipes) as demo:
+    with subprocess.Popen(
+        command, text=True, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as demo:
         assert demo.stdout is not None
         while "miss" not in (line := demo.stdout.readline()):
             assert line, "the demo ended before its first answer"

@@ -42,7 +42,7 @@ def test_the_first_example_is_cheap_then_cached_then_power(tmp_path, local_model
     lines = run(LIBRARY[0], tmp_path).splitlines()
     assert "Alice" in lines[0]
     assert any(re.fullmatch(r"fast local-1/gemma \S+ \d+ False", line) for line in lines)
-    assert "True" in lines
+    assert "True 0.0" in lines
     assert any(line.startswith('power because "architect"') for line in lines)
 
 
