@@ -375,15 +375,17 @@ class PlanRun:
         """Return what the failures amount to: their common error, or that all failed."""
         kinds = {type(error) for error in self._failures}
         error: GatewayError
-        if len(kinds) == 1:
-            error = self._failures[-1]
-        elif not kinds and self._left_s() <= 0:
-            error = UpstreamTimeout("the request's total time is over")
-        elif kinds:
+        if len(kinds) > 1:
             error = AllTargetsFailed(
                 "every deployment failed: "
                 + "; ".join(f"{r.deployment}: {r.outcome}" for r in self._reports())
             )
+        elif kinds == {UpstreamRateLimited}:
+            error = UpstreamRateLimited(self._failures[-1].message)  # with a wait of its own, below
+        elif kinds:
+            error = self._failures[-1]
+        elif self._left_s() <= 0:
+            error = UpstreamTimeout("the request's total time is over")
         else:
             error = self._all_resting()
         error.attempts = self._reports()

@@ -29,12 +29,14 @@ class Recording:
         self._grown = asyncio.Event()
         self._read_on = asyncio.Event()
 
-    async def record(self, source: AsyncIterator[Event]) -> bool:
-        """Read the source to its end; return whether it ended whole."""
+    async def record(self, source: AsyncIterator[Event], on_whole: Callable[[], None]) -> None:
+        """Read the source to its end; `on_whole` is told before any reader sees that end."""
         try:
             async for event in source:
                 self.events.append(event)
                 self._bytes.append(self._bytes[-1] + _size(event))
+                if self.is_whole:
+                    on_whole()
                 self._grown.set()
                 await self._wait_for_readers()
         except BaseException as error:  # whatever it is, no reader may take it for the end
@@ -44,7 +46,6 @@ class Recording:
         finally:
             self._is_over = True
             self._grown.set()
-        return self._error is None
 
     @property
     def is_whole(self) -> bool:
@@ -83,12 +84,12 @@ class Recording:
             raise self._error.with_traceback(None)
 
     async def _wait_for_readers(self) -> None:
-        while self._positions and self._lead() > LEAD_BYTES_MAX:
+        while not self.is_whole and self._lead() > LEAD_BYTES_MAX:
             self._read_on.clear()
             await self._read_on.wait()
 
     def _lead(self) -> int:
-        return self._bytes[-1] - self._bytes[max(self._positions.values())]
+        return self._bytes[-1] - self._bytes[max(self._positions.values(), default=0)]
 
 
 class Flight:
@@ -115,8 +116,9 @@ class Flight:
 
     @property
     def is_open(self) -> bool:
-        """Return whether one more may join: it has neither failed nor been stopped."""
-        return not self._is_stopped and not self.recording.has_failed
+        """Return whether one more may join: it is still under way."""
+        recording = self.recording
+        return not (self._is_stopped or recording.has_failed or recording.is_whole)
 
     async def committed(self) -> Committed:
         """Wait until the draft has passed its gate. Raises what kept it from passing."""
@@ -147,8 +149,7 @@ class Flight:
         self._committed.set_result(committed)
         events = committed.events()
         try:
-            if await self.recording.record(events):
-                on_landed(committed, self.recording)
+            await self.recording.record(events, lambda: on_landed(committed, self.recording))
         finally:
             await events.aclose()
             await committed.aclose()

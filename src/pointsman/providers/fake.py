@@ -53,12 +53,18 @@ class FakeProvider:
             for event in reply.events or _events(reply, model):
                 yield event
             if reply.error is not None:
-                raise reply.error
+                raise _copy(reply.error)  # what is raised may be written on
         finally:
             self.open_calls -= 1
 
     async def close(self) -> None:
         """Do nothing: there are no connections."""
+
+
+def _copy(error: UpstreamError) -> UpstreamError:
+    copied = type(error).__new__(type(error), *error.args)
+    copied.__dict__.update(error.__dict__)
+    return copied
 
 
 def _events(reply: Scripted, model: str) -> Iterator[Event]:
