@@ -105,6 +105,17 @@ def test_an_explanation_names_tier_reason_and_costs(
     assert upstream.calls == []
 
 
+def test_an_explanation_needs_no_key_and_leaves_no_file(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("ABSENT_KEY", raising=False)
+    toml = config(upstream, key_env="ABSENT_KEY", ledger="sqlite:///ledger.db")
+    Path("pointsman.toml").write_text(toml + '\n[cache]\npath = "cache.db"\n')
+    assert explain("hello") == 0
+    assert route("hello") == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["pointsman.toml"]
+
+
 def test_a_prompt_may_begin_with_a_hyphen_and_come_by_standard_input(
     upstream: Upstream, tmp_path: Path
 ):

@@ -1,12 +1,16 @@
 """Routing commands: `route` asks, `explain` says why, neither needs a server."""
 
 import asyncio
+import os
 import sys
 from typing import Annotated
 
+import msgspec
 from cyclopts import Parameter
 
-from pointsman.asking import Asking
+from pointsman.asking import Asking, build_request
+from pointsman.assembly import build_pipeline
+from pointsman.cache import CacheSettings
 from pointsman.commands.terminal import (
     FAILED,
     OK,
@@ -17,12 +21,14 @@ from pointsman.commands.terminal import (
     say,
     say_json,
 )
+from pointsman.config import Settings, load_settings
 from pointsman.core.answer import AnswerBuilder
 from pointsman.core.errors import ConfigError, GatewayError, RequestError
 from pointsman.core.events import TextDelta
 from pointsman.core.prices import format_usd
 from pointsman.core.types import Answer
 from pointsman.explanation import Explanation
+from pointsman.ledger import LedgerSettings
 from pointsman.library import AsyncRouter
 from pointsman.stream import AnswerStream
 
@@ -72,7 +78,7 @@ def explain(
     json: AsJson = False,
     config: ConfigPath = None,
 ) -> int:
-    """Say where a prompt would go, why, and what would change it. Calls nobody.
+    """Say where a prompt would go, why, and what would change it. Calls nobody, needs no key.
 
     Example: pointsman explain "Architect a migration plan for our Django monolith"
     """
@@ -82,8 +88,8 @@ def explain(
     if max_tokens is not None:
         asking["max_tokens"] = max_tokens
     try:
-        router = AsyncRouter.from_config(config)
-        explanation = asyncio.run(_explain(router, _read(prompt), asking))
+        settings = load_settings(config, os.environ, needs_keys=False)
+        explanation = asyncio.run(_explain(settings, _read(prompt), asking))
     except GatewayError as error:
         return complain(error.message.splitlines())
     if json:
@@ -123,9 +129,13 @@ async def _printed(opened: AnswerStream) -> Answer:
     return opened.answer(builder)
 
 
-async def _explain(router: AsyncRouter, prompt: str, asking: Asking) -> Explanation:
-    async with router:
-        return router.explain(prompt, **asking)
+async def _explain(settings: Settings, prompt: str, asking: Asking) -> Explanation:
+    """Return the explanation of a pipeline that leaves no file behind."""
+    unkept = msgspec.structs.replace(
+        settings, ledger=LedgerSettings(url="sqlite://"), cache=CacheSettings(exact=False)
+    )
+    async with build_pipeline(unkept, os.environ) as pipeline:
+        return pipeline.explain(build_request(prompt, asking))
 
 
 def _read(prompt: str) -> str:

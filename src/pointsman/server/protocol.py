@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from pointsman.core.errors import RequestError
@@ -17,7 +18,9 @@ HEADERS_S = 10.0
 class Protocol(HttpToolsProtocol):
     """Refuses long request lines, long or many headers, and slow ones (FAULTS, section 4).
 
-    What is refused, or is no HTTP at all, is told in OpenAI's error shape.
+    What is refused, or is no HTTP at all, is told in OpenAI's error shape. An offer to upgrade is
+    declined by going on: Java's client makes one with every request, and httptools skips the body
+    of such a request (test_an_offer_to_upgrade_is_declined).
     """
 
     headers_s = HEADERS_S
@@ -27,6 +30,15 @@ class Protocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._fault = (400, "this is not HTTP/1.1 as RFC 9112 has it")
         self._deadline: asyncio.TimerHandle | None = None
+        self._is_going_on = False
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came."""
+        self._unset_keepalive_if_required()
+        try:
+            self._feed(data)
+        except httptools.HttpParserError:
+            self.send_400_response("")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for headers."""
@@ -40,18 +52,24 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begin a request."""
+        if self._is_going_on:
+            return
         super().on_message_begin()
         self._header_bytes = 0
         self._wait_for_headers()
 
     def on_url(self, url: bytes) -> None:
         """Take a piece of the request line."""
+        if self._is_going_on:
+            return
         super().on_url(url)
         if len(self.url) > REQUEST_LINE_BYTES_MAX:
             self._refuse(414, f"the request line is over {REQUEST_LINE_BYTES_MAX} bytes")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one header."""
+        if self._is_going_on:
+            return
         super().on_header(name, value)
         self._header_bytes += len(name) + len(value)
         if self._header_bytes > HEADERS_BYTES_MAX or len(self.headers) > HEADERS_MAX:
@@ -60,8 +78,15 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Hand the request to the app."""
+        if self._is_going_on:
+            return
         self._stop_waiting()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Note the body's end, which after an offer to upgrade is still to come."""
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Say what is wrong with a request that never reached the app, and hang up."""
@@ -75,6 +100,23 @@ class Protocol(HttpToolsProtocol):
             + body
         )
         self.transport.close()
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            (body_at,) = offer.args
+            self._go_on()
+            self._feed(data[body_at:])
+
+    def _go_on(self) -> None:
+        """Set up a parser that stands where the last one stopped: behind the request's headers."""
+        framing = (b"content-length", b"transfer-encoding")
+        lines = [name + b": " + value for name, value in self.headers if name in framing]
+        self.parser = httptools.HttpRequestParser(self)
+        self._is_going_on = True
+        self.parser.feed_data(b"\r\n".join([b"POST / HTTP/1.1", *lines, b"", b""]))
+        self._is_going_on = False
 
     def _refuse(self, status: int, message: str) -> None:
         self._fault = (status, f"{message}; send less")

@@ -117,6 +117,7 @@ async def _serve(
         lifespan="off",
         access_log=False,
         log_config=None,
+        log_level="error",  # that somebody sent what is no HTTP is no news
         proxy_headers=False,
         server_header=False,
         date_header=False,
