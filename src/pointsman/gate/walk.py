@@ -1,13 +1,7 @@
-"""Gate: walk a plan's steps until a draft passes, then let it out.
-
-Before the gate nothing has reached the client and everything may be tried again; after it, nothing.
-"""
+"""Walk: the steps of one plan, tried until a draft passes the gate."""
 
 import asyncio
-import logging
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import Mapping
 from random import Random
 
 from pointsman.attempt import Attempt, Desk, Job
@@ -20,166 +14,16 @@ from pointsman.core.errors import (
     UpstreamRateLimited,
     UpstreamTimeout,
 )
-from pointsman.core.events import Event, Finished, UsageReport, is_content
-from pointsman.core.types import Plan, Step, ToolCall
+from pointsman.core.types import Plan, Step
+from pointsman.gate.draft import Checks, Committed, HeldDraft, note_failure, report
 from pointsman.providers import Provider
-from pointsman.validators import ACCEPTED, Ask, Draft, Validator, Verdict, judge
+from pointsman.validators import Ask
 
 # Source: FAULTS, "Retry" and rows 1 and 2.
 TRIES_PER_TARGET_MAX = 2
 RETRY_AFTER_WAIT_S_MAX = 60.0
 JITTER_S = 0.25
 EMPTY_RETRY_AFTER_S = 1.0
-# Parsing 2 kB of Python takes about 1.5 ms here, and longer work must not hold up the loop.
-JUDGED_INLINE_CHARS_MAX = 2_000
-
-log = logging.getLogger("pointsman")
-
-
-@dataclass(frozen=True, slots=True)
-class Checks:
-    """What a gated draft must pass, and how much of a stream is held for it, in characters."""
-
-    validators: tuple[Validator, ...]
-    hold_chars: int
-
-
-class HeldDraft:
-    """A draft at the gate: the events held so far, and the rest to come."""
-
-    def __init__(self, attempt: Attempt, ask: Ask, checks: Checks) -> None:
-        self.attempt = attempt
-        self.held: list[Event] = []
-        self.is_whole = False
-        self.verdict = ACCEPTED
-        self._ask = ask
-        self._checks = checks
-        self._events = attempt.events()
-
-    async def hold(self, *, is_gated: bool, chars_max: int | None) -> None:
-        """Hold events until the gate can tell, and settle a whole draft by its verdict.
-
-        An ungated draft is held until its first content; a gated one until its end, or until
-        `chars_max` characters where that is not None.
-        """
-        async for event in self._events:
-            if isinstance(event, Finished):
-                await self._settle(is_gated=is_gated)
-            self.held.append(event)
-            if self.is_whole or (not is_gated and is_content(event)):
-                return
-            if chars_max is not None and self.attempt.builder.chars >= max(1, chars_max):
-                self.verdict = await self._judge()
-                return
-
-    async def events(self) -> AsyncGenerator[Event]:
-        """Yield what was held, then what comes after the gate, settled before its end."""
-        for event in self.held:
-            yield event
-        if self.is_whole:
-            return
-        async for event in self._events:
-            if isinstance(event, Finished):
-                await self._settle(is_gated=False)
-            yield event
-
-    async def aclose(self) -> None:
-        """Stop the upstream if it still runs."""
-        await self._events.aclose()
-        await self.attempt.aclose()
-
-    async def _settle(self, *, is_gated: bool) -> None:
-        """Judge the whole draft, which keeps a bad one out of the cache, and book its end."""
-        self.is_whole = True
-        self.verdict = await self._judge()
-        if is_gated and not self.verdict.is_accepted:
-            await self.attempt.settle("rejected", self.verdict.validator)
-        else:
-            await self.attempt.settle("answered")
-
-    async def _judge(self) -> Verdict:
-        """Return the verdict on what has come; a long draft is judged off the event loop."""
-        builder = self.attempt.builder
-        draft = Draft(
-            text=builder.text,
-            reasoning=builder.reasoning,
-            tool_calls=builder.tool_calls,
-            finish_reason=builder.finish_reason,
-        )
-        validators, ask = self._checks.validators, self._ask
-        if builder.chars > JUDGED_INLINE_CHARS_MAX:
-            return await asyncio.to_thread(judge, validators, draft, ask)
-        return judge(validators, draft, ask)
-
-
-class Committed:
-    """A draft that has passed. Its `events` go to the client; close it when done."""
-
-    def __init__(self, draft: HeldDraft, attempts: list[Attempt], desk: Desk) -> None:
-        self._draft = draft
-        self._attempts = attempts
-        self._desk = desk
-        self.step = draft.attempt.step
-
-    @property
-    def attempts(self) -> int:
-        """Return how many upstream calls were made."""
-        return len(self._attempts)
-
-    @property
-    def is_empty(self) -> bool:
-        """Return whether the whole answer is already known to have no content."""
-        return self._draft.is_whole and not self._draft.attempt.builder.chars
-
-    @property
-    def is_accepted(self) -> bool:
-        """Return whether no validator objects to what has come so far."""
-        return self._draft.verdict.is_accepted
-
-    @property
-    def finish_reason(self) -> str | None:
-        """Return how the answer ended, None while it has not."""
-        return self._draft.attempt.builder.finish_reason
-
-    @property
-    def tool_calls(self) -> tuple[ToolCall, ...]:
-        """Return the tool calls so far."""
-        return self._draft.attempt.builder.tool_calls
-
-    def cost_nanousd(self) -> int | None:
-        """Return what all attempts together cost, None where that is not known."""
-        costs = [attempt.charged_nanousd for attempt in self._attempts]
-        return None if None in costs else sum(cost for cost in costs if cost is not None)
-
-    async def events(self) -> AsyncGenerator[Event]:
-        """Yield the answer. Raises GatewayError where it breaks off; never retried."""
-        attempt, desk = self._draft.attempt, self._desk
-        try:
-            async with aclosing(self._draft.events()) as events:
-                async for event in events:
-                    if isinstance(event, Finished):
-                        name, now_s = self.step.deployment.id, desk.clock.monotonic_s()
-                        desk.health.note_success(name, now_s)
-                    yield self._priced(event)
-        except GatewayError as error:
-            attempt.fail(error)
-            note_failure(desk, attempt, error)
-            error.attempts = tuple(report(attempt) for attempt in self._attempts)
-            raise
-        finally:
-            await self._draft.aclose()
-
-    async def aclose(self) -> None:
-        """Stop the upstream if it still runs."""
-        await self._draft.aclose()
-
-    def _priced(self, event: Event) -> Event:
-        if not isinstance(event, UsageReport):
-            return event
-        attempt = self._draft.attempt
-        others = [other.charged_nanousd for other in self._attempts if other is not attempt]
-        spent = None if None in others else sum(cost for cost in others if cost is not None)
-        return attempt.price_report(event, spent)
 
 
 class PlanRun:
@@ -217,12 +61,11 @@ class PlanRun:
         Raises the GatewayError that the failures amount to, with the attempts made.
         """
         try:
-            draft = await self._passed()
+            draft = await self._passed() or self._spare
         except GatewayError:
             if self._spare is None:
                 raise
-            draft = None
-        draft = draft or self._spare
+            draft = self._spare
         if draft is None:
             raise self._exhausted()
         return Committed(draft, self._attempts, self._desk)
@@ -414,22 +257,3 @@ class PlanRun:
 
     def _reports(self) -> tuple[AttemptReport, ...]:
         return tuple(report(attempt) for attempt in self._attempts)
-
-
-def report(attempt: Attempt) -> AttemptReport:
-    """Return an attempt as errors tell it."""
-    return AttemptReport(
-        deployment=attempt.step.deployment.id,
-        outcome=attempt.error or attempt.outcome,
-        latency_ms=attempt.latency_ms,
-    )
-
-
-def note_failure(desk: Desk, attempt: Attempt, error: GatewayError) -> None:
-    """Rest the deployment as an upstream's failure asks, and log it once when that begins."""
-    name = attempt.step.deployment.id
-    if not isinstance(error, UpstreamError):
-        return
-    if desk.health.note_failure(name, error, desk.clock.monotonic_s()):
-        rest_s = desk.health.rest_left_s(name, desk.clock.monotonic_s())
-        log.warning("%s rests for %.0f s: %s", name, rest_s, error.code)

@@ -1,0 +1,9 @@
+"""Gate: walk a plan's steps until a draft passes, then let it out.
+
+Before the gate nothing has reached the client and everything may be tried again; after it, nothing.
+"""
+
+from pointsman.gate.draft import Checks, Committed
+from pointsman.gate.walk import PlanRun
+
+__all__ = ["Checks", "Committed", "PlanRun"]
