@@ -108,7 +108,7 @@ def slow_check(body: bytes) -> bool:
         if char in "[{":
             levels.append(0)
         elif char in "]}":
-            levels = levels[:-1] or [0]
+            levels = levels[:-1] if len(levels) > 1 else levels
         elif char == ":":
             levels[-1] += 1
         if digits > limits.DIGITS_MAX or len(levels) - 1 > limits.DEPTH_MAX:
