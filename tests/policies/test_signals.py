@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from tests.core.builders import features, snapshot, tier
 
@@ -155,6 +155,7 @@ def without(text: str, phrases: list[str]) -> str:
     return lowered
 
 
+WORLD_OF_LETTERS = snapshot(tier("a"), tier("b"))
 WORLDS = st.integers(1, 5).flatmap(
     lambda count: st.integers(0, count - 1).map(
         lambda default: snapshot(*(tier(n) for n in "abcde"[:count]), default="abcde"[default])
@@ -163,6 +164,7 @@ WORLDS = st.integers(1, 5).flatmap(
 
 
 @given(text=TEXTS, world=WORLDS, limit=st.integers(1, 12))
+@example(text="translate format this", world=WORLD_OF_LETTERS, limit=1)
 def test_what_would_change_the_decision_does(text, world, limit):
     decision = decide(text, world, power_words=limit)
     if decision.signals:

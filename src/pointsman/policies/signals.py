@@ -1,6 +1,7 @@
 """Signals: the keyword policy. Power phrases, then fast phrases, then length, then the default."""
 
 import re
+from collections.abc import Collection
 
 from pointsman.core.features import count_words
 from pointsman.core.types import Decision, Features, Signal, Snapshot
@@ -27,10 +28,10 @@ class PhraseMatcher:
             if first in lowered and (match := pattern.search(lowered))
         )
 
-    def without(self, lowered: str) -> str:
-        """Return the text with every phrase cut out, wherever it occurs."""
-        for _, first, pattern in self._patterns:
-            if first in lowered:
+    def without(self, lowered: str, phrases: Collection[str]) -> str:
+        """Return the text with these of the phrases cut out, wherever they occur."""
+        for phrase, _, pattern in self._patterns:
+            if phrase in phrases:
                 lowered = pattern.sub("", lowered)
         return lowered
 
@@ -83,10 +84,11 @@ class Signals:
     ) -> str:
         """Say what the text would get without the phrases that decided: cut them out and see."""
         matcher = self._power if kind == "power" else self._fast
-        phrases = ", ".join(f'"{signal.phrase}"' for signal in signals if signal.kind == kind)
-        left = matcher.without(lowered)
+        phrases = [signal.phrase for signal in signals if signal.kind == kind]
+        left = matcher.without(lowered, phrases)
         tier, reason, _ = self._read(left, count_words(left), snapshot)
-        return f"without {phrases} it would be {tier}: {reason}"
+        quoted = ", ".join(f'"{phrase}"' for phrase in phrases)
+        return f"without {quoted} it would be {tier}: {reason}"
 
     def _with(self, words: int, tier: str, snapshot: Snapshot) -> str:
         """Say what would lead a text without signals elsewhere."""
