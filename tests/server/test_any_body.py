@@ -81,7 +81,6 @@ async def test_a_torn_body_is_answered_or_refused(tears: list[tuple[int, int, st
     assert await statuses(torn, paths) <= {200, 400, 404}
 
 
-@pytest.mark.xfail(strict=True, reason="shape() reads what decode_request skipped, after it")
 @pytest.mark.parametrize(
     "member",
     [

@@ -380,7 +380,6 @@ def test_secrets_are_nowhere_but_where_they_belong(upstream: Upstream, tmp_path:
     assert BEARER.encode() not in seen
 
 
-@pytest.mark.xfail(strict=True, reason="HttpProvider passes on what an upstream says of the key")
 def test_a_key_that_an_upstream_repeats_does_not_reach_the_client(
     upstream: Upstream, tmp_path: Path
 ):

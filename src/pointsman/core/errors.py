@@ -6,6 +6,7 @@ GatewayError
 │   ├── NoCapableModel          400 no_capable_model
 │   ├── Unauthorized            401 invalid_api_key
 │   ├── RouteNotFound           404 route_not_found
+│   ├── UnknownRequest          404 unknown_request
 │   ├── MethodNotAllowed        405 method_not_allowed
 │   ├── RequestTimeout          408 request_timeout
 │   ├── RequestTooLarge         413 request_too_large
@@ -111,6 +112,13 @@ class RouteNotFound(RequestError):
 
     status = 404
     code = "route_not_found"
+
+
+class UnknownRequest(RequestError):
+    """The ledger has no request of this id and tenant."""
+
+    status = 404
+    code = "unknown_request"
 
 
 class MethodNotAllowed(RequestError):

@@ -15,6 +15,7 @@ from pointsman.core.errors import (
     UpstreamBadResponse,
     UpstreamConnect,
     UpstreamError,
+    UpstreamRejected,
     UpstreamReset,
     UpstreamTimeout,
     UpstreamTooLarge,
@@ -28,6 +29,7 @@ REPLY_BYTES_MAX = 64 * 1024 * 1024
 ERROR_BYTES_MAX = 64 * 1024
 RETRY_AFTER_S_MAX = 86_400.0
 DRAIN_S = 0.25
+BLANKED_KEY = "[key]"
 _EVENT_STREAM = "text/event-stream"
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
@@ -76,6 +78,9 @@ class HttpProvider:
                 async for event in events:
                     is_whole = isinstance(event, Finished)
                     yield event
+        except UpstreamError as error:
+            _blank_key(error, self._key(deployment))
+            raise
         finally:
             # A reply read to its end gives its connection back; any other is cut, so that the
             # upstream stops working for nobody.
@@ -95,9 +100,8 @@ class HttpProvider:
         self, deployment: Deployment, codec: Codec, body: bytes, deadline: float
     ) -> aiohttp.ClientResponse:
         headers = {"content-type": "application/json", "accept-encoding": "identity"}
-        key = self._key_of(deployment.api_key_env) if deployment.api_key_env else None
-        if key:
-            headers["authorization"] = f"Bearer {key.strip()}"
+        if key := self._key(deployment):
+            headers["authorization"] = f"Bearer {key}"
         try:
             async with asyncio.timeout_at(deadline):
                 return await self._connected().post(
@@ -124,6 +128,10 @@ class HttpProvider:
             raise UpstreamReset(
                 f"{deployment.id}: the connection broke before a reply: {_reason(error)}"
             ) from error
+
+    def _key(self, deployment: Deployment) -> str:
+        key = self._key_of(deployment.api_key_env) if deployment.api_key_env else None
+        return (key or "").strip()
 
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -225,6 +233,16 @@ async def _read_error(
             body += piece
     wait_s = retry_after_s(response.headers, now_s=now_s)
     return codec.read_error(response.status, body[:ERROR_BYTES_MAX], wait_s)
+
+
+def _blank_key(error: UpstreamError, key: str) -> None:
+    """Take our key out of what an upstream says of it: some repeat the one they refuse."""
+    if not key:
+        return
+    error.message = error.message.replace(key, BLANKED_KEY)
+    error.args = (error.message,)
+    if isinstance(error, UpstreamRejected):
+        error.body = error.body.replace(key.encode(), BLANKED_KEY.encode())
 
 
 def _is_event_stream(response: aiohttp.ClientResponse, *, asked: bool) -> bool:

@@ -6,7 +6,13 @@ from typing import TypeAlias
 
 import msgspec
 
-from pointsman.core.errors import Draining, MethodNotAllowed, RequestError, RouteNotFound
+from pointsman.core.errors import (
+    Draining,
+    MethodNotAllowed,
+    RequestError,
+    RouteNotFound,
+    UnknownRequest,
+)
 from pointsman.core.wire.limits import check_json
 from pointsman.router import Pipeline
 from pointsman.server import chat, metrics
@@ -78,7 +84,7 @@ async def _feedback(services: Services, exchange: Exchange, responder: Responder
         given.request_id, given.score, tenant=exchange.tenant
     )
     if not is_known:
-        raise RouteNotFound(f"no request {given.request_id[:100]!r} is known here")
+        raise UnknownRequest(f"no request {given.request_id[:100]!r} is known here")
     await reply_json(responder, 200, b'{"ok":true}')
 
 

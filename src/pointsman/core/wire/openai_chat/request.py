@@ -126,8 +126,13 @@ def shape(request: Request) -> Mapping[str, object]:
 
     Answers that a stream's events do not carry whole (several choices, log probabilities, audio)
     are told apart by streamed or not, so that each is replayed only as it was recorded.
+
+    Raises RequestError for what is wrong in a field that nothing else reads.
     """
-    members = _members.decode(request.body)
+    try:
+        members = _members.decode(request.body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise RequestError(f"the request body is not JSON: {error}") from error
     for name in (*_NOT_SHAPING, *_NOT_SHAPING_IDS):
         members.pop(name, None)
     if any(members.get(name) not in (None, False, 1) for name in _ONLY_IN_FRAMES):
