@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.core.builders import deployment, features, snapshot, tier
 
 from pointsman.core.decision import Target, decide
-from pointsman.core.errors import ConfigError
+from pointsman.core.errors import ConfigError, GatewayError
 from pointsman.core.types import Decision, Features, Need, Snapshot
 from pointsman.policies import Policy, PolicySettings, SignalSettings, registry
 from pointsman.policies.registry import build_policy, policy_names
@@ -133,3 +133,17 @@ def test_it_picks_among_those_that_can_serve(policy, kept):
             decision = decide(facts, Target(), whole, policy)
             assert decision.tier in kept and decision.policy == policy.name
             assert len(decision.filtered) == 4 - len(kept)
+
+
+class Lost:
+    """A policy that names a tier of its own."""
+
+    name = "lost"
+
+    def decide(self, features: Features, snapshot: Snapshot) -> Decision:
+        return Decision(tier="elsewhere", reason="why not")
+
+
+def test_a_policy_that_names_an_unknown_tier_is_told_so_by_name():
+    with pytest.raises(GatewayError, match='the policy "lost" chose "elsewhere", which is none of'):
+        decide(features(), Target(), snapshot(tier("a"), tier("b")), Lost())

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from pointsman.core.errors import ModelNotFound, NoCapableModel, RequestError
+from pointsman.core.errors import GatewayError, ModelNotFound, NoCapableModel, RequestError
 from pointsman.core.types import (
     Capability,
     Decision,
@@ -85,7 +85,8 @@ def decide(
     deployment that began an open tool loop, where the target's bound allows it; the policy's
     choice, raised to that bound.
 
-    Raises NoCapableModel when nothing is left, RequestError for an unknown `tier_pin`.
+    Raises NoCapableModel when nothing is left, RequestError for an unknown `tier_pin`, GatewayError
+    where the policy names a tier that it was not offered.
     """
     if tier_pin and tier_pin not in snapshot.names:
         raise RequestError(
@@ -122,6 +123,11 @@ def decide(
                 would_change="a new user turn in place of the tool's result",
             )
     decision = policy.decide(features, narrowed)
+    if decision.tier not in narrowed.names:
+        raise GatewayError(
+            f'the policy "{policy.name}" chose "{decision.tier}", '
+            f"which is none of {', '.join(narrowed.names)}; mend the policy or choose another"
+        )
     tier = narrowed.tier(decision.tier)
     return msgspec.structs.replace(
         decision,

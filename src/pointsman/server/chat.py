@@ -7,7 +7,6 @@ import msgspec
 from pointsman.core.errors import RequestError
 from pointsman.core.types import CacheMode, Caller, Decision, Request
 from pointsman.core.wire import CODECS, Codec
-from pointsman.core.wire.limits import check_json
 from pointsman.router import Pipeline
 from pointsman.server.exchange import Exchange, Headers, Responder, reply_json
 from pointsman.server.headers import printable
@@ -54,7 +53,6 @@ def decision_object(decision: Decision) -> dict[str, object]:
 
 def read_request(exchange: Exchange, codec: Codec) -> Request:
     """Return the request of a body and its headers. Raises RequestError."""
-    check_json(exchange.body)
     return codec.decode_request(exchange.body, read_caller(exchange))
 
 

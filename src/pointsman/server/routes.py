@@ -13,7 +13,6 @@ from pointsman.core.errors import (
     RouteNotFound,
     UnknownRequest,
 )
-from pointsman.core.wire.limits import check_json
 from pointsman.router import Pipeline
 from pointsman.server import chat, metrics
 from pointsman.server.exchange import Exchange, Responder, reply_json
@@ -73,7 +72,6 @@ async def _models(services: Services, exchange: Exchange, responder: Responder) 
 
 
 async def _feedback(services: Services, exchange: Exchange, responder: Responder) -> None:
-    check_json(exchange.body)
     try:
         given = msgspec.json.decode(exchange.body, type=_Feedback)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
