@@ -146,8 +146,9 @@ def _silent(upstream: Upstream, talk: Talk) -> None:
 
 def _endless(upstream: Upstream, talk: Talk) -> None:
     """Say a first piece, and no more."""
-    talk.begin_stream()
-    talk.wait_for_hang_up()
+    with suppress(BrokenPipeError, ConnectionResetError):  # the caller may be gone already
+        talk.begin_stream()
+        talk.wait_for_hang_up()
     upstream.hung_up[talk.model].set()
 
 

@@ -94,20 +94,8 @@ def decide(
         )
     if target.deployment:
         return _for_model(features, target.deployment, snapshot)
-    pin = tier_pin or target.tier
-    if pin:
-        whole = snapshot.tier(pin)
-        left, filtered = _capable(features, (whole,))
-        if not left:
-            raise _incapable(features, (whole,), filtered)
-        if tier_pin:
-            return _pinned(
-                left[0],
-                f"x-pointsman-tier asks for {pin}",
-                filtered,
-                would_change="another x-pointsman-tier, or none",
-            )
-        return _pinned(left[0], f"the client asks for {pin}", filtered)
+    if tier_pin or target.tier:
+        return _for_tier(features, tier_pin or target.tier, snapshot, is_header=bool(tier_pin))
     left, filtered = _capable(features, snapshot.tiers)
     if not left:
         raise _incapable(features, snapshot.tiers, filtered)
@@ -122,19 +110,7 @@ def decide(
                 filtered,
                 would_change="a new user turn in place of the tool's result",
             )
-    decision = policy.decide(features, narrowed)
-    if decision.tier not in narrowed.names:
-        raise GatewayError(
-            f'the policy "{policy.name}" chose "{decision.tier}", '
-            f"which is none of {', '.join(narrowed.names)}; mend the policy or choose another"
-        )
-    tier = narrowed.tier(decision.tier)
-    return msgspec.structs.replace(
-        decision,
-        policy=policy.name,
-        deployments=tuple(d.id for d in tier.deployments),
-        filtered=filtered,
-    )
+    return _by_policy(features, narrowed, policy, filtered)
 
 
 def unmet(features: Features, capability: Capability, max_tokens: int | None) -> tuple[str, str]:
@@ -209,6 +185,40 @@ def _for_model(features: Features, wanted: str, snapshot: Snapshot) -> Decision:
     if not left:
         raise _incapable(features, (alone,), filtered)
     return _pinned(alone, f"the client asks for {wanted}", ())
+
+
+def _for_tier(features: Features, name: str, snapshot: Snapshot, *, is_header: bool) -> Decision:
+    """Return the decision for a tier by name, in the header or as the model."""
+    whole = snapshot.tier(name)
+    left, filtered = _capable(features, (whole,))
+    if not left:
+        raise _incapable(features, (whole,), filtered)
+    if not is_header:
+        return _pinned(left[0], f"the client asks for {name}", filtered)
+    return _pinned(
+        left[0],
+        f"x-pointsman-tier asks for {name}",
+        filtered,
+        would_change="another x-pointsman-tier, or none",
+    )
+
+
+def _by_policy(
+    features: Features, offered: Snapshot, policy: Policy, filtered: tuple[Filtered, ...]
+) -> Decision:
+    decision = policy.decide(features, offered)
+    if decision.tier not in offered.names:
+        raise GatewayError(
+            f'the policy "{policy.name}" chose "{decision.tier}", '
+            f"which is none of {', '.join(offered.names)}; mend the policy or choose another"
+        )
+    tier = offered.tier(decision.tier)
+    return msgspec.structs.replace(
+        decision,
+        policy=policy.name,
+        deployments=tuple(d.id for d in tier.deployments),
+        filtered=filtered,
+    )
 
 
 def _pinned(
