@@ -18,7 +18,8 @@ from pointsman.ledger.opening import open_ledger
 from pointsman.policies.registry import build_policy
 from pointsman.providers import Provider, build_installed
 from pointsman.providers.http import HttpProvider
-from pointsman.router import Pipeline, Routing, Stores
+from pointsman.router import Pipeline
+from pointsman.routing import Routing, Stores
 from pointsman.validators import build_validators
 
 _DEFAULT_TIER = "mid"

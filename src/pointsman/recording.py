@@ -4,11 +4,10 @@ A reply from the cache is a replay of one that is whole; single-flight is readin
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from pointsman.core.errors import Draining, GatewayError
 from pointsman.core.events import Event, Finished, UsageReport
-from pointsman.gate import Committed
 
 LEAD_BYTES_MAX = 256 * 1024
 _EVENT_BYTES = 64
@@ -90,69 +89,6 @@ class Recording:
 
     def _lead(self) -> int:
         return self._bytes[-1] - self._bytes[max(self._positions.values(), default=0)]
-
-
-class Flight:
-    """One upstream answer, shared by all who ask the same thing at once.
-
-    It goes on when its first reader leaves, and is cancelled when the last one does.
-    """
-
-    def __init__(self) -> None:
-        self.recording = Recording()
-        self.readers = 0
-        self._is_stopped = False
-        self._committed: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
-        self._task: asyncio.Task[None] | None = None
-
-    def start(
-        self,
-        commit: Callable[[], Awaitable[Committed]],
-        on_landed: Callable[[Committed, Recording], None],
-    ) -> asyncio.Task[None]:
-        """Start the upstream call. `on_landed` is told of an answer that ended whole."""
-        self._task = asyncio.create_task(self._fly(commit, on_landed))
-        return self._task
-
-    @property
-    def is_open(self) -> bool:
-        """Return whether one more may join: it is still under way."""
-        recording = self.recording
-        return not (self._is_stopped or recording.has_failed or recording.is_whole)
-
-    async def committed(self) -> Committed:
-        """Wait until the draft has passed its gate. Raises what kept it from passing."""
-        return await asyncio.shield(self._committed)
-
-    def leave(self) -> None:
-        """Note that a reader has gone; the last one stops a flight that has not come to its end."""
-        self.readers -= 1
-        if self.readers == 0 and self._task is not None and not self.recording.is_whole:
-            self._is_stopped = True
-            self._task.cancel()
-
-    async def _fly(
-        self,
-        commit: Callable[[], Awaitable[Committed]],
-        on_landed: Callable[[Committed, Recording], None],
-    ) -> None:
-        try:
-            committed = await commit()
-        except BaseException as error:
-            self._is_stopped = True
-            told = as_told(error)
-            self._committed.set_exception(told)
-            self._committed.exception()  # read once, so that nobody left waiting is no warning
-            if told is error:
-                return
-            raise
-        self._committed.set_result(committed)
-        events = committed.events()
-        try:
-            await self.recording.record(events, lambda: on_landed(committed, self.recording))
-        finally:
-            await events.aclose()
-            await committed.aclose()
 
 
 def as_told(error: BaseException) -> GatewayError:

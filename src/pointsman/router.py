@@ -3,66 +3,40 @@
 Read `open` from top to bottom: that is the way of a request.
 """
 
-import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from random import Random
 from typing import Self
 
 import msgspec
 
-from pointsman.attempt import Desk, Job, Observer, PriceOf
-from pointsman.cache import Cache
-from pointsman.cache.entry import Entry, decode_entry, encode_entry
+from pointsman.attempt import Desk, Job, Observer
+from pointsman.cache.entry import Entry
 from pointsman.clock import Clock
 from pointsman.core.cache_key import answer_key
-from pointsman.core.decision import Policy, decide, resolve
-from pointsman.core.events import Event, Finished, ToolCallDelta, UsageReport
+from pointsman.core.decision import decide, resolve
+from pointsman.core.events import Event, Finished, UsageReport
 from pointsman.core.features import extract
 from pointsman.core.health import Health
 from pointsman.core.plan import build_plan
-from pointsman.core.types import CacheOutcome, Decision, Features, Plan, Request, Snapshot
+from pointsman.core.types import CacheOutcome, Decision, Features, Plan, Request
 from pointsman.core.usage import Usage
 from pointsman.core.wire import CODECS
 from pointsman.explanation import Explanation, explain
-from pointsman.gate import Checks, Committed, PlanRun
-from pointsman.ledger import Intent, Ledger, Settlement
+from pointsman.flights import Flights
+from pointsman.gate import Committed, PlanRun
+from pointsman.kept_answers import KeptAnswers, entry_usage
+from pointsman.ledger import Intent, Settlement
 from pointsman.providers import Provider
-from pointsman.recording import Flight, Recording, free, replay
+from pointsman.recording import Recording, free, replay
+from pointsman.routing import Routing, Stores
 from pointsman.stream import AnswerStream
 from pointsman.tool_loops import ToolLoops
 
 log = logging.getLogger("pointsman")
 
 _NS_PER_S = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Routing:
-    """What a reload replaces, all at once: the tiers, and how they are chosen and called."""
-
-    snapshot: Snapshot
-    aliases: tuple[str, ...]
-    policy: Policy
-    providers: Mapping[str, Provider]
-    checks: Checks
-    may_escalate: bool
-    price_of: PriceOf
-    total_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """What outlives a reload: the ledger, and the cache, None where it is switched off.
-
-    `entry_bytes_max`: a larger answer is not kept.
-    """
-
-    ledger: Ledger
-    cache: Cache | None
-    entry_bytes_max: int
 
 
 class Pipeline:
@@ -88,8 +62,9 @@ class Pipeline:
         self._rng = rng
         self._new_id = new_id
         self._loops = ToolLoops()
-        self._flights: dict[bytes, Flight] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._flights = Flights()
+        cache, entry_bytes_max = stores.cache, stores.entry_bytes_max
+        self._kept = None if cache is None else KeptAnswers(cache, entry_bytes_max, clock)
         self._retired: set[Provider] = set()
 
     @asynccontextmanager
@@ -103,16 +78,17 @@ class Pipeline:
         features = extract(request)
         decision = self._decide(request, features)
         job = Job(request, features, decision, self._deadline_s(), self._booked_as(request))
-        if job.cache == "off":
+        if self._kept is None or job.cache == "off":
             async with self._called(job) as stream:
                 yield stream
             return
-        key = self._key(job)
-        entry = self._found(key) if request.caller.cache == "on" else None
+        shape = CODECS[request.dialect].shape(request)
+        key = answer_key(request, decision, self.routing.snapshot, shape=shape)
+        entry = self._kept.find(key) if request.caller.cache == "on" else None
         if entry is not None:
             yield await self._replayed(job, entry)
             return
-        async with self._joined(key, job) as stream:
+        async with self._joined(key, job, self._kept) as stream:
             yield stream
 
     def decide(self, request: Request) -> Decision:
@@ -145,9 +121,7 @@ class Pipeline:
 
     async def aclose(self) -> None:
         """Stop what runs, write what is pending, and let go of connections and files."""
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._flights.aclose()
         for provider in {*self._retired, *self.routing.providers.values()}:
             await provider.close()
         if self.stores.cache is not None:
@@ -183,7 +157,7 @@ class Pipeline:
         return self._clock.monotonic_s() + self.routing.total_s
 
     def _booked_as(self, request: Request) -> CacheOutcome:
-        is_off = self.stores.cache is None or request.caller.cache == "off"
+        is_off = self._kept is None or request.caller.cache == "off"
         return "off" if is_off else "miss"
 
     # One upstream answer, for one reader or for all who ask the same at once.
@@ -198,13 +172,14 @@ class Pipeline:
             await committed.aclose()  # for a caller who has not read a single event
 
     @asynccontextmanager
-    async def _joined(self, key: bytes, job: Job) -> AsyncIterator[AnswerStream]:
-        flight = self._flights.get(key)
-        is_leader = flight is None or not flight.is_open
-        if flight is None or is_leader:
-            flight = self._flights[key] = Flight()
-            self._start(flight, key, job)
-        flight.readers += 1
+    async def _joined(self, key: bytes, job: Job, kept: KeptAnswers) -> AsyncIterator[AnswerStream]:
+        def land(committed: Committed, recording: Recording) -> None:
+            snapshot, request_id = self.routing.snapshot, job.request.caller.request_id
+            kept.keep(
+                key, job.decision, committed, recording, snapshot=snapshot, request_id=request_id
+            )
+
+        flight, is_leader = self._flights.join(key, lambda: self._commit(job), land)
         try:
             committed = await flight.committed()
             events = self._watched(job, committed, flight.recording.read())
@@ -214,21 +189,6 @@ class Pipeline:
                 yield self._stream(job, committed, events, is_hit=not is_leader)
         finally:
             flight.leave()
-
-    def _start(self, flight: Flight, key: bytes, job: Job) -> None:
-        def land(committed: Committed, recording: Recording) -> None:
-            self._store(key, job, committed, recording)
-
-        def forget(task: asyncio.Task[None]) -> None:
-            self._tasks.discard(task)
-            if self._flights.get(key) is flight:
-                del self._flights[key]
-            if not task.cancelled() and (error := task.exception()) is not None:
-                log.error("a shared answer failed in the router", exc_info=error)
-
-        task = flight.start(lambda: self._commit(job), land)
-        self._tasks.add(task)
-        task.add_done_callback(forget)
 
     async def _commit(self, job: Job) -> Committed:
         """Return the draft that passes its gate, of the plan for the job's decision."""
@@ -264,50 +224,10 @@ class Pipeline:
         for observer in self.observers:
             observer(intent, settlement)
 
-    # The cache.
-
-    def _key(self, job: Job) -> bytes:
-        shape = CODECS[job.request.dialect].shape(job.request)
-        return answer_key(job.request, job.decision, self.routing.snapshot, shape=shape)
-
-    def _found(self, key: bytes) -> Entry | None:
-        assert self.stores.cache is not None, "asked only where there is a cache"
-        value = self.stores.cache.get(key, now_s=self._clock.wall_ns() / _NS_PER_S)
-        return decode_entry(value) if value is not None else None
-
-    def _store(self, key: bytes, job: Job, committed: Committed, recording: Recording) -> None:
-        """Keep a whole, accepted answer of the deployment that was meant to give it."""
-        cache = self.stores.cache
-        meant = job.decision.deployments[0]
-        if committed.step.tier != job.decision.tier:
-            meant = self.routing.snapshot.tier(committed.step.tier).deployments[0].id
-        has_calls = any(isinstance(event, ToolCallDelta) for event in recording.events)
-        if (
-            cache is None
-            or committed.finish_reason != "stop"
-            or committed.is_empty
-            or has_calls
-            or not committed.is_accepted
-            or committed.step.deployment.id != meant
-            or recording.size_bytes > self.stores.entry_bytes_max
-        ):
-            return
-        now_s = self._clock.wall_ns() / _NS_PER_S
-        entry = Entry(
-            events=tuple(recording.events),
-            tier=committed.step.tier,
-            deployment=committed.step.deployment.id,
-            policy=job.decision.policy,
-            reason=job.decision.reason,
-            created_at_s=now_s,
-            request_id=job.request.caller.request_id,
-        )
-        cache.put(key, encode_entry(entry), now_s=now_s)
+    # Answers that call nobody, booked as hits.
 
     async def _replayed(self, job: Job, entry: Entry) -> AnswerStream:
-        usages = (e.usage for e in reversed(entry.events) if isinstance(e, UsageReport))
-        usage = next(usages, Usage())
-        await self._book_hit(job, entry.tier, entry.deployment, usage)
+        await self._book_hit(job, entry.tier, entry.deployment, entry_usage(entry))
         return AnswerStream(
             replay(entry.events),
             decision=job.decision,

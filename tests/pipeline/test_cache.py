@@ -326,7 +326,7 @@ async def test_a_reader_far_ahead_holds_the_upstream_back(tmp_path):
     async with rig(tmp_path, fake, tiers=ONE_TIER) as r, r.pipeline.open(cached()) as stream:
         await anext(stream)
         await passes()
-        (flight,) = r.pipeline._flights.values()
+        (flight,) = r.pipeline._flights._flights.values()
         assert flight.recording.size_bytes <= LEAD_BYTES_MAX + 2 * len(piece)
         assert (await stream.collect()).content == piece * 40
 

@@ -377,4 +377,4 @@ async def test_nothing_runs_on_when_all_is_answered():
         await client.chat()
         await client.chat(stream=True)
         await client.ask("POST", CHAT, b"{")
-        assert client.pipeline._tasks == set()
+        assert client.pipeline._flights.count == 0

@@ -1,0 +1,122 @@
+"""Flights: identical requests that are under way at once share one upstream answer."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from pointsman.gate import Committed
+from pointsman.recording import Recording, as_told
+
+Commit: TypeAlias = Callable[[], Awaitable[Committed]]
+Landed: TypeAlias = Callable[[Committed, Recording], None]
+
+log = logging.getLogger("pointsman")
+
+
+class Flights:
+    """The flights under way, by their cache key."""
+
+    def __init__(self) -> None:
+        self._flights: dict[bytes, Flight] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def join(self, key: bytes, commit: Commit, on_landed: Landed) -> tuple["Flight", bool]:
+        """Return the flight of a key, and whether it was started for this reader.
+
+        The reader is counted: it must leave. `commit` makes the draft that passes its gate, and
+        `on_landed` is told of an answer that ended whole; both only of a flight that starts now.
+        """
+        flight = self._flights.get(key)
+        is_leader = flight is None or not flight.is_open
+        if flight is None or is_leader:
+            flight = self._flights[key] = Flight()
+            self._start(key, flight, commit, on_landed)
+        flight.readers += 1
+        return flight, is_leader
+
+    @property
+    def count(self) -> int:
+        """Return how many are under way."""
+        return len(self._tasks)
+
+    async def aclose(self) -> None:
+        """Stop all of them."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _start(self, key: bytes, flight: "Flight", commit: Commit, on_landed: Landed) -> None:
+        def forget(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if self._flights.get(key) is flight:
+                del self._flights[key]
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.error("a shared answer failed in the router", exc_info=error)
+
+        task = flight.start(commit, on_landed)
+        self._tasks.add(task)
+        task.add_done_callback(forget)
+
+
+class Flight:
+    """One upstream answer, shared by all who ask the same thing at once.
+
+    It goes on when its first reader leaves, and is cancelled when the last one does.
+    """
+
+    def __init__(self) -> None:
+        self.recording = Recording()
+        self.readers = 0
+        self._is_stopped = False
+        self._committed: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(
+        self,
+        commit: Commit,
+        on_landed: Landed,
+    ) -> asyncio.Task[None]:
+        """Start the upstream call. `on_landed` is told of an answer that ended whole."""
+        self._task = asyncio.create_task(self._fly(commit, on_landed))
+        return self._task
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether one more may join: it is still under way."""
+        recording = self.recording
+        return not (self._is_stopped or recording.has_failed or recording.is_whole)
+
+    async def committed(self) -> Committed:
+        """Wait until the draft has passed its gate. Raises what kept it from passing."""
+        return await asyncio.shield(self._committed)
+
+    def leave(self) -> None:
+        """Note that a reader has gone; the last one stops a flight that has not come to its end."""
+        self.readers -= 1
+        if self.readers == 0 and self._task is not None and not self.recording.is_whole:
+            self._is_stopped = True
+            self._task.cancel()
+
+    async def _fly(
+        self,
+        commit: Commit,
+        on_landed: Landed,
+    ) -> None:
+        try:
+            committed = await commit()
+        except BaseException as error:
+            self._is_stopped = True
+            told = as_told(error)
+            self._committed.set_exception(told)
+            self._committed.exception()  # read once, so that nobody left waiting is no warning
+            if told is error:
+                return
+            raise
+        self._committed.set_result(committed)
+        events = committed.events()
+        try:
+            await self.recording.record(events, lambda: on_landed(committed, self.recording))
+        finally:
+            await events.aclose()
+            await committed.aclose()
