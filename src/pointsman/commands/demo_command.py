@@ -27,7 +27,7 @@ def demo(*, json: AsJson = False) -> int:
     """
     from rich.console import Console
 
-    console = Console(stderr=json, soft_wrap=True)
+    console = Console(stderr=json)
     try:
         with TemporaryDirectory(prefix="pointsman-demo-") as folder:
             with console.status("starting two llama.cpp servers"):
@@ -46,6 +46,7 @@ def demo(*, json: AsJson = False) -> int:
     if json:
         say_json({"comparison": comparison, "report": shown.report})
         return OK
+    console.print()
     console.rule("what each strategy would have cost", align="left")
     render(comparison)
     stand_ins = ", ".join(f"{model} as {other}" for model, other in STAND_INS.items())

@@ -117,7 +117,7 @@ async def _read(stream: AnswerStream, console: "Console | None") -> Answer:
     async for event in stream:
         builder.add(event)
         if console is not None and isinstance(event, TextDelta):
-            console.print(event.text, end="", style="dim", markup=False, highlight=False)
+            _say(console, event.text, style="dim", end="")
     if console is not None:
         console.print()
     return stream.answer(builder)
@@ -150,9 +150,15 @@ def _print_row(
         f"{' '.join(asked.text.split())[:_ASKED_CHARS]}"
     )
     style = "green" if answer.is_cached else None
-    console.print(line, style=style, markup=False, highlight=False, no_wrap=True)
+    width = console.width if console.is_terminal else len(line)
+    _say(console, line[:width], style=style)
     for remark in _remarks(asked, answer):
-        console.print(f"{'':4}{remark}", style="yellow", markup=False, highlight=False)
+        _say(console, f"{'':4}{remark}", style="yellow")
+
+
+def _say(console: "Console", text: str, *, style: str | None, end: str = "\n") -> None:
+    """Print text as it is: a model's own brackets are no markup, and its lines stay whole."""
+    console.print(text, style=style, end=end, markup=False, highlight=False, soft_wrap=True)
 
 
 def _remarks(asked: DemoRequest, answer: Answer) -> Sequence[str]:
