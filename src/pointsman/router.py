@@ -288,4 +288,5 @@ class Pipeline:
             cache="hit" if is_hit else job.cache,
             is_empty=committed.is_empty,
             cost=(lambda: 0) if is_hit else committed.cost_nanousd,
+            detours=committed.detours,
         )

@@ -1,6 +1,6 @@
 """Stream: an answer on its way to whoever asked, with what is known about it."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Self
 
 from pointsman.core.answer import AnswerBuilder
@@ -30,9 +30,11 @@ class AnswerStream:
         cache: CacheOutcome,
         is_empty: bool,
         cost: Callable[[], int | None],
+        detours: Sequence[str] = (),
     ) -> None:
         self._events = events
         self._cost = cost
+        self._detours = detours
         self.decision = decision
         self.request_id = request_id
         self.tier = tier
@@ -60,10 +62,8 @@ class AnswerStream:
 
     @property
     def reason(self) -> str:
-        """Return why this tier was chosen, and what led away from it, if anything did."""
-        if self.tier == self.decision.tier:
-            return self.decision.reason
-        return f"{self.decision.reason}; {self.decision.tier} did not do, so {self.tier}"
+        """Return why this tier was chosen, and which attempts had to be given up, and why."""
+        return "; ".join((self.decision.reason, *self._detours))
 
     async def collect(self) -> Answer:
         """Read the stream to its end: this is all that "non-streaming" means."""

@@ -38,8 +38,8 @@ def test_a_repeat_is_a_hit_at_no_cost(shown):
 def test_one_fallback_and_one_escalation_happen(shown):
     run, screen = shown
     assert (run.report.fallbacks, run.report.escalations, run.report.failures) == (1, 1, 1)
-    assert "fallback: dead/gemma refused the connection, local-1/gemma answered" in screen
-    assert "escalation: " in screen
+    assert "dead/gemma failed (upstream_connect); local-1/gemma answered" in screen
+    assert "local-1/gemma rejected (repetition); local-2/smollm2 answered" in screen
 
 
 def test_every_request_has_its_line_with_tier_tokens_cost_cache_and_time(shown):

@@ -164,6 +164,4 @@ def _say(console: "Console", text: str, *, style: str | None, end: str = "\n") -
 def _remarks(asked: DemoRequest, answer: Answer) -> Sequence[str]:
     if answer.attempts < 2:
         return ()
-    if asked.force == "fallback":
-        return (f"fallback: dead/gemma refused the connection, {answer.model} answered",)
-    return (f"escalation: {answer.reason}",)
+    return (f"{asked.force or 'more than one attempt'}: {answer.reason}; {answer.model} answered",)

@@ -109,6 +109,12 @@ class Committed:
         return len(self._attempts)
 
     @property
+    def detours(self) -> tuple[str, ...]:
+        """Return what became of the attempts before the draft's own, in words."""
+        before = (attempt for attempt in self._attempts if attempt is not self._draft.attempt)
+        return tuple(f"{a.step.deployment.id} {a.outcome} ({a.error})" for a in before)
+
+    @property
     def is_empty(self) -> bool:
         """Return whether the whole answer is already known to have no content."""
         return self._draft.is_whole and not self._draft.attempt.builder.chars
