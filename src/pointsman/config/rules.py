@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pointsman.cache import store_names
 from pointsman.catalog import provider_row, provider_rows
+from pointsman.config.file_paths import find_misplaced
 from pointsman.config.locate import KeyPath
 from pointsman.config.problems import Problem, did_you_mean
 from pointsman.config.secrecy import looks_like_secret, looks_random
@@ -42,6 +43,7 @@ def find_faults(settings: Settings) -> Iterator[Problem]:
 def find_lacks(settings: Settings, env: Mapping[str, str]) -> Iterator[Problem]:
     """Yield what the environment lacks for serving these settings."""
     yield from _missing_keys(settings, env)
+    yield from find_misplaced(settings)
     host = settings.server.host
     if text := _exposure(host, env):
         yield Problem(("server", "host"), text, host)
@@ -221,6 +223,8 @@ def _ledger(settings: Settings) -> Iterator[Problem]:
     elif scheme.lower() == "sqlite" and rest and not rest.startswith("/"):
         text = f'a path follows three slashes; write "sqlite:///{rest}"'
         yield Problem(("ledger", "url"), text, url)
+    elif scheme.lower() == "sqlite" and set(rest) & set("?#"):
+        yield Problem(("ledger", "url"), '"?" and "#" mean nothing here; leave them out', url)
 
 
 def _cache(settings: Settings) -> Iterator[Problem]:
