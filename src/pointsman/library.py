@@ -12,6 +12,8 @@ import msgspec
 from pointsman.asking import Asking, build_request
 from pointsman.assembly import build_pipeline
 from pointsman.config import Settings, TierSettings, check_settings, load_settings
+from pointsman.config.problems import Origin, raise_problems
+from pointsman.config.structure import read_struct
 from pointsman.core.errors import ConfigError, RequestError
 from pointsman.core.events import Event
 from pointsman.core.types import Answer, Decision, Request
@@ -258,8 +260,11 @@ class BlockingStream:
 
 def _settings(tiers: Sequence[TierSettings], sections: Mapping[str, object]) -> Settings:
     """Return settings of plain values or of their Structs. Raises ConfigError."""
-    plain = {name: msgspec.to_builtins(value) for name, value in sections.items()}
     try:
-        return msgspec.convert({**plain, "tiers": msgspec.to_builtins(tuple(tiers))}, Settings)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"the router's settings do not fit: {error}") from error
+        data = msgspec.to_builtins({**sections, "tiers": tuple(tiers)})
+    except TypeError as error:
+        raise ConfigError(f"settings: {error}; sections hold what TOML has a form for") from error
+    settings, problems = read_struct(data, Settings)
+    raise_problems(problems, Origin())
+    assert settings is not None, "what cannot be read has problems"
+    return settings
