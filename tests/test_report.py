@@ -177,12 +177,17 @@ def test_the_alternatives_price_the_answered_requests_elsewhere():
     ]
 
 
-@pytest.mark.parametrize(
-    ("count", "middle"), [(1, "fast"), (2, "fast"), (3, "mid")], ids=["one", "two", "three"]
-)
-def test_the_middle_tier_is_the_cheaper_one_of_two(count: int, middle: str):
+@pytest.mark.parametrize("count", [1, 2])
+def test_fewer_than_three_tiers_have_no_middle_one(count: int):
     alternatives = build(ROWS, tiers=TIERS[:count]).estimated_alternatives
-    assert alternatives[1].tier == middle
+    strongest = TIERS[count - 1].name
+    assert [it.tier for it in alternatives] == [strongest, strongest]
+
+
+def test_the_middle_tier_is_the_cheaper_one_of_two():
+    four = (*TIERS, Tier(name="vast", deployments=(LARGE,)))
+    alternatives = build(ROWS, tiers=four).estimated_alternatives
+    assert [it.tier for it in alternatives] == ["vast", "mid", "vast"]
 
 
 def test_without_tiers_nothing_is_compared():

@@ -29,7 +29,7 @@ from collections.abc import Iterator
 import msgspec
 
 from pointsman.core.prices import Price, cost_nanousd
-from pointsman.core.types import Deployment, Tier
+from pointsman.core.types import Deployment, Tier, middle_tier
 from pointsman.core.usage import Usage
 from pointsman.ledger import Row
 
@@ -68,8 +68,7 @@ class Comparison:
         deployments = [it for tier in tiers for it in tier.deployments]
         self._prices = {it.id: it.price for it in deployments if it.price is not None}
         self._strongest = tiers[-1] if tiers else None
-        # With an even number of tiers, the cheaper of the two in the middle.
-        self._middle = tiers[(len(tiers) - 1) // 2] if tiers else None
+        self._middle = middle_tier(tiers)
         compared = [*self._strongest.deployments] if self._strongest else []
         compared += self._middle.deployments[:1] if self._middle else ()
         self._costs = {it.id: 0 for it in compared if it.price is not None}
@@ -113,11 +112,12 @@ class Comparison:
         return primary if primary and primary.id in self._prices else None
 
     def alternatives(self) -> Iterator[Alternative]:
-        """Yield the strongest tier, the middle tier and the best single model."""
-        if not self._strongest or not self._middle:
+        """Yield the strongest tier, the middle tier if there is one, and the best single model."""
+        if not self._strongest:
             return
         for name, tier in (("strongest tier", self._strongest), ("middle tier", self._middle)):
-            yield self._alternative(name, tier, tier.deployments[0])
+            if tier:
+                yield self._alternative(name, tier, tier.deployments[0])
         # Nothing here knows how good a model is beyond the tier it was put in, so the best single
         # model is the cheapest of those that the configuration trusts with the hardest requests.
         priced = [it for it in self._strongest.deployments if it.id in self._costs]

@@ -13,7 +13,7 @@ from pointsman.compare.strategies import (
 )
 from pointsman.core.decision import Target, decide
 from pointsman.core.errors import ConfigError
-from pointsman.core.types import Caller, Features, Snapshot
+from pointsman.core.types import Caller, Features, Snapshot, Tier
 from pointsman.policies import SignalSettings
 from pointsman.policies.registry import build_policy
 
@@ -41,6 +41,35 @@ def test_all_strategies_are_named_after_the_tiers():
 )
 def test_two_tiers_have_no_middle(count: int, names: list[str]):
     assert [name for name in default_names(shrunk(count)) if "cache" not in name] == names
+
+
+def tiers_called(*names: str) -> Snapshot:
+    tiers = tuple(Tier(name=name, deployments=(SMALL,)) for name in names)
+    return Snapshot(tiers=tiers, default_tier=names[0])
+
+
+def test_of_four_tiers_the_middle_one_is_the_cheaper_of_two():
+    assert default_names(tiers_called("a", "b", "c", "d"))[:6:2] == ("all-d", "all-b", "all-a")
+
+
+def test_the_usual_names_mean_the_strongest_the_middle_and_the_cheapest_tier():
+    asked = ["all-power", "all-mid + cache", "all-fast"]
+    strategies = build_strategies(asked, tiers_called("tiny", "plain", "huge"))
+    assert [(it.name, it.spec) for it in strategies] == [
+        ("all-huge", "fixed:huge"),
+        ("all-plain + cache", "fixed:plain"),
+        ("all-tiny", "fixed:tiny"),
+    ]
+
+
+def test_a_tier_of_that_very_name_comes_first():
+    (strategy,) = build_strategies(["all-power"], tiers_called("power", "plain", "huge"))
+    assert strategy.name == "all-power"
+
+
+def test_the_usual_name_of_the_middle_means_nothing_between_two_tiers():
+    with pytest.raises(ConfigError, match=r"there are all-huge, all-tiny, signals"):
+        build_strategies(["all-mid"], tiers_called("tiny", "huge"))
 
 
 def test_the_baseline_is_the_strongest_tier():

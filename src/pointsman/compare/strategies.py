@@ -8,7 +8,7 @@ import msgspec
 from pointsman.compare.records import Booked, LoggedRequest
 from pointsman.core.decision import Policy, Target, decide, resolve
 from pointsman.core.errors import ConfigError, ModelNotFound
-from pointsman.core.types import Decision, Request, Snapshot
+from pointsman.core.types import Decision, Request, Snapshot, middle_tier
 from pointsman.policies import SignalSettings
 from pointsman.policies.registry import build_policy, policy_names
 
@@ -39,15 +39,16 @@ def baseline(snapshot: Snapshot) -> Strategy:
 
 def default_names(snapshot: Snapshot) -> tuple[str, ...]:
     """Return every strategy there is for these tiers; of the tiers between, the middle one."""
-    names = snapshot.names
-    middle = names[len(names) // 2] if len(names) > 2 else names[0]
-    tiers = dict.fromkeys((names[-1], middle, names[0]))
+    tiers = dict.fromkeys(_roles(snapshot).values())
     bases = [*(f"{_ALL}{tier}" for tier in tiers), *_policies()]
     return tuple(name for base in bases for name in (base, f"{base} + {_CACHE}"))
 
 
 def build_strategies(names: Sequence[str] | None, snapshot: Snapshot) -> tuple[Strategy, ...]:
     """Return the strategies called `names`, all of them for None, each once.
+
+    all-power, all-mid and all-fast also mean the strongest, the middle and the cheapest tier where
+    none is called so; the strategy bears the tier's own name.
 
     Raises ConfigError for a name that means nothing here, naming what there is.
     """
@@ -111,6 +112,8 @@ def _strategy(name: str, snapshot: Snapshot) -> Strategy:
             f" not have; there are {_known(snapshot)}"
         )
     tier = base.removeprefix(_FIXED if base.startswith(_FIXED) else _ALL)
+    if base.startswith(_ALL) and tier not in snapshot.names:
+        tier = _roles(snapshot).get(tier, tier)
     if base != tier and tier in snapshot.names:
         base, spec = f"{_ALL}{tier}", f"{_FIXED}{tier}"
     elif base in _policies():
@@ -118,6 +121,13 @@ def _strategy(name: str, snapshot: Snapshot) -> Strategy:
     else:
         raise _unknown(name, snapshot)
     return Strategy(f"{base} + {_CACHE}" if plus else base, spec, has_cache=bool(plus))
+
+
+def _roles(snapshot: Snapshot) -> dict[str, str]:
+    """Return the tiers by what they are among these, whatever they are called: strongest first."""
+    middle = middle_tier(snapshot.tiers)
+    between = {"mid": middle.name} if middle else {}
+    return {"power": snapshot.names[-1], **between, "fast": snapshot.names[0]}
 
 
 def _policies() -> tuple[str, ...]:

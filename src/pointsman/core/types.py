@@ -1,6 +1,6 @@
 """Types: the facts, choices and results that travel through the pipeline."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
@@ -60,6 +60,15 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     deployments: tuple[Deployment, ...]
     max_tokens: int | None = None
+
+
+def middle_tier(tiers: Sequence[Tier]) -> Tier | None:
+    """Return the tier between the cheapest and the strongest, None for fewer than three.
+
+    Of an even number the cheaper of the two in the middle: what is compared with it is not made to
+    look better than it is.
+    """
+    return tiers[(len(tiers) - 1) // 2] if len(tiers) > 2 else None
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
