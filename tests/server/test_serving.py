@@ -5,6 +5,7 @@ import os
 import signal
 import sqlite3
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -37,13 +38,17 @@ def ends(folder: Path) -> list[tuple[str, str]]:
         return list(connection.execute(f"select state, outcome from {ends}"))
 
 
+def is_draining(server: Served) -> bool:
+    return server.ask("GET", "/health/ready")[0] == 503
+
+
 def test_a_stream_in_flight_ends_well_after_sigterm(upstream: Upstream, tmp_path: Path):
     toml = config(upstream, ledger="sqlite:///ledger.db")
     with served(tmp_path, toml) as server:
         connection, reply = server.begin_chat(model="gated", stream=True)
         assert b"first" in reply.readline()
         server.signal(signal.SIGTERM)
-        poll(lambda: not server.is_listening(), of="the server to take no more")
+        poll(lambda: is_draining(server), of="the server to take no more")
         upstream.go_on.set()
         rest = reply.read().decode()
         connection.close()
@@ -52,6 +57,32 @@ def test_a_stream_in_flight_ends_well_after_sigterm(upstream: Upstream, tmp_path
         assert server.ended() == 0
     assert ends(tmp_path) == [("settled", "answered")]
     assert server.errors.count("\n") == 1, server.errors
+
+
+def test_who_asks_while_the_server_drains_is_told_and_not_cut_off(
+    upstream: Upstream, tmp_path: Path
+):
+    with served(tmp_path, config(upstream)) as server, closing(server.connect()) as idle:
+        idle.request("GET", "/v1/models")
+        assert idle.getresponse().read()
+        connection, reply = server.begin_chat(model="gated", stream=True)
+        assert b"first" in reply.readline()
+        server.signal(signal.SIGTERM)
+        poll(lambda: is_draining(server), of="the server to take no more")
+        idle.request("POST", CHAT, chat_body())  # on the connection that was kept
+        refused = idle.getresponse()
+        assert json.loads(refused.read())["error"]["code"] == "draining"
+        assert refused.will_close
+        status, headers, body = server.ask("POST", CHAT, chat_body())
+        assert (status, refused.status) == (503, 503)
+        assert json.loads(body)["error"]["code"] == "draining"
+        assert (headers["retry-after"], headers["connection"]) == ("1", "close")
+        assert server.ask("GET", "/health/live")[0] == 200
+        upstream.go_on.set()
+        assert reply.read().decode().rstrip().endswith("data: [DONE]")
+        connection.close()
+        assert server.ended() == 0
+    assert upstream.calls == ["gated"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -63,7 +94,7 @@ def test_a_second_signal_breaks_off_what_runs_and_says_so(
         connection, reply = server.begin_chat(model="endless", stream=True)
         assert b"first" in reply.readline()
         server.signal(number)
-        poll(lambda: not server.is_listening(), of="the server to take no more")
+        poll(lambda: is_draining(server), of="the server to take no more")
         server.signal(number)
         rest = reply.read().decode()
         connection.close()
@@ -79,10 +110,13 @@ def test_a_second_signal_breaks_off_what_runs_and_says_so(
 def test_an_idle_server_stops_with_status_0_and_without_a_word(
     upstream: Upstream, tmp_path: Path, number: signal.Signals
 ):
-    with served(tmp_path, config(upstream)) as server:
-        assert server.ask("GET", "/health/ready")[0] == 200
+    with served(tmp_path, config(upstream)) as server, closing(server.connect()) as idle:
+        idle.request("GET", "/v1/models")
+        assert idle.getresponse().read()  # a connection that is kept holds nothing up
         server.signal(number)
+        began_s = time.monotonic()
         assert server.ended() == 0
+        assert time.monotonic() - began_s < 5
     assert server.errors.startswith("pointsman listens on http://127.0.0.1:")
     assert server.errors.count("\n") == 1, server.errors
 

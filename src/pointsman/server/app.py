@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import msgspec
@@ -55,6 +56,15 @@ class App:
         self._keyring = keyring
         self._bodies = _Bodies(limits or Limits())
         self._stopped = asyncio.get_running_loop().create_future()
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def wait_idle(self) -> None:
+        """Wait until nothing is in flight (probes do not count), or until `stop`."""
+        idle = asyncio.ensure_future(self._idle.wait())
+        await asyncio.wait((idle, self._stopped), return_when=asyncio.FIRST_COMPLETED)
+        idle.cancel()
 
     def stop(self) -> None:
         """Break off what still runs: its clients are told."""
@@ -72,15 +82,16 @@ class App:
             route, tenant = admit(
                 self.services, self._keyring, scope["method"], scope["path"], headers
             )
-            exchange = Exchange(
-                method=scope["method"],
-                path=scope["path"],
-                headers=headers,
-                body=await body.read(),
-                request_id=responder.request_id,
-                tenant=tenant,
-            )
-            await self._serve(route, exchange, body, responder)
+            with self._counted(route):
+                exchange = Exchange(
+                    method=scope["method"],
+                    path=scope["path"],
+                    headers=headers,
+                    body=await body.read(),
+                    request_id=responder.request_id,
+                    tenant=tenant,
+                )
+                await self._serve(route, exchange, body, responder)
         except _HungUp:
             return
         except GatewayError as error:
@@ -88,6 +99,20 @@ class App:
         finally:
             body.release()
         await responder.finish()
+
+    @contextmanager
+    def _counted(self, route: Route) -> Iterator[None]:
+        """Have a request count as in flight, unless its route is public."""
+        count = 0 if route.is_public else 1
+        self._in_flight += count
+        if self._in_flight:
+            self._idle.clear()
+        try:
+            yield
+        finally:
+            self._in_flight -= count
+            if not self._in_flight:
+                self._idle.set()
 
     async def _serve(
         self, route: Route, exchange: Exchange, body: "_Body", responder: "AsgiResponder"
@@ -193,8 +218,8 @@ async def refuse(responder: Responder, error: GatewayError, request_id: str) -> 
         headers.append(("retry-after", str(max(1, math.ceil(error.retry_after_s)))))
     if isinstance(error, Unauthorized):
         headers.append(("www-authenticate", "Bearer"))
-    if isinstance(error, RequestTimeout):
-        headers.append(("connection", "close"))  # what comes late is no next request
+    if isinstance(error, RequestTimeout | Draining):
+        headers.append(("connection", "close"))  # late bytes are no next request; or none is taken
     body = CODECS["openai-chat"].error_body(error, request_id)
     await reply_json(responder, error.http_status, body, headers)
 

@@ -46,8 +46,16 @@ class Server(uvicorn.Server):
         self._on_ready(f"http://{shown}:{port}")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take nothing new, let what runs end, and after `drain_s` break it off."""
-        asyncio.get_running_loop().call_later(self._drain_s, self._app.stop)
+        """Let what runs end, and after `drain_s` break it off; then close the listeners.
+
+        Meanwhile the app refuses what is new: a load balancer is told, not cut off.
+        """
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + self._drain_s
+        loop.call_later(self._drain_s, self._app.stop)
+        await self._app.wait_idle()
+        left_s = max(0, math.ceil(end_s - loop.time()))
+        self.config.timeout_graceful_shutdown = left_s + _LAST_WORDS_S
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -121,7 +129,6 @@ async def _serve(
         proxy_headers=False,
         server_header=False,
         date_header=False,
-        timeout_graceful_shutdown=math.ceil(drain_s) + _LAST_WORDS_S,
     )
     server = Server(app, config, drain_s=drain_s, on_ready=on_ready)
     try:
