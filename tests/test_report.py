@@ -148,7 +148,9 @@ EXPECTED = {
     "unpriced_attempts": 1,
     "unpriced_tokens": 10,
     "unknown_attempts": 2,
+    "unknown_bounded_attempts": 2,
     "unknown_at_most_nanousd": 990,
+    "estimated_left_out_answers": 1,
     "estimated_usage_attempts": 1,
 }
 
@@ -315,7 +317,9 @@ def test_the_breakdown_adds_up_to_the_last_nano_usd(rows: list[Row], prices: lis
     )
     report = build(rows, tiers=tiers)
     savings = report.estimated_savings
-    assert savings
+    if savings is None:
+        assert report.estimated_left_out_answers == report.answered > 0
+        return
     assert savings.total_nanousd == savings.baseline_nanousd - savings.spent_nanousd
     assert savings.total_nanousd == (
         savings.routing_nanousd
@@ -328,11 +332,17 @@ def test_the_breakdown_adds_up_to_the_last_nano_usd(rows: list[Row], prices: lis
     assert savings.baseline_nanousd == report.estimated_alternatives[0].cost_nanousd
 
 
+FIGURES = (
+    "calls", "hits", "attempts", "input_tokens", "output_tokens",
+    "unpriced_attempts", "unknown_attempts",
+)  # fmt: skip
+
+
 @given(rows=st.lists(ALL_ROWS, max_size=30), by=st.sampled_from(["tier", "model", "key", "day"]))
 def test_groups_add_up_to_the_total(rows: list[Row], by: str):
     report = build(rows, by)
     for groups in (report.groups, report.tiers):
-        for figure in ("calls", "hits", "attempts", "input_tokens", "output_tokens"):
+        for figure in FIGURES:
             assert sum(getattr(it, figure) for it in groups) == getattr(report, figure)
         assert sum(it.cost_nanousd for it in groups) == report.cost_nanousd
 
@@ -361,7 +371,7 @@ def test_the_plain_text_is_what_a_person_expects():
 
 PLAIN = """
 Report until now
-  cost             $0.0114
+  cost             ≥ $0.0114
   calls            10 (6 answered)
   cache hits       1
   attempts         11
@@ -375,23 +385,24 @@ Report until now
   still under way  1
   usage estimated  1
   without a price  1 attempts with 10 tokens, not in the cost
-  cost unknown     2 attempts, not in the cost; at most $0.00000099 where a bound is known
+  cost unknown     2 attempts, not in the cost; at most $0.00000099
 
 By tier
-         calls  hits  attempts  input tokens  output tokens      cost
-  fast      10     1        10         4,117            403  $0.00745
-  mid        0     0         1         1,000            100    $0.004
-  power      0     0         0             0              0     $0.00
+         calls  hits  attempts  input tokens  output tokens        cost
+  fast      10     1        10         4,117            403  ≥ $0.00745
+  mid        0     0         1         1,000            100      $0.004
+  power      0     0         0             0              0       $0.00
 
 By key
-       calls  hits  attempts  input tokens  output tokens      cost
-  ci       9     1        10         4,117            403   $0.0107
-  app      1     0         1         1,000            100  $0.00075
+       calls  hits  attempts  input tokens  output tokens       cost
+  ci       9     1        10         4,117            403  ≥ $0.0107
+  app      1     0         1         1,000            100   $0.00075
 
 The same requests elsewhere (estimated: another model would have written another number of tokens)
   strongest tier: power (p/large)                                         $0.065
   middle tier: mid (p/medium)                                             $0.02
   best single model: the cheapest of the strongest tier: power (p/other)  $0.055
+  answers left out, for their own cost is not known                       1
 
 Savings (estimated: another model would have written another number of tokens)
   baseline: every request on power (p/large), no cache  $0.065
@@ -426,7 +437,7 @@ def test_a_cell_that_a_spreadsheet_would_run_is_quoted(start: str):
     name = f'{start}HYPERLINK("http://x"),1'
     table = list(csv.reader(io.StringIO(to_csv(build([row(key=name)], "key")), newline="")))
     assert [line[1] for line in table if line[0] == "key"] == [f"'{name}"]
-    assert {len(line) for line in table} == {8}
+    assert {len(line) for line in table} == {10}
 
 
 def test_amounts_in_csv_are_exact_numbers():
@@ -435,6 +446,73 @@ def test_amounts_in_csv_are_exact_numbers():
     assert amounts["total", "total"] == "0.011450000"
     assert amounts["tier", "mid"] == "0.004000000"
     assert amounts["estimated savings", "lost to failures"] == "-0.000300000"
+
+
+UNPRICED = row("r1", cost=None, usage=TOKENS)
+UNKNOWN = row("r2", outcome="lost", state="unknown", cost=None, tier="mid")
+BOUNDED = row("r3", outcome="lost", state="unknown", cost=None, worst_case_nanousd=5 * M)
+
+
+@pytest.mark.parametrize("render", [to_text, on_terminal], ids=["text", "terminal"])
+def test_a_cost_that_nobody_knows_is_not_shown_as_nothing(render):
+    lines = [line.split() for line in render(build([UNPRICED, UNKNOWN])).splitlines()]
+    costs = {line[0]: line[-1] for line in lines if len(line) in {2, 7}}
+    assert {name: costs[name] for name in ("cost", "fast", "mid", "power")} == {
+        "cost": "unknown",
+        "fast": "unknown",
+        "mid": "unknown",
+        "power": "$0.00",
+    }
+    assert ["cost", "≥", "$0.004"] in [
+        line.split() for line in render(build([UNPRICED, row("r4", cost=4 * M)])).splitlines()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([UNKNOWN], "; no bound known"),
+        ([BOUNDED], "; at most $0.005\n"),
+        ([UNKNOWN, BOUNDED], "; at most $0.005 where a bound is known\n"),
+    ],
+    ids=["none", "all", "some"],
+)
+def test_a_bound_is_named_only_where_one_is_known(rows: list[Row], words: str):
+    assert words in to_text(build(rows))
+
+
+def test_answers_of_unknown_cost_are_not_said_to_be_free_elsewhere():
+    report = build([UNPRICED])
+    assert {it.cost_nanousd for it in report.estimated_alternatives} == {None}
+    assert report.estimated_savings is None
+    assert "$0.00" not in to_text(report).partition("elsewhere")[2]
+
+
+def test_csv_counts_what_is_not_in_the_cost_and_what_went_wrong():
+    table = list(csv.DictReader(io.StringIO(to_csv(build([*ROWS, UNKNOWN])))))
+    lines = {(it["section"], it["name"]): it for it in table}
+    doubts = ("cost_usd", "unpriced_attempts", "unknown_attempts")
+    assert [lines["total", "total"][it] for it in doubts] == ["0.011450000", "1", "3"]
+    assert [lines["tier", "fast"][it] for it in doubts] == ["0.007450000", "1", "2"]
+    counts = {it["name"]: it["attempts"] for it in table if it["section"] == "of these"}
+    assert counts == {
+        "escalations": "1",
+        "fallbacks": "1",
+        "failures": "2",
+        "cancelled": "1",
+        "lost in a crash": "2",
+        "still under way": "1",
+        "usage estimated": "1",
+        "cost unknown, at most": "",
+    }
+    assert lines["of these", "cost unknown, at most"]["cost_usd"] == "0.000000990"
+
+
+def test_an_unknown_cost_is_an_empty_cell_in_csv():
+    table = csv.DictReader(io.StringIO(to_csv(build([UNPRICED, UNKNOWN]))))
+    costs = {it["name"]: it["cost_usd"] for it in table}
+    assert (costs["total"], costs["fast"], costs["mid"]) == ("", "", "")
+    assert (costs["cost unknown, at most"], costs["power"]) == ("", "0.000000000")
 
 
 def test_an_unknown_alternative_is_an_empty_cell_and_said_to_be_unknown():

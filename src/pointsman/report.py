@@ -35,7 +35,8 @@ class Group(msgspec.Struct, kw_only=True):
     """The sums of the attempts that share a name: a tier, model, key, tag or day (UTC).
 
     `calls` counts requests by their first attempt, `hits` those answered from the cache. With tags,
-    a request counts under each of its tags, so that groups overlap.
+    a request counts under each of its tags, so that groups overlap. The cost is what is known of
+    it: without `unpriced_attempts` and `unknown_attempts` (see `Report`).
     """
 
     name: str
@@ -45,6 +46,8 @@ class Group(msgspec.Struct, kw_only=True):
     input_tokens: int = 0
     output_tokens: int = 0
     cost_nanousd: int = 0
+    unpriced_attempts: int = 0
+    unknown_attempts: int = 0
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,8 +58,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     process died) and `pending` are attempts by outcome. `escalations` and `fallbacks`: moves to
     another tier after a rejected draft, to another deployment after a failure.
     `unpriced_attempts` were settled without a price and have `unpriced_tokens`; `unknown_attempts`,
-    orphans included, may have been charged, at most `unknown_at_most_nanousd` (as far as a bound
-    was known); neither is in `cost_nanousd`.
+    orphans included, may have been charged: those `unknown_bounded_attempts` whose bound was known
+    at most `unknown_at_most_nanousd` together; neither is in `cost_nanousd`.
+    `estimated_left_out_answers` have no known cost, and are not in the estimates.
     `tiers` are in the configuration's order, `groups` by cost, days by date; `by` None has none.
     """
 
@@ -81,6 +85,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     unpriced_attempts: int
     unpriced_tokens: int
     unknown_attempts: int
+    unknown_bounded_attempts: int
     unknown_at_most_nanousd: int
     estimated_usage_attempts: int
     tiers: tuple[Group, ...]
@@ -88,6 +93,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[Group, ...]
     estimated_alternatives: tuple[Alternative, ...]
     estimated_savings: Savings | None
+    estimated_left_out_answers: int
     estimated_note: str = NOTE
 
 
@@ -134,8 +140,8 @@ class _Sums:
         self._comparison = Comparison(tiers)
         self._outcomes = dict.fromkeys(("answered", "failed", "cancelled", "lost", "pending"), 0)
         self._cached_input_tokens = self._cache_write_tokens = self._reasoning_tokens = 0
-        self._unpriced_attempts = self._unpriced_tokens = 0
-        self._unknown_attempts = self._unknown_at_most_nanousd = 0
+        self._unpriced_tokens = 0
+        self._unknown_bounded_attempts = self._unknown_at_most_nanousd = 0
         self._estimated_usage_attempts = 0
 
     def add(self, row: Row) -> None:
@@ -160,15 +166,11 @@ class _Sums:
         self._estimated_usage_attempts += usage.is_estimated
 
     def _count_doubts(self, row: Row) -> None:
-        settlement = row.settlement
-        if settlement.cost_nanousd is not None:
-            return
-        if settlement.state == "settled":
-            self._unpriced_attempts += 1
-            self._unpriced_tokens += settlement.usage.total_tokens
-        elif settlement.state == "unknown":
-            self._unknown_attempts += 1
-            self._unknown_at_most_nanousd += row.intent.worst_case_nanousd or 0
+        if _is_unpriced(row):
+            self._unpriced_tokens += row.settlement.usage.total_tokens
+        elif _is_unknown(row) and row.intent.worst_case_nanousd is not None:
+            self._unknown_bounded_attempts += 1
+            self._unknown_at_most_nanousd += row.intent.worst_case_nanousd
 
     def report(self, *, since_ns: int, until_ns: int | None) -> Report:
         """Return the report on what has been added."""
@@ -192,9 +194,10 @@ class _Sums:
             output_tokens=total.output_tokens,
             reasoning_tokens=self._reasoning_tokens,
             cost_nanousd=total.cost_nanousd,
-            unpriced_attempts=self._unpriced_attempts,
+            unpriced_attempts=total.unpriced_attempts,
             unpriced_tokens=self._unpriced_tokens,
-            unknown_attempts=self._unknown_attempts,
+            unknown_attempts=total.unknown_attempts,
+            unknown_bounded_attempts=self._unknown_bounded_attempts,
             unknown_at_most_nanousd=self._unknown_at_most_nanousd,
             estimated_usage_attempts=self._estimated_usage_attempts,
             tiers=tuple(self._tiers),
@@ -204,6 +207,7 @@ class _Sums:
             ),
             estimated_alternatives=tuple(self._comparison.alternatives()),
             estimated_savings=self._comparison.savings(),
+            estimated_left_out_answers=self._comparison.left_out_answers,
         )
 
 
@@ -255,6 +259,16 @@ def _count(group: Group, row: Row) -> None:
     group.attempts += 1
     group.input_tokens += settlement.usage.input_tokens
     group.output_tokens += settlement.usage.output_tokens
+    group.unpriced_attempts += _is_unpriced(row)
+    group.unknown_attempts += _is_unknown(row)
+
+
+def _is_unpriced(row: Row) -> bool:
+    return row.settlement.state == "settled" and row.settlement.cost_nanousd is None
+
+
+def _is_unknown(row: Row) -> bool:
+    return row.settlement.state == "unknown" and row.settlement.cost_nanousd is None
 
 
 def _names(row: Row, by: By) -> Iterable[str]:

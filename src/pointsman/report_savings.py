@@ -21,7 +21,8 @@ escalations
 failures
     what all other attempts cost that gave no answer: failed, cancelled, lost.
 
-An answer whose cost is not known is left out of both sides, and counted as unpriced.
+An answer whose cost is not known is left out of both sides. Where that is every answer, there is
+nothing to compare.
 """
 
 from collections.abc import Iterator
@@ -35,7 +36,7 @@ from pointsman.ledger import Row
 
 
 class Alternative(msgspec.Struct, frozen=True, kw_only=True):
-    """What the answered requests would have cost on one deployment; None where it has no price."""
+    """What the answered requests would have cost on one deployment; None where not known."""
 
     name: str
     tier: str
@@ -65,6 +66,8 @@ class Comparison:
     """Prices the answered requests at other deployments."""
 
     def __init__(self, tiers: tuple[Tier, ...]) -> None:
+        self.left_out_answers = 0
+        self._compared_answers = 0
         deployments = [it for tier in tiers for it in tier.deployments]
         self._prices = {it.id: it.price for it in deployments if it.price is not None}
         self._strongest = tiers[-1] if tiers else None
@@ -79,6 +82,7 @@ class Comparison:
         """Add a row to both sides, or to none when it is not known what its answer cost."""
         cost = row.settlement.cost_nanousd
         if cost is None:
+            self.left_out_answers += row.settlement.outcome in {"answered", "hit"}
             return
         self._spent += cost
         match row.settlement.outcome:
@@ -90,6 +94,7 @@ class Comparison:
                 self._failures += cost
 
     def _add_answer(self, row: Row, cost: int) -> None:
+        self._compared_answers += 1
         plain = _plain(row.settlement.usage)
         for deployment in self._costs:
             self._costs[deployment] += cost_nanousd(plain, self._prices[deployment])
@@ -106,6 +111,9 @@ class Comparison:
             saved = _prompt_cache_nanousd(row.settlement.usage, own)
             self._prompt_cache += saved
             self._routing += would_be - cost - saved
+
+    def _is_blind(self) -> bool:
+        return self.left_out_answers > 0 and self._compared_answers == 0
 
     def _baseline(self) -> Deployment | None:
         primary = self._strongest.deployments[0] if self._strongest else None
@@ -130,13 +138,13 @@ class Comparison:
             name=name,
             tier=tier.name,
             deployment=deployment.id,
-            cost_nanousd=self._costs.get(deployment.id),
+            cost_nanousd=None if self._is_blind() else self._costs.get(deployment.id),
         )
 
     def savings(self) -> Savings | None:
-        """Return the breakdown, None where the baseline has no price."""
+        """Return the breakdown, None where the baseline or what the answers cost is not known."""
         baseline = self._baseline()
-        if self._strongest is None or baseline is None:
+        if self._strongest is None or baseline is None or self._is_blind():
             return None
         return Savings(
             baseline=f"every request on {self._strongest.name} ({baseline.id}), no cache",

@@ -25,7 +25,8 @@ Section: TypeAlias = tuple[str, tuple[str, ...], Sequence[tuple[str, ...]]]
 
 _GROUP_HEADS = ("", "calls", "hits", "attempts", "input tokens", "output tokens", "cost")
 _CSV_HEADS = (
-    "section", "name", "calls", "hits", "attempts", "input_tokens", "output_tokens", "cost_usd"
+    "section", "name", "calls", "hits", "attempts", "input_tokens", "output_tokens", "cost_usd",
+    "unpriced_attempts", "unknown_attempts",
 )  # fmt: skip
 
 
@@ -66,20 +67,20 @@ def to_json(report: Report) -> bytes:
 
 
 def to_csv(report: Report) -> str:
-    """Return one table: the total, the tiers, the groups, and what is estimated."""
+    """Return one table: the total, kinds of attempts, tiers, groups, and what is estimated.
+
+    A cost is the part that is known, empty where none of it is.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_CSV_HEADS)
-    total = Group(
-        name="total",
-        calls=report.calls,
-        hits=report.hits,
-        attempts=report.attempts,
-        input_tokens=report.input_tokens,
-        output_tokens=report.output_tokens,
-        cost_nanousd=report.cost_nanousd,
+    writer.writerow(_csv_group("total", _total(report)))
+    writer.writerows(
+        ("of these", name, "", "", count, "", "", "", "", "")
+        for name, count in (*_counts(report), *_rare_counts(report))
     )
-    writer.writerow(_csv_group("total", total))
+    bound = report.unknown_at_most_nanousd if report.unknown_bounded_attempts else None
+    writer.writerow(_csv_amount("of these", "cost unknown, at most", bound))
     writer.writerows(_csv_group("tier", group) for group in report.tiers)
     if report.by and report.by != "tier":
         writer.writerows(_csv_group(report.by, group) for group in report.groups)
@@ -102,6 +103,9 @@ def _sections(report: Report) -> Iterator[Section]:
             (_shown(f"{it.name}: {it.tier} ({it.deployment})"), format_usd(it.cost_nanousd))
             for it in report.estimated_alternatives
         ]
+        if report.estimated_left_out_answers:
+            count = f"{report.estimated_left_out_answers:,}"
+            elsewhere.append(("answers left out, for their own cost is not known", count))
         yield f"The same requests elsewhere ({report.estimated_note})", ("", ""), elsewhere
     if report.estimated_savings:
         lines = [
@@ -112,15 +116,13 @@ def _sections(report: Report) -> Iterator[Section]:
 
 
 def _summary(report: Report) -> Iterator[tuple[str, str]]:
-    yield "cost", format_usd(report.cost_nanousd)
+    yield "cost", _cost(_total(report))
     yield "calls", f"{report.calls:,} ({report.answered:,} answered)"
     yield "cache hits", f"{report.hits:,}"
     yield "attempts", f"{report.attempts:,}"
     yield "input tokens", f"{report.input_tokens:,} ({report.cached_input_tokens:,} cached)"
     yield "output tokens", f"{report.output_tokens:,} ({report.reasoning_tokens:,} reasoning)"
-    yield "escalations", f"{report.escalations:,}"
-    yield "fallbacks", f"{report.fallbacks:,}"
-    yield "failures", f"{report.failures:,}"
+    yield from ((name, f"{count:,}") for name, count in _counts(report))
     yield from ((name, f"{count:,}") for name, count in _rare_counts(report) if count)
     if report.unpriced_attempts:
         yield (
@@ -131,9 +133,24 @@ def _summary(report: Report) -> Iterator[tuple[str, str]]:
     if report.unknown_attempts:
         yield (
             "cost unknown",
-            f"{report.unknown_attempts:,} attempts, not in the cost; at most"
-            f" {format_usd(report.unknown_at_most_nanousd)} where a bound is known",
+            f"{report.unknown_attempts:,} attempts, not in the cost; {_bound(report)}",
         )
+
+
+def _bound(report: Report) -> str:
+    if not report.unknown_bounded_attempts:
+        return "no bound known"
+    bound = f"at most {format_usd(report.unknown_at_most_nanousd)}"
+    is_whole = report.unknown_bounded_attempts == report.unknown_attempts
+    return bound if is_whole else f"{bound} where a bound is known"
+
+
+def _counts(report: Report) -> tuple[tuple[str, int], ...]:
+    return (
+        ("escalations", report.escalations),
+        ("fallbacks", report.fallbacks),
+        ("failures", report.failures),
+    )
 
 
 def _rare_counts(report: Report) -> tuple[tuple[str, int], ...]:
@@ -161,7 +178,33 @@ def _savings_lines(savings: Savings) -> tuple[tuple[str, int], ...]:
 def _group_lines(groups: Iterable[Group]) -> Iterator[tuple[str, ...]]:
     for it in groups:
         counts = (it.calls, it.hits, it.attempts, it.input_tokens, it.output_tokens)
-        yield _shown(it.name), *(f"{count:,}" for count in counts), format_usd(it.cost_nanousd)
+        yield _shown(it.name), *(f"{count:,}" for count in counts), _cost(it)
+
+
+def _total(report: Report) -> Group:
+    return Group(
+        name="total",
+        calls=report.calls,
+        hits=report.hits,
+        attempts=report.attempts,
+        input_tokens=report.input_tokens,
+        output_tokens=report.output_tokens,
+        cost_nanousd=report.cost_nanousd,
+        unpriced_attempts=report.unpriced_attempts,
+        unknown_attempts=report.unknown_attempts,
+    )
+
+
+def _cost(group: Group) -> str:
+    known = _known_nanousd(group)
+    is_part = known is not None and (group.unpriced_attempts or group.unknown_attempts)
+    return f"{'≥ ' if is_part else ''}{format_usd(known)}"
+
+
+def _known_nanousd(group: Group) -> int | None:
+    """Return the known part of a cost, None where that says nothing."""
+    is_whole = not (group.unpriced_attempts or group.unknown_attempts)
+    return group.cost_nanousd if is_whole or group.cost_nanousd else None
 
 
 def _period(report: Report) -> str:
@@ -192,12 +235,14 @@ def _csv_group(section: str, group: Group) -> tuple[str | int, ...]:
         group.attempts,
         group.input_tokens,
         group.output_tokens,
-        _csv_usd(group.cost_nanousd),
+        _csv_usd(_known_nanousd(group)),
+        group.unpriced_attempts,
+        group.unknown_attempts,
     )
 
 
 def _csv_amount(section: str, name: str, nanousd: int | None) -> tuple[str, ...]:
-    return (section, _csv_text(name), "", "", "", "", "", _csv_usd(nanousd))
+    return (section, _csv_text(name), "", "", "", "", "", _csv_usd(nanousd), "", "")
 
 
 def _csv_text(text: str) -> str:
