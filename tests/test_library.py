@@ -205,3 +205,8 @@ def test_no_tiers_and_a_missing_file_are_config_errors(tmp_path):
         Router(env={})
     with pytest.raises(ConfigError, match=r"there\.toml"):
         Router.from_config(str(tmp_path / "there.toml"), env={})
+
+
+def test_a_name_that_nothing_knows_is_refused_not_lost():
+    with router() as made, pytest.raises(RequestError, match=r"temperature: not known .* fields="):
+        made.route("convert this", temperature=0.1)  # type: ignore[call-arg]

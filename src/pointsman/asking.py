@@ -35,8 +35,13 @@ def build_request(
 ) -> Request:
     """Return the request for a prompt or a list of messages; a request passes as it is.
 
-    Raises RequestError for what the dialect does not take.
+    Raises RequestError for what the dialect does not take, and for a name that is not known.
     """
+    if unknown := sorted(set(asking) - set(Asking.__annotations__)):
+        raise RequestError(
+            f"{', '.join(unknown)}: not known here; there are {', '.join(Asking.__annotations__)}, "
+            'and fields={"temperature": 0} for any other field of the body'
+        )
     if isinstance(prompt, Request):
         return prompt
     turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)

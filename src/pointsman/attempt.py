@@ -1,5 +1,6 @@
 """Attempt: one upstream call, booked: an intent before it, one end after it, whatever happens."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, Callable
@@ -95,6 +96,7 @@ class Attempt:
         self._is_retry = is_retry
         self._price = desk.price_of(step)
         self._has_ended = False
+        self._ended_s: float | None = None
         self._began_s = desk.clock.monotonic_s()
         self._first_content_s: float | None = None
         self._events: AsyncGenerator[Event] | None = None
@@ -111,8 +113,9 @@ class Attempt:
 
     @property
     def latency_ms(self) -> int:
-        """Return the time since it began."""
-        return round((self._desk.clock.monotonic_s() - self._began_s) * 1000)
+        """Return how long it took, or has taken so far."""
+        until_s = self._ended_s or self._desk.clock.monotonic_s()
+        return round((until_s - self._began_s) * 1000)
 
     async def begin(self, provider: Provider) -> None:
         """Book the intent durably; the call itself starts with the first event asked for.
@@ -134,9 +137,8 @@ class Attempt:
         Raises UpstreamError, also where the stream ends without its `Finished`; GatewayError for
         what no provider should raise.
         """
-        assert self._events is not None, "begin comes first"
         try:
-            async for event in self._events:
+            while (event := await self._next_event()) is not None:
                 self._note_time(event)
                 if isinstance(event, Finished) and self.builder.usage is None:
                     estimated = UsageReport(self._estimated_usage())
@@ -155,6 +157,19 @@ class Attempt:
                 "the log has more"
             ) from error
         raise UpstreamReset("the upstream's answer has no end")
+
+    async def _next_event(self) -> Event | None:
+        """Return the upstream's next event, None where its stream has ended.
+
+        Raises UpstreamTimeout at the request's deadline, however silent the upstream is.
+        """
+        assert self._events is not None, "begin comes first"
+        left_s = self._job.deadline_s - self._desk.clock.monotonic_s()
+        try:
+            async with asyncio.timeout(left_s):
+                return await anext(self._events, None)
+        except TimeoutError as error:
+            raise UpstreamTimeout("the request's total time is over") from error
 
     async def settle(self, outcome: Outcome, error: str = "") -> None:
         """Book the end of a whole answer, durably: before the client's last byte.
@@ -220,6 +235,7 @@ class Attempt:
     def _end(self, settlement: Settlement) -> None:
         if not self._has_ended:
             self._has_ended = True
+            self._ended_s = self._desk.clock.monotonic_s()
             self.outcome = settlement.outcome
             self.error = settlement.error
             self.charged_nanousd = settlement.cost_nanousd if settlement.state == "settled" else 0

@@ -13,6 +13,8 @@ from tests.core.builders import deployment, features, snapshot, tier
 from pointsman.core.decision import Target, decide, resolve
 from pointsman.core.errors import ModelNotFound, NoCapableModel, RequestError
 from pointsman.core.types import Decision, Features, Need, Snapshot
+from pointsman.policies import PolicySettings
+from pointsman.policies.signals import Signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,3 +367,23 @@ def test_a_model_asked_for_is_the_first_to_be_tried_or_refused(facts, world, dat
     name = data.draw(st.sampled_from(everyone))
     decision = outcome(facts, Target(deployment=name), world, Picks())
     assert name in decision if isinstance(decision, str) else name == decision.deployments[0]
+
+
+def test_a_bound_that_changed_the_choice_is_named_and_so_is_its_change():
+    policy = Signals(PolicySettings())
+    tiers = snapshot(tier("cheap"), tier("dear"), default="dear")
+    decision = decide(features(text="format this"), Target(tier_min="dear"), tiers, policy)
+    assert decision.tier == "dear"
+    assert decision.reason.endswith("the cheapest tier, but the client asks for more than cheap")
+    assert decision.would_change == "without a least tier in the model's name it would be cheap"
+
+
+def test_a_need_that_changed_the_choice_is_named():
+    policy = Signals(PolicySettings())
+    small = tier("cheap", deployment("small", context_tokens=10))
+    tiers = snapshot(small, tier("dear"), default="dear")
+    decision = decide(features(text="format this", input_tokens=50), Target(), tiers, policy)
+    assert decision.tier == "dear"
+    assert "but no model of cheap can serve it" in decision.reason
+    assert "do not fit 10" in decision.reason
+    assert decision.would_change == "without that need it would be cheap"

@@ -72,6 +72,21 @@ def test_the_strategies_are_computed_from_what_was_run(shown):
 
 
 @pytest.mark.skipif(bool(missing_packages()), reason="the extra demo is not installed")
+def test_ctrl_c_while_the_models_start_ends_the_demo_cleanly():
+    command = [sys.executable, "-m", "pointsman", "demo"]
+    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, text=True, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as demo:
+        assert demo.stdout is not None
+        assert "Starting" in demo.stdout.readline()
+        demo.send_signal(signal.SIGINT)
+        _, errors = demo.communicate(timeout=60)
+    assert demo.returncode == 130
+    assert "Traceback" not in errors
+
+
+@pytest.mark.skipif(bool(missing_packages()), reason="the extra demo is not installed")
 def test_ctrl_c_ends_the_demo_cleanly():
     command = [sys.executable, "-m", "pointsman", "demo"]
     env = {**os.environ, "PYTHONUNBUFFERED": "1"}

@@ -30,9 +30,8 @@ def demo(*, json: AsJson = False) -> int:
     console = Console(stderr=json)
     try:
         with TemporaryDirectory(prefix="pointsman-demo-") as folder:
-            with console.status("starting two llama.cpp servers"):
-                models = LocalModels().__enter__()
-            with models:
+            console.print("Starting two llama.cpp servers.")
+            with LocalModels() as models:
                 shown = asyncio.run(show(load_requests(), models, Path(folder), console))
     except DemoUnavailable as error:
         return complain([str(error)])

@@ -171,7 +171,9 @@ KEYS: Mapping[Pattern, Key] = {
     ("validation", "refusal"): Key("Reject a refusal of a harmless ask."),
     ("validation", "json_format"): Key("Reject what is not the JSON that was asked for."),
     ("validation", "cut_off"): Key("Reject an answer that breaks off."),
-    ("validation", "code_block"): Key("Reject a code block that is not closed."),
+    ("validation", "code_block"): Key(
+        "Reject a closed code block of Python, JSON or TOML that does not parse."
+    ),
     ("validation", "repetition"): Key("Reject an answer that goes round in circles."),
     ("validation", "min_words_for_long_ask"): Key(
         "Reject a shorter answer to a long ask; 0 switches the check off.", least=0, most=_MANY

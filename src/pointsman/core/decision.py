@@ -5,14 +5,13 @@ from typing import Protocol
 
 import msgspec
 
-from pointsman.core.errors import GatewayError, ModelNotFound, NoCapableModel, RequestError
+from pointsman.core.errors import GatewayError, ModelNotFound, RequestError
+from pointsman.core.filters import capable, incapable
 from pointsman.core.types import (
-    Capability,
     Decision,
     Deployment,
     Features,
     Filtered,
-    Need,
     Snapshot,
     Tier,
 )
@@ -96,12 +95,12 @@ def decide(
         return _for_model(features, target.deployment, snapshot)
     if tier_pin or target.tier:
         return _for_tier(features, tier_pin or target.tier, snapshot, is_header=bool(tier_pin))
-    left, filtered = _capable(features, snapshot.tiers)
+    left, filtered = capable(features, snapshot.tiers)
     if not left:
-        raise _incapable(features, snapshot.tiers, filtered)
+        raise incapable(features, snapshot.tiers, filtered)
     narrowed = _narrowed(snapshot, left, target.tier_min)
     if not narrowed.tiers:
-        raise _incapable(features, _from(snapshot, target.tier_min), filtered)
+        raise incapable(features, _from(snapshot, target.tier_min), filtered)
     for tier in narrowed.tiers if stay_on else ():
         if stay_on in (d.id for d in tier.deployments):
             return _pinned(
@@ -110,49 +109,7 @@ def decide(
                 filtered,
                 would_change="a new user turn in place of the tool's result",
             )
-    return _by_policy(features, narrowed, policy, filtered)
-
-
-def unmet(features: Features, capability: Capability, max_tokens: int | None) -> tuple[str, str]:
-    """Return the first need that a model cannot meet and why, or two empty strings.
-
-    `max_tokens` is the tier's, for a client that sets none.
-    """
-    if Need.IMAGES in features.needs and capability.images is False:
-        return Need.IMAGES, "it reads no images"
-    if Need.TOOLS in features.needs and capability.tools is False:
-        return Need.TOOLS, "it calls no tools"
-    if Need.JSON_SCHEMA in features.needs and capability.json_schema is False:
-        return Need.JSON_SCHEMA, "it takes no JSON schema"
-    window = capability.context_tokens
-    wanted = features.max_tokens or max_tokens or 0
-    if window is not None and features.input_tokens + wanted > window:
-        room = f"{features.input_tokens} (estimated) + {wanted} tokens do not fit {window}"
-        return "context", room
-    return "", ""
-
-
-def _capable(
-    features: Features, tiers: Sequence[Tier]
-) -> tuple[tuple[Tier, ...], tuple[Filtered, ...]]:
-    """Return the tiers with the deployments that can serve, and what was left out."""
-    left: list[Tier] = []
-    out: list[Filtered] = []
-    for tier in tiers:
-        fit: list[Deployment] = []
-        for deployment in tier.deployments:
-            need, why = unmet(features, deployment.capability, tier.max_tokens)
-            if need:
-                out.append(
-                    Filtered(tier=tier.name, deployment=deployment.id, need=need, reason=why)
-                )
-            else:
-                fit.append(deployment)
-        if len(fit) == len(tier.deployments):
-            left.append(tier)
-        elif fit:
-            left.append(msgspec.structs.replace(tier, deployments=tuple(fit)))
-    return tuple(left), tuple(out)
+    return _by_policy(features, narrowed, snapshot, policy, filtered=filtered)
 
 
 def _narrowed(snapshot: Snapshot, left: Sequence[Tier], tier_min: str) -> Snapshot:
@@ -177,22 +134,22 @@ def _for_model(features: Features, wanted: str, snapshot: Snapshot) -> Decision:
     """Return the decision for a model by name: its tier's chain only where that lists it first."""
     for tier in snapshot.tiers:
         if tier.deployments[0].id == wanted:
-            left, filtered = _capable(features, (tier,))
+            left, filtered = capable(features, (tier,))
             if left and left[0].deployments[0].id == wanted:
                 return _pinned(left[0], f"the client asks for {wanted}", filtered)
     alone = next(_alone(wanted, snapshot))
-    left, filtered = _capable(features, (alone,))
+    left, filtered = capable(features, (alone,))
     if not left:
-        raise _incapable(features, (alone,), filtered)
+        raise incapable(features, (alone,), filtered)
     return _pinned(alone, f"the client asks for {wanted}", ())
 
 
 def _for_tier(features: Features, name: str, snapshot: Snapshot, *, is_header: bool) -> Decision:
     """Return the decision for a tier by name, in the header or as the model."""
     whole = snapshot.tier(name)
-    left, filtered = _capable(features, (whole,))
+    left, filtered = capable(features, (whole,))
     if not left:
-        raise _incapable(features, (whole,), filtered)
+        raise incapable(features, (whole,), filtered)
     if not is_header:
         return _pinned(left[0], f"the client asks for {name}", filtered)
     return _pinned(
@@ -204,8 +161,14 @@ def _for_tier(features: Features, name: str, snapshot: Snapshot, *, is_header: b
 
 
 def _by_policy(
-    features: Features, offered: Snapshot, policy: Policy, filtered: tuple[Filtered, ...]
+    features: Features,
+    offered: Snapshot,
+    snapshot: Snapshot,
+    policy: Policy,
+    *,
+    filtered: tuple[Filtered, ...],
 ) -> Decision:
+    """Return the policy's choice among the tiers offered, explained where those made it another."""
     decision = policy.decide(features, offered)
     if decision.tier not in offered.names:
         raise GatewayError(
@@ -213,11 +176,35 @@ def _by_policy(
             f"which is none of {', '.join(offered.names)}; mend the policy or choose another"
         )
     tier = offered.tier(decision.tier)
-    return msgspec.structs.replace(
+    decision = msgspec.structs.replace(
         decision,
         policy=policy.name,
         deployments=tuple(d.id for d in tier.deployments),
         filtered=filtered,
+    )
+    if offered.names == snapshot.names:
+        return decision
+    free = policy.decide(features, snapshot)
+    return decision if free.tier == decision.tier else _held_back(decision, free)
+
+
+def _held_back(decision: Decision, free: Decision) -> Decision:
+    """Return a decision that would be another with all tiers on offer, with what stood in its way.
+
+    That is a need which no model of the free choice's tier meets, else the bound of the name that
+    the client asked for.
+    """
+    needs = dict.fromkeys(
+        f"{f.deployment}: {f.reason}" for f in decision.filtered if f.tier == free.tier
+    )
+    if needs:
+        cause = f"no model of {free.tier} can serve it ({', '.join(needs)})"
+        change = f"without that need it would be {free.tier}"
+    else:
+        cause = f"the client asks for more than {free.tier}"
+        change = f"without a least tier in the model's name it would be {free.tier}"
+    return msgspec.structs.replace(
+        decision, reason=f"{free.reason}, but {cause}", would_change=change
     )
 
 
@@ -243,31 +230,6 @@ def _pinned(
 def _led_by(tier: Tier, first: str) -> Tier:
     ordered = sorted(tier.deployments, key=lambda deployment: deployment.id != first)
     return msgspec.structs.replace(tier, deployments=tuple(ordered))
-
-
-def _incapable(
-    features: Features, tiers: Sequence[Tier], filtered: Sequence[Filtered]
-) -> NoCapableModel:
-    """Return the refusal, which says which need nobody meets, or that nobody meets them all."""
-    names = {tier.name for tier in tiers}
-    filtered = [entry for entry in filtered if entry.tier in names]
-    total = sum(len(tier.deployments) for tier in tiers)
-    for need in (*sorted(features.needs), "context"):
-        hits = [entry for entry in filtered if entry.need == need]
-        if len(hits) == total:
-            return NoCapableModel(
-                f"no configured model meets the need {need}: {_reasons(hits)}; "
-                "configure one that does, or ask without it"
-            )
-    needs = ", ".join(dict.fromkeys(entry.need for entry in filtered))
-    return NoCapableModel(
-        f"no configured model meets all the needs {needs}: {_reasons(filtered)}; "
-        "configure one that does, or ask without one of them"
-    )
-
-
-def _reasons(filtered: Sequence[Filtered]) -> str:
-    return ", ".join(dict.fromkeys(f"{entry.deployment} ({entry.reason})" for entry in filtered))
 
 
 def _alone(wanted: str, snapshot: Snapshot) -> Iterator[Tier]:

@@ -10,6 +10,8 @@ import importlib
 import importlib.util
 import json
 import os
+import signal
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -90,8 +92,9 @@ class LocalModels(Mapping[ModelName, LocalModel]):
 
     def __enter__(self) -> Self:
         try:
-            for name in self._names:
-                self._models[name] = start(name, threads=self._threads)
+            with _interrupts_held():
+                for name in self._names:
+                    self._models[name] = start(name, threads=self._threads)
         except BaseException:
             self.close()
             raise
@@ -232,6 +235,26 @@ def _missing(module: str) -> DemoUnavailable:
     return DemoUnavailable(
         f"the local models need {module}, which is not installed; run: {INSTALL}"
     )
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Keep Ctrl-C waiting until the block is done.
+
+    While a server comes up, llama.cpp takes SIGINT for itself: it stops the server that its
+    constructor waits for, and that waits for ever (test_ctrl_c_while_the_models_start). Threads
+    begun inside keep it blocked, so it reaches Python's own handler alone.
+    """
+    if threading.current_thread() is not threading.main_thread() or os.name != "posix":
+        yield
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _make_immortal(server: Any) -> None:

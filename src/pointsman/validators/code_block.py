@@ -50,7 +50,7 @@ class CodeBlock:
 
     Not judged: sessions, magics, elisions, excerpts, code quoted from the ask, code that shows a
     syntax error, and what is too large or too deep. A Python 2 `print` is rejected unless the ask
-    speaks of Python 2. A last fence that is not closed is `cut_off`'s business.
+    speaks of Python 2. A last fence that is not closed is not judged.
     """
 
     name: ClassVar[str] = "code_block"

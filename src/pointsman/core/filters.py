@@ -1,0 +1,75 @@
+"""Filters: drop what cannot serve a request, before any policy, and say why."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from pointsman.core.errors import NoCapableModel
+from pointsman.core.types import Capability, Deployment, Features, Filtered, Need, Tier
+
+
+def capable(
+    features: Features, tiers: Sequence[Tier]
+) -> tuple[tuple[Tier, ...], tuple[Filtered, ...]]:
+    """Return the tiers with the deployments that can serve, and what was left out."""
+    left: list[Tier] = []
+    out: list[Filtered] = []
+    for tier in tiers:
+        fit: list[Deployment] = []
+        for deployment in tier.deployments:
+            need, why = unmet(features, deployment.capability, tier.max_tokens)
+            if need:
+                out.append(
+                    Filtered(tier=tier.name, deployment=deployment.id, need=need, reason=why)
+                )
+            else:
+                fit.append(deployment)
+        if len(fit) == len(tier.deployments):
+            left.append(tier)
+        elif fit:
+            left.append(msgspec.structs.replace(tier, deployments=tuple(fit)))
+    return tuple(left), tuple(out)
+
+
+def unmet(features: Features, capability: Capability, max_tokens: int | None) -> tuple[str, str]:
+    """Return the first need that a model cannot meet and why, or two empty strings.
+
+    `max_tokens` is the tier's, for a client that sets none.
+    """
+    if Need.IMAGES in features.needs and capability.images is False:
+        return Need.IMAGES, "it reads no images"
+    if Need.TOOLS in features.needs and capability.tools is False:
+        return Need.TOOLS, "it calls no tools"
+    if Need.JSON_SCHEMA in features.needs and capability.json_schema is False:
+        return Need.JSON_SCHEMA, "it takes no JSON schema"
+    window = capability.context_tokens
+    wanted = features.max_tokens or max_tokens or 0
+    if window is not None and features.input_tokens + wanted > window:
+        room = f"{features.input_tokens} (estimated) + {wanted} tokens do not fit {window}"
+        return "context", room
+    return "", ""
+
+
+def incapable(
+    features: Features, tiers: Sequence[Tier], filtered: Sequence[Filtered]
+) -> NoCapableModel:
+    """Return the refusal, which says which need nobody meets, or that nobody meets them all."""
+    names = {tier.name for tier in tiers}
+    filtered = [entry for entry in filtered if entry.tier in names]
+    total = sum(len(tier.deployments) for tier in tiers)
+    for need in (*sorted(features.needs), "context"):
+        hits = [entry for entry in filtered if entry.need == need]
+        if len(hits) == total:
+            return NoCapableModel(
+                f"no configured model meets the need {need}: {_reasons(hits)}; "
+                "configure one that does, or ask without it"
+            )
+    needs = ", ".join(dict.fromkeys(entry.need for entry in filtered))
+    return NoCapableModel(
+        f"no configured model meets all the needs {needs}: {_reasons(filtered)}; "
+        "configure one that does, or ask without one of them"
+    )
+
+
+def _reasons(filtered: Sequence[Filtered]) -> str:
+    return ", ".join(dict.fromkeys(f"{entry.deployment} ({entry.reason})" for entry in filtered))
