@@ -26,6 +26,7 @@ def test_every_command_has_help_with_an_example(
     told = capsys.readouterr().out
     assert f"Example: pointsman {name}" in told
     assert f"Usage: pointsman {name}" in told
+    assert "--json" in told
 
 
 def test_the_help_names_every_command_and_what_it_is_for(

@@ -15,6 +15,7 @@ from pointsman.catalog import provider_rows
 from pointsman.commands import config_commands
 from pointsman.commands.config_commands import check, init, models
 from pointsman.commands.discovery import find_servers, local_addresses
+from pointsman.commands.serve_command import serve
 from pointsman.config import parse_settings
 from pointsman.config.docs import sections
 from pointsman.config.keys import KEYS
@@ -221,7 +222,7 @@ def test_models_lists_what_may_be_asked_for_without_any_key(capsys: pytest.Captu
     assert models("p.toml") == 0
     told = capsys.readouterr().out
     assert "aliases: auto" in told
-    (row,) = (line for line in told.splitlines() if "openai/gpt-4o" in line)
+    (row,) = (line for line in told.splitlines() if "openai/gpt-4o " in line)
     assert re.split(r" {2,}", row.strip()) == [
         *("a", "openai/gpt-4o", "128,000", "yes", "yes", "yes", "$2.50", "$10.00"),
         *("genai-prices/0.2.3", "OPENAI_API_KEY NOT set"),
@@ -232,6 +233,72 @@ def test_models_lists_what_may_be_asked_for_without_any_key(capsys: pytest.Captu
     assert tier["models"][0]["input_usd_per_mtok"] == 2.5
     assert tier["models"][0]["is_key_set"] is False
     assert tier["models"][1]["price_version"] is None
+
+
+def test_models_lists_what_may_be_asked_for_by_name_though_it_stands_in_no_tier(
+    capsys: pytest.CaptureFixture[str],
+):
+    Path("p.toml").write_text('[[tiers]]\nname = "a"\nmodels = ["openai/gpt-4o"]\n')
+    assert models("p.toml") == 0
+    in_tiers, by_name = capsys.readouterr().out.split("also by name:")
+    assert "openai/gpt-4o-mini" in by_name
+    assert "openai/gpt-4o-mini" not in in_tiers
+    assert "anthropic/" not in by_name
+    assert models("p.toml", json=True) == 0
+    listed = [one["model"] for one in json.loads(capsys.readouterr().out)["also_by_name"]]
+    assert listed == [word for word in by_name.split() if word.startswith("openai/")]
+
+
+def test_init_tells_machines_what_was_written_and_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    with served(json.dumps(OLLAMA).encode()) as address:
+        monkeypatch.setenv("OLLAMA_HOST", address)
+        assert init("p.toml", json=True) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["path"] == "p.toml"
+    assert told["keys"] == {"OPENAI_API_KEY": "openai"}
+    (server,) = told["servers"]
+    assert (server["provider"], server["models"]) == ("ollama", ["qwen3:4b"])
+    assert told["tiers"]["fast"][-1] == "ollama/qwen3:4b"
+    assert init("p.toml", json=True) == 2
+    assert "exists already" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("section", "keys", "told"),
+    [
+        ('[ledger]\nurl = "sqlite:////nonexistent/d/l.db"', "", "p.toml, line 5: ledger.url"),
+        ('[cache]\npath = "/nonexistent/d/c.db"', "", "p.toml, line 5: cache.path"),
+        ("", "short", "POINTSMAN_API_KEYS: a key has fewer than 8"),
+        ("", ",", "POINTSMAN_API_KEYS: is set and holds no key"),
+    ],
+)
+@pytest.mark.parametrize("command", [check, lambda path: serve(config=path)])
+def test_check_refuses_what_serve_refuses(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command,
+    section: str,
+    keys: str,
+    told: str,
+):
+    monkeypatch.setenv("POINTSMAN_API_KEYS", keys)
+    Path("p.toml").write_text(f'[[tiers]]\nname = "a"\nmodels = ["ollama/x"]\n{section}\n')
+    assert command("p.toml") == 2
+    assert capsys.readouterr().err.startswith(told)
+
+
+def test_check_tells_faults_of_file_and_keys_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("POINTSMAN_API_KEYS", "short")
+    Path("p.toml").write_text("[server]\nport = 0\n")
+    assert check("p.toml", json=True) == 2
+    errors = json.loads(capsys.readouterr().out)["errors"]
+    assert errors[0].startswith("p.toml")
+    assert errors[-1].startswith("POINTSMAN_API_KEYS")
 
 
 def test_models_of_a_bad_configuration_fails(capsys: pytest.CaptureFixture[str]):

@@ -52,14 +52,19 @@ def test_the_cache_may_be_left_out(upstream: Upstream, capsys: pytest.CaptureFix
     ("model", "told"),
     [("failing", "up/failing: upstream_unavailable"), ("tattling", "up/tattling: upstream_auth")],
 )
-@pytest.mark.parametrize("json", [True, False])
 def test_a_failure_is_status_1_and_tells_what_was_tried(
-    upstream: Upstream, capsys: pytest.CaptureFixture[str], model: str, told: str, json: bool
+    upstream: Upstream, capsys: pytest.CaptureFixture[str], model: str, told: str
 ):
-    assert route("hello", model=model, json=json) == 1
+    assert route("hello", model=model) == 1
     written = capsys.readouterr()
     assert written.out == ""
     assert told in written.err
+    assert route("hello", model=model, json=True) == 1
+    written = capsys.readouterr()
+    assert written.err == ""
+    error = json.loads(written.out)["error"]
+    assert set(error) == {"message", "code", "attempts"}
+    assert told in [f"{one['deployment']}: {one['outcome']}" for one in error["attempts"]]
 
 
 def test_a_stream_that_breaks_is_status_1(upstream: Upstream, capsys: pytest.CaptureFixture[str]):
@@ -81,6 +86,10 @@ def test_what_cannot_be_asked_is_status_2(
     written = capsys.readouterr()
     assert told in written.err
     assert written.out == ""
+    assert command(prompt, model=model, json=True) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert told in error["message"]
+    assert error["attempts"] == []
     assert upstream.calls == []
 
 

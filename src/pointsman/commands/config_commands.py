@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from pointsman.assembly import build_routing
 from pointsman.catalog import provider_row
+from pointsman.clock import SystemClock
 from pointsman.commands.discovery import LocalServer, find_servers, local_addresses
 from pointsman.commands.terminal import (
     BAD_INPUT,
@@ -18,10 +20,12 @@ from pointsman.commands.terminal import (
     AsJson,
     ConfigPath,
     complain,
+    refuse,
     say,
     say_json,
 )
 from pointsman.config import (
+    API_KEYS_ENV,
     FILE_NAME,
     PriceSettings,
     Settings,
@@ -34,9 +38,17 @@ from pointsman.config.environment import providers_with_keys, starter_tiers
 from pointsman.config.template import Draft, configuration_text
 from pointsman.core.errors import ConfigError
 from pointsman.core.prices import format_usd
-from pointsman.core.types import Deployment, Tier
+from pointsman.core.types import Deployment, Snapshot, Tier
 from pointsman.deployments import price_book, resolve_tiers
+from pointsman.server.auth import Keyring
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_HEADINGS = (
+    *("model", "context", "images", "tools", "schema"),
+    *("input $/M", "output $/M", "price from", "key"),
+)
 _LOCAL_TIER_TOKENS = 4_096
 _WIDTH_WITHOUT_TERMINAL = 200
 
@@ -45,6 +57,7 @@ def init(
     path: Annotated[str, Parameter(help="File to write.")] = FILE_NAME,
     *,
     force: Annotated[bool, Parameter(negative="", help="Overwrite the file if it exists.")] = False,
+    json: AsJson = False,
 ) -> int:
     """Write a commented pointsman.toml for the provider keys and local servers found here.
 
@@ -52,7 +65,8 @@ def init(
     """
     file = Path(path).expanduser()
     if file.exists() and not force:
-        return complain([f"{path}: exists already; add --force to overwrite it"])
+        fault = ConfigError(f"{path}: exists already; add --force to overwrite it")
+        return refuse(fault, json=json)
     names = providers_with_keys(os.environ)
     servers = find_servers(local_addresses(os.environ))
     draft = draft_configuration(names, servers)
@@ -60,7 +74,18 @@ def init(
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(configuration_text(draft), "utf-8")
     except OSError as error:
-        return complain([f"{path}: cannot be written: {error.strerror}; choose another path"])
+        fault = ConfigError(f"{path}: cannot be written: {error.strerror}; choose another path")
+        return refuse(fault, json=json)
+    if json:
+        say_json(
+            {
+                "path": path,
+                "keys": {row.api_key_env: name for name in names if (row := provider_row(name))},
+                "servers": servers,
+                "tiers": {tier.name: tier.models for tier in draft.tiers},
+            }
+        )
+        return OK
     say("\n".join([f"Wrote {path}.", *(f"  {note}" for note in draft.notes), _next_step(draft)]))
     return OK
 
@@ -70,15 +95,14 @@ def check(config: ConfigPath = None, *, json: AsJson = False) -> int:
 
     Example: pointsman check --config pointsman.toml
     """
+    problems = _key_problems()
     try:
         found = find_config(config, os.environ)
         settings = load_settings(config, os.environ)
     except ConfigError as error:
-        problems = error.message.splitlines()
-        if json:
-            say_json({"ok": False, "errors": problems})
-            return BAD_INPUT
-        return complain(problems)
+        return _complain_of([*error.message.splitlines(), *problems], json=json)
+    if problems:
+        return _complain_of(problems, json=json)
     summary = _summary(settings, str(found) if found else "")
     if json:
         say_json(summary)
@@ -90,27 +114,29 @@ def check(config: ConfigPath = None, *, json: AsJson = False) -> int:
 def models(config: ConfigPath = None, *, json: AsJson = False) -> int:
     """List what clients may ask for: aliases, tiers and models, with abilities and prices.
 
+    Those "also by name" stand in no tier: the catalogue's other models of the providers in use.
     Prices are in USD per million tokens.
 
     Example: pointsman models --json
     """
     try:
         settings = load_settings(config, os.environ, needs_keys=False)
+        snapshot = build_routing(settings, os.environ, clock=SystemClock()).snapshot
     except ConfigError as error:
-        return complain(error.message.splitlines())
-    tiers = _tiers(settings)
+        return refuse(error, json=json)
     if json:
         say_json(
             {
                 "aliases": settings.routing.aliases,
                 "tiers": [
                     {"name": tier.name, "models": [_facts(one) for one in tier.deployments]}
-                    for tier in tiers
+                    for tier in snapshot.tiers
                 ],
+                "also_by_name": [_facts(one) for one in snapshot.others],
             }
         )
     else:
-        _print_table(settings.routing.aliases, tiers)
+        _print_models(settings.routing.aliases, snapshot)
     return OK
 
 
@@ -161,6 +187,22 @@ def _next_step(draft: Draft) -> str:
         " Ollama,\nand run `pointsman init --force` again. Or fill in [[tiers]] by hand."
         " `pointsman demo` needs neither."
     )
+
+
+def _key_problems() -> list[str]:
+    """Return why the server would refuse the keys that its clients are to send."""
+    try:
+        Keyring(os.environ.get(API_KEYS_ENV, ""))
+    except ConfigError as error:
+        return error.message.splitlines()
+    return []
+
+
+def _complain_of(problems: Sequence[str], *, json: bool) -> int:
+    if not json:
+        return complain(problems)
+    say_json({"ok": False, "errors": problems})
+    return BAD_INPUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,28 +272,36 @@ def _is_key_set(deployment: Deployment) -> bool:
     return not deployment.api_key_env or bool(os.environ.get(deployment.api_key_env))
 
 
-def _print_table(aliases: Sequence[str], tiers: Sequence[Tier]) -> None:
-    from rich import box
+def _print_models(aliases: Sequence[str], snapshot: Snapshot) -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     console = Console(
         file=sys.stdout, width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL
     )
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("tier", "model", "context", "images", "tools", "schema"):
-        table.add_column(heading)
-    table.add_column("input $/M", justify="right")
-    table.add_column("output $/M", justify="right")
-    table.add_column("price from")
-    table.add_column("key")
-    for tier in tiers:
-        for index, deployment in enumerate(tier.deployments):
-            cells = ("" if index else tier.name, *_cells(deployment))
-            table.add_row(*(Text(cell) for cell in cells))
     console.print(Text(f"aliases: {', '.join(aliases) or 'none'}"))
-    console.print(table)
+    in_tiers = [
+        ("" if index else tier.name, *_cells(deployment))
+        for tier in snapshot.tiers
+        for index, deployment in enumerate(tier.deployments)
+    ]
+    console.print(_table(("tier", *_HEADINGS), in_tiers))
+    if snapshot.others:
+        console.print(Text("also by name:"))
+        console.print(_table(_HEADINGS, [_cells(deployment) for deployment in snapshot.others]))
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> "Table":
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, justify="right" if "$" in heading else "left")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
 
 
 def _cells(deployment: Deployment) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from pointsman.commands.terminal import OK, AsJson, ConfigPath, complain, say
+from pointsman.commands.terminal import OK, AsJson, ConfigPath, complain, refuse, say
 from pointsman.config import load_settings
 from pointsman.core.errors import ConfigError, GatewayError
 from pointsman.deployments import price_book, resolve_tiers
@@ -38,10 +38,12 @@ def report(
 
     Example: pointsman report --by model --since 7d
     """
+    if json and csv:
+        return complain(["--json and --csv: only one of them can be printed; leave one out"])
     try:
         made = asyncio.run(_report(by, since, config))
     except GatewayError as error:
-        return complain(error.message.splitlines())
+        return refuse(error, json=json)
     if json:
         say(to_json(made).decode())
     elif csv:

@@ -18,7 +18,9 @@ from pointsman.commands.terminal import (
     ConfigPath,
     complain,
     note,
+    refuse,
     say,
+    say_error,
     say_json,
 )
 from pointsman.config import Settings, load_settings
@@ -63,9 +65,12 @@ def route(
         router = AsyncRouter.from_config(config)
         return asyncio.run(_route(router, _read(prompt), asking, stream=stream, json=json))
     except (ConfigError, RequestError) as error:
-        return complain(error.message.splitlines())
+        return refuse(error, json=json)
     except GatewayError as error:
-        complain([error.message, *(f"  {a.deployment}: {a.outcome}" for a in error.attempts)])
+        if json:
+            say_error(error)
+        else:
+            complain([error.message, *(f"  {a.deployment}: {a.outcome}" for a in error.attempts)])
         return FAILED
 
 
@@ -91,7 +96,7 @@ def explain(
         settings = load_settings(config, os.environ, needs_keys=False)
         explanation = asyncio.run(_explain(settings, _read(prompt), asking))
     except GatewayError as error:
-        return complain(error.message.splitlines())
+        return refuse(error, json=json)
     if json:
         say_json(explanation)
     else:

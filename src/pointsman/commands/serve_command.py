@@ -2,12 +2,13 @@
 
 import logging
 import os
+import sys
 from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
 
-from pointsman.commands.terminal import OK, ConfigPath, complain, note
+from pointsman.commands.terminal import OK, AsJson, ConfigPath, note, refuse, say
 from pointsman.config import Settings, load_settings
 from pointsman.core.errors import ConfigError, LedgerUnavailable
 from pointsman.server.serve import serve as run_server
@@ -18,8 +19,11 @@ def serve(
     config: ConfigPath = None,
     host: Annotated[str | None, Parameter(help="Address to listen on; else [server] host.")] = None,
     port: Annotated[int | None, Parameter(help="Port, 0 for any; else [server] port.")] = None,
+    json: AsJson = False,
 ) -> int:
     """Serve OpenAI's chat completions and more, until SIGTERM or Ctrl-C.
+
+    With --json, one line on standard output tells the address once it takes requests.
 
     Example: pointsman serve --config pointsman.toml --port 4117
     """
@@ -34,11 +38,16 @@ def serve(
         )
 
     try:
-        run_server(load(), os.environ, reload=load, on_ready=_announce)
+        run_server(load(), os.environ, reload=load, on_ready=_announce_json if json else _announce)
     except (ConfigError, LedgerUnavailable) as error:
-        return complain(error.message.splitlines())
+        return refuse(error, json=json)
     return OK
 
 
 def _announce(address: str) -> None:
     note(f"pointsman listens on {address}/v1; give it to your client as its base URL. Ctrl-C ends.")
+
+
+def _announce_json(address: str) -> None:
+    say(msgspec.json.encode({"address": f"{address}/v1"}).decode())
+    sys.stdout.flush()  # whoever waits for it reads a pipe

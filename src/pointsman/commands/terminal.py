@@ -7,6 +7,8 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
+from pointsman.core.errors import GatewayError
+
 OK, FAILED, BAD_INPUT = 0, 1, 2
 
 ConfigPath = Annotated[
@@ -31,6 +33,20 @@ def say_json(value: object) -> None:
 def note(text: str) -> None:
     """Print a line beside the result, on standard error."""
     sys.stderr.write(f"{text}\n")
+
+
+def say_error(error: GatewayError) -> None:
+    """Print an error for machines, where they read the result: `{"error": {...}}`."""
+    told = {"message": error.message, "code": error.code, "attempts": error.attempts}
+    say_json({"error": told})
+
+
+def refuse(error: GatewayError, *, json: bool) -> int:
+    """Print why nothing was done, for machines or for people; return the status of bad input."""
+    if json:
+        say_error(error)
+        return BAD_INPUT
+    return complain(error.message.splitlines())
 
 
 def complain(problems: Sequence[str]) -> int:
