@@ -321,6 +321,24 @@ async def test_the_deadline_holds_after_the_gate_too(tmp_path):
         assert fake.open_calls == 0
 
 
+async def test_the_deadline_ends_a_stream_that_goes_silent_after_the_gate(tmp_path):
+    fake = StoppingProvider({"weak": [Scripted(pieces=words(10))]}, stops_at=3)
+    async with rig(tmp_path, fake, tiers=ONE_TIER, timeouts=Timeouts(total_s=0.05)) as r:
+        got = await outcome(r.pipeline, asking())
+        await r.settled()
+        assert got.error is not None and got.error.code == "upstream_timeout"
+        assert r.booked() == [("p/weak", "settled", "failed", "upstream_timeout")]
+        assert fake.open_calls == 0
+
+
+async def test_an_error_tells_how_long_each_attempt_took_and_not_the_waits_after_it(tmp_path):
+    fake = FakeProvider({"weak": [Scripted(error=errors.UpstreamUnavailable("down"))]})
+    async with rig(tmp_path, fake, tiers=(TierSettings("weak", ("p/weak",)),)) as r:
+        got = await outcome(r.pipeline, asking())
+        assert got.error is not None and len(r.clock.slept) == 1 and r.clock.slept[0] > 0
+        assert [attempt.latency_ms for attempt in got.error.attempts] == [0, 0]
+
+
 @pytest.mark.parametrize("cache", ["on", "off"])
 async def test_an_internal_error_is_told_booked_and_never_retried(tmp_path, caplog, cache):
     class Buggy(FakeProvider):
