@@ -27,8 +27,13 @@ def open_ledger(url: str, *, durability: Durability = "strict") -> Ledger:
     if scheme == "sqlite":
         return SqliteLedger(_sqlite_path(url, rest), durability=durability)
     for entry in entry_points(group=ENTRY_POINTS, name=scheme) if scheme else ():
-        factory: Callable[[str], Ledger] = entry.load()
-        return factory(url)
+        try:
+            factory: Callable[[str], Ledger] = entry.load()
+            return factory(url)
+        except Exception as error:  # a third party's code: whatever it raises stops the start
+            raise ConfigError(
+                f"[ledger] url: {entry.value} does not start: {error!r}; mend or remove its package"
+            ) from error
     raise ConfigError(
         f'[ledger] url "{_CREDENTIALS.sub("//***@", url)}": {_what_is_wrong(scheme)};'
         ' write "sqlite:///pointsman.db", or install the package that brings the scheme'

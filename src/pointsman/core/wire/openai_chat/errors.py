@@ -93,7 +93,7 @@ def error_object(error: GatewayError, request_id: str) -> Mapping[str, object]:
         "param": error.param,
         "request_id": request_id,
     }
-    if error.attempts:
+    if error.attempts or isinstance(error, tree.AllTargetsFailed):
         told["attempts"] = error.attempts
     return told
 
