@@ -104,3 +104,8 @@ def test_bad_lines_are_named_below_the_table():
     comparison = compare(read_openai_jsonl(file, left_out), snapshot=TIERS, left_out=left_out)
     (note,) = [note for note in comparison.notes if "lines left out" in note]
     assert note.startswith("12 lines left out: line 1: is not JSON") and "and 2 more" in note
+
+
+def test_an_estimate_says_why_the_report_shows_another_figure():
+    estimated = golden("all-power", "signals")
+    assert any("report instead prices all input at the plain rate" in it for it in estimated.notes)

@@ -48,7 +48,8 @@ def _notes(comparison: Comparison) -> Iterator[str]:
         yield (
             "~ is an estimate. Where a strategy calls a model that the log did not call, its answer"
             " is taken to be as long as the logged one, its input to have as many tokens and as"
-            " large a share from the provider's prompt cache."
+            " large a share from the provider's prompt cache. The report instead prices all input"
+            " at the plain rate, so its figures for the same requests can differ."
         )
     if log.compared > log.measured:
         yield (
