@@ -8,6 +8,7 @@ from pointsman.core.errors import RequestError
 from pointsman.core.types import CacheMode, Caller, Decision, Request
 from pointsman.core.wire import CODECS, Codec
 from pointsman.router import Pipeline
+from pointsman.server.apart import read_apart
 from pointsman.server.exchange import Exchange, Headers, Responder, reply_json
 from pointsman.server.headers import printable
 from pointsman.stream import AnswerStream
@@ -21,7 +22,7 @@ async def complete(
 ) -> None:
     """Answer a request of `dialect`. Raises GatewayError before the first byte went out."""
     codec = CODECS[dialect]
-    request = read_request(exchange, codec)
+    request = await read_request(exchange, codec)
     async with pipeline.open(request) as stream:
         if request.is_stream:
             await _send_stream(stream, request, codec, responder)
@@ -33,7 +34,7 @@ async def complete(
 
 async def decide(pipeline: Pipeline, exchange: Exchange, responder: Responder) -> None:
     """Tell the decision for a chat body, calling nobody. Raises RequestError."""
-    decision = pipeline.decide(read_request(exchange, CODECS["openai-chat"]))
+    decision = pipeline.decide(await read_request(exchange, CODECS["openai-chat"]))
     await reply_json(responder, 200, msgspec.json.encode(decision_object(decision)))
 
 
@@ -51,9 +52,9 @@ def decision_object(decision: Decision) -> dict[str, object]:
     }
 
 
-def read_request(exchange: Exchange, codec: Codec) -> Request:
+async def read_request(exchange: Exchange, codec: Codec) -> Request:
     """Return the request of a body and its headers. Raises RequestError."""
-    return codec.decode_request(exchange.body, read_caller(exchange))
+    return await read_apart(codec.decode_request, exchange.body, read_caller(exchange))
 
 
 def read_caller(exchange: Exchange) -> Caller:
