@@ -11,7 +11,7 @@ _INTERRUPTED, _CUT_OFF = 130, 141
 COMMANDS = {
     "init": ("config_commands", "Write a first pointsman.toml for what is found here."),
     "check": ("config_commands", "Say whether the configuration can be served."),
-    "models": ("config_commands", "List what clients may ask for, with prices."),
+    "models": ("models_command", "List what clients may ask for, with prices."),
     "serve": ("serve_command", "Serve the OpenAI-compatible HTTP API."),
     "route": ("route_commands", "Send one prompt and print the answer."),
     "explain": ("route_commands", "Say where a prompt would go, and why."),

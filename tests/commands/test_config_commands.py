@@ -13,8 +13,9 @@ from cyclopts import App
 
 from pointsman.catalog import provider_rows
 from pointsman.commands import config_commands
-from pointsman.commands.config_commands import check, init, models
+from pointsman.commands.config_commands import check, init
 from pointsman.commands.discovery import find_servers, local_addresses
+from pointsman.commands.models_command import models
 from pointsman.commands.serve_command import serve
 from pointsman.config import parse_settings
 from pointsman.config.docs import sections

@@ -1,5 +1,7 @@
 """Settings stated in Python: a wrong key is named with the key that was meant."""
 
+from typing import Any
+
 import pytest
 
 from pointsman import Router
@@ -20,7 +22,7 @@ TIERS = (TierSettings("a", ("ollama/x",)),)
     ],
 )
 def test_a_wrong_section_is_told_with_key_and_remedy(
-    sections: dict[str, object], key: str, remedy: str
+    sections: dict[str, Any], key: str, remedy: str
 ):
     with pytest.raises(ConfigError) as raised:
         Router(TIERS, env={}, **sections)

@@ -4,9 +4,9 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 
+from pointsman.config import API_KEYS_ENV
 from pointsman.core.errors import ConfigError, Unauthorized
 
-API_KEYS_ENV = "POINTSMAN_API_KEYS"
 _NAME_DIGITS = 8
 _KEY_CHARS_MIN = 8
 
