@@ -113,6 +113,7 @@ async def test_an_answer_carries_every_header_and_names_its_model():
     assert reply.headers["x-pointsman-policy"] == "signals"
     assert re.fullmatch(r"req_[0-9a-f]{24}", reply.headers["x-request-id"])
     assert reply.headers["cache-control"] == "private, no-store"
+    assert reply.headers["vary"] == "authorization"
 
 
 async def test_a_stream_carries_what_is_known_at_its_first_byte():
@@ -146,6 +147,18 @@ async def test_the_same_again_is_a_hit_that_costs_nothing():
     assert float(again.headers["x-pointsman-cost-usd"]) == 0
     assert again.json()["choices"] == first.json()["choices"]
     assert again.headers["x-request-id"] != first.headers["x-request-id"]
+
+
+async def test_a_streamed_hit_tells_its_cost_at_once():
+    async with opened() as client:
+        missed = await client.chat(stream=True)
+        hit = await client.chat(stream=True)
+    assert (missed.headers["x-pointsman-cache"], hit.headers["x-pointsman-cache"]) == (
+        "miss",
+        "hit",
+    )
+    assert "x-pointsman-cost-usd" not in missed.headers
+    assert float(hit.headers["x-pointsman-cost-usd"]) == 0
 
 
 @pytest.mark.parametrize(

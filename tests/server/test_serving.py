@@ -364,7 +364,10 @@ def test_what_is_no_sound_request_is_refused_and_the_connection_closed(
     head, _, body = received.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d " % status)
     assert b"connection: close" in head
-    assert json.loads(body)["error"]["type"] == "invalid_request_error"
+    error = json.loads(body)["error"]
+    assert error["type"] == "invalid_request_error"
+    assert error["request_id"]
+    assert b"\r\nx-request-id: %b\r\n" % error["request_id"].encode() in head
     assert shared.ask("GET", "/health/ready")[0] == 200
 
 

@@ -80,8 +80,10 @@ def answer_headers(stream: AnswerStream) -> Headers:
         ("x-pointsman-policy", printable(stream.decision.policy)),
         ("x-pointsman-reason", printable(stream.reason)),
         ("cache-control", "private, no-store"),
+        ("vary", "authorization"),
     ]
-    if stream.is_whole and stream.cost_nanousd is not None:
+    is_cost_final = stream.is_whole or stream.cache == "hit"
+    if is_cost_final and stream.cost_nanousd is not None:
         headers.append(("x-pointsman-cost-usd", f"{stream.cost_nanousd / 1e9:.9f}"))
     if stream.is_empty:
         headers.append(("x-pointsman-empty", "1"))

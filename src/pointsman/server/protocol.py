@@ -6,6 +6,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from pointsman.assembly import new_request_id
 from pointsman.core.errors import RequestError
 from pointsman.core.wire import CODECS
 
@@ -92,10 +93,12 @@ class Protocol(HttpToolsProtocol):
         """Say what is wrong with a request that never reached the app, and hang up."""
         del msg
         status, message = self._fault
-        body = CODECS["openai-chat"].error_body(RequestError(message), "")
+        request_id = new_request_id()
+        body = CODECS["openai-chat"].error_body(RequestError(message), request_id)
         self.transport.write(
             STATUS_LINE[status]
             + b"content-type: application/json\r\nx-should-retry: false\r\nconnection: close\r\n"
+            + b"x-request-id: %b\r\n" % request_id.encode()
             + b"content-length: %d\r\n\r\n" % len(body)
             + body
         )
