@@ -131,11 +131,11 @@ def _print_head(console: "Console", template_tokens: int) -> None:
     for model, stand_in in STAND_INS.items():
         console.print(f"{model} runs here for nothing; it is priced as its stand-in, {stand_in}.")
     console.print()
-    console.print(
+    _say(
+        console,
         f"{'#':>3} {'kind':8} {'tier':6} {'model':16} {'tokens':>9} {'cost':>12} "
         f"{'cache':5} {'time':>7}  request",
         style="bold",
-        no_wrap=True,
     )
 
 

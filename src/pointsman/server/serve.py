@@ -13,10 +13,10 @@ import uvicorn
 
 from pointsman.assembly import build_pipeline, build_routing
 from pointsman.clock import SystemClock
-from pointsman.config import Settings, check_exposure
+from pointsman.config import API_KEYS_ENV, Settings, check_exposure
 from pointsman.core.errors import ConfigError
 from pointsman.server.app import App
-from pointsman.server.auth import API_KEYS_ENV, Keyring
+from pointsman.server.auth import Keyring
 from pointsman.server.metrics import Metrics
 from pointsman.server.protocol import Protocol
 from pointsman.server.routes import Services
