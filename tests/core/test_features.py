@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.builders import chat_request
 
+from pointsman.core import features
 from pointsman.core.features import count_words, estimate_tokens, extract, last_tool_call_ids
 from pointsman.core.types import Need, Request
 
@@ -76,3 +77,10 @@ def test_the_estimate_grows_with_the_request_and_is_the_same_again(texts):
     facts = extract(request(*messages))
     assert extract(request(*messages)) == facts
     assert facts.input_tokens >= extract(request(*messages[1:] or messages)).input_tokens
+
+
+@given(text=st.text(alphabet="ab \n\u00a0\u2003", max_size=40), size=st.integers(1, 7))
+def test_words_are_counted_alike_wherever_the_text_is_cut(text: str, size: int):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "_PIECE_CHARS", size)
+        assert count_words(text) == len(text.split())
