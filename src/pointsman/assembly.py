@@ -15,6 +15,7 @@ from pointsman.core.types import Deployment, Snapshot, Step, Tier
 from pointsman.deployments import price_book, resolve_deployment, resolve_tiers
 from pointsman.gate import Checks
 from pointsman.ledger.opening import open_ledger
+from pointsman.policies import PolicySettings
 from pointsman.policies.registry import build_policy
 from pointsman.providers import Provider, build_installed
 from pointsman.providers.http import HttpProvider
@@ -76,7 +77,7 @@ def build_routing(
     return Routing(
         snapshot=snapshot,
         aliases=tuple(settings.routing.aliases),
-        policy=build_policy(settings.routing.policy, settings.routing.signals),
+        policy=build_policy(settings.routing.policy, policy_settings(settings)),
         providers={**_providers(names, settings, env), **(providers or {})},
         checks=Checks(
             validators=build_validators(settings.validation),
@@ -86,6 +87,11 @@ def build_routing(
         price_of=price_of,
         total_s=settings.timeouts.total_s,
     )
+
+
+def policy_settings(settings: Settings) -> PolicySettings:
+    """Return what policies are given of the configuration."""
+    return PolicySettings(signals=settings.routing.signals)
 
 
 def new_request_id() -> str:

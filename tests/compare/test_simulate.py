@@ -19,7 +19,7 @@ from pointsman.core.prices import cost_nanousd
 from pointsman.core.types import Caller, Snapshot, Tier
 from pointsman.core.usage import Usage
 from pointsman.core.wire import CODECS
-from pointsman.policies import SignalSettings
+from pointsman.policies import PolicySettings
 from pointsman.policies.registry import build_policy
 
 USAGES = st.builds(
@@ -126,7 +126,7 @@ def test_what_the_log_called_is_measured_and_nothing_of_it_estimated():
 
 def test_signals_cost_what_calling_decide_directly_costs():
     records = golden()
-    policy = build_policy("signals", SignalSettings())
+    policy = build_policy("signals", PolicySettings())
     prices = {d.id: d.price for tier in TIERS.tiers for d in tier.deployments}
     wanted = 0
     for record in records:
@@ -245,12 +245,12 @@ def test_an_answer_key_tells_tiers_tenants_and_settings_apart():
     request, shape = record.request, CODECS["openai-chat"].shape(record.request)
     keys = set()
     for spec in ("fixed:fast", "fixed:mid", "signals"):
-        decision = decide(record.features, Target(), TIERS, build_policy(spec, SignalSettings()))
+        decision = decide(record.features, Target(), TIERS, build_policy(spec, PolicySettings()))
         keys.add(answer_key(request, decision, TIERS, shape=shape))
     bounded = msgspec.structs.replace(TIERS.tiers[0], max_tokens=5)
     other = Snapshot(tiers=(bounded, *TIERS.tiers[1:]), default_tier="mid")
     fast = decide(
-        record.features, Target(tier="fast"), other, build_policy("cascade", SignalSettings())
+        record.features, Target(tier="fast"), other, build_policy("cascade", PolicySettings())
     )
     keys.add(answer_key(request, fast, other, shape=shape))
     keys.add(answer_key(request, fast, TIERS, shape=shape))

@@ -14,11 +14,11 @@ from pointsman.compare.strategies import (
 from pointsman.core.decision import Target, decide
 from pointsman.core.errors import ConfigError
 from pointsman.core.types import Caller, Features, Snapshot, Tier
-from pointsman.policies import SignalSettings
+from pointsman.policies import PolicySettings
 from pointsman.policies.registry import build_policy
 
 ASKS = ["what is a monad", "architect a service", "explain tides", "word " * 501, ""]
-SIGNALS = build_policy("signals", SignalSettings())
+SIGNALS = build_policy("signals", PolicySettings())
 
 
 def shrunk(count: int) -> Snapshot:
@@ -135,7 +135,7 @@ def test_a_tier_pinned_by_header_is_kept_where_it_exists():
 
 def test_a_fixed_policy_takes_even_what_asked_for_another_tier():
     (strategy,) = build_strategies(["all-fast"], TIERS)
-    policy = build_policies((strategy,), SignalSettings())[strategy.spec]
+    policy = build_policies((strategy,), PolicySettings())[strategy.spec]
     for asked in ("power", "auto:power"):
         record = logged("architect it", asked=asked, caller=Caller(tier="power"))
         found = decide_logged(policy, record, TIERS, ("auto",), is_fixed=True)

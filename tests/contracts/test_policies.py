@@ -13,7 +13,7 @@ from tests.core.builders import deployment, features, snapshot, tier
 from pointsman.core.decision import Target, decide
 from pointsman.core.errors import ConfigError, GatewayError
 from pointsman.core.types import Decision, Features, Need, Snapshot
-from pointsman.policies import Policy, PolicySettings, SignalSettings, registry
+from pointsman.policies import Policy, PolicySettings, registry
 from pointsman.policies.registry import build_policy, policy_names
 
 ARGUMENTS = {"fixed:<tier>": "fixed:b"}
@@ -70,7 +70,7 @@ LOADED = _Loaded({f"{__name__}:ByLength": ByLength, f"{__name__}:Broken": Broken
 
 @pytest.fixture(scope="module", params=SPECS)
 def policy(request: pytest.FixtureRequest) -> Policy:
-    return build_policy(request.param, SignalSettings())
+    return build_policy(request.param, PolicySettings())
 
 
 @pytest.fixture(scope="module", params=range(1, len(TIERS) + 1), ids=lambda count: f"{count} tiers")
@@ -94,13 +94,13 @@ FACTS = st.builds(
 def test_the_registry_names_the_third_partys_policies_and_keeps_our_own():
     names = policy_names()
     assert "third-party" in names and names.count("signals") == 1
-    assert not isinstance(build_policy("signals", SignalSettings()), ByLength)
+    assert not isinstance(build_policy("signals", PolicySettings()), ByLength)
 
 
 @pytest.mark.parametrize(("spec", "says"), [("broken", "no licence"), ("missing", "no_such_pack")])
 def test_a_policy_that_cannot_be_loaded_stops_the_start_by_name(spec, says):
     with pytest.raises(ConfigError, match=f'"{spec}": loading .*{says}'):
-        build_policy(spec, SignalSettings())
+        build_policy(spec, PolicySettings())
 
 
 @given(facts=FACTS)
@@ -116,7 +116,7 @@ def test_it_picks_one_of_the_tiers_and_gives_its_reason(policy, world, facts):
 @given(facts=FACTS)
 def test_the_same_request_gets_the_same_decision_from_it_and_from_its_twin(policy, world, facts):
     spec = next(spec for spec in SPECS if spec == policy.name)
-    twin = build_policy(spec, SignalSettings())
+    twin = build_policy(spec, PolicySettings())
     decision = policy.decide(facts, world)
     assert policy.decide(facts, world) == decision == twin.decide(facts, world)
 

@@ -14,7 +14,7 @@ from pointsman.compare import compare
 from pointsman.demo.models import missing_packages
 from pointsman.demo.requests import load_requests
 from pointsman.demo.show import show
-from pointsman.policies import SignalSettings
+from pointsman.policies import PolicySettings
 
 WANTED = ("json-alice", "json-alice-again", "kebab", "solid")
 
@@ -60,7 +60,7 @@ def test_the_strategies_are_computed_from_what_was_run(shown):
     table = compare(
         run.records,
         snapshot=run.snapshot,
-        signals=SignalSettings(),
+        policies=PolicySettings(),
         aliases=("auto",),
         strategies=None,
         ttl_s=60,

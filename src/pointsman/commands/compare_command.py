@@ -12,7 +12,7 @@ from typing import Annotated, BinaryIO, TypeAlias
 
 from cyclopts import Parameter
 
-from pointsman.assembly import build_routing
+from pointsman.assembly import build_routing, policy_settings
 from pointsman.clock import SystemClock
 from pointsman.commands.terminal import OK, AsJson, ConfigPath, complain, note
 from pointsman.compare import Comparison, LeftOut, LoggedRequest, render
@@ -86,7 +86,7 @@ def _compared(
         return compare_strategies(
             _since(records, begin_s),
             snapshot=routing.snapshot,
-            signals=settings.routing.signals,
+            policies=policy_settings(settings),
             aliases=routing.aliases,
             strategies=names,
             ttl_s=settings.cache.ttl_s,

@@ -11,7 +11,7 @@ from pointsman.demo.models import DemoUnavailable, LocalModels
 from pointsman.demo.requests import load_requests
 from pointsman.demo.show import Shown, show
 from pointsman.demo.tiers import STAND_INS
-from pointsman.policies import SignalSettings
+from pointsman.policies import PolicySettings
 from pointsman.report_views import to_terminal
 
 _INTERRUPTED = 130
@@ -64,7 +64,7 @@ def _compared(shown: Shown) -> Comparison:
     return compare(
         shown.records,
         snapshot=shown.snapshot,
-        signals=SignalSettings(),
+        policies=PolicySettings(),
         aliases=("auto",),
         strategies=None,
         ttl_s=_TTL_S,

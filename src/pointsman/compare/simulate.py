@@ -27,14 +27,14 @@ from pointsman.core.prices import cost_nanousd
 from pointsman.core.types import Decision, Deployment, Snapshot
 from pointsman.core.usage import Usage
 from pointsman.core.wire import CODECS
-from pointsman.policies import SignalSettings
+from pointsman.policies import PolicySettings
 
 
 def compare(
     records: Iterable[LoggedRequest],
     *,
     snapshot: Snapshot,
-    signals: SignalSettings | None = None,
+    policies: PolicySettings | None = None,
     aliases: Sequence[str] = (),
     strategies: Sequence[str] | None = None,
     ttl_s: float | None = None,
@@ -46,7 +46,7 @@ def compare(
     the importer of the records fills. Raises ConfigError for a strategy that there is not.
     """
     chosen = build_strategies(strategies, snapshot)
-    run = _Run(chosen, snapshot, signals or SignalSettings(), aliases, ttl_s)
+    run = _Run(chosen, snapshot, policies or PolicySettings(), aliases, ttl_s)
     for record in records:
         run.add(record)
     return run.comparison(left_out or LeftOut())
@@ -86,7 +86,7 @@ class _Run:
         self,
         strategies: Sequence[Strategy],
         snapshot: Snapshot,
-        signals: SignalSettings,
+        settings: PolicySettings,
         aliases: Sequence[str],
         ttl_s: float | None,
     ) -> None:
@@ -97,7 +97,7 @@ class _Run:
         # The baseline is worked out even when it is not shown: all others are measured by it.
         every = dict.fromkeys((*strategies, self._baseline))
         self._tallies = {one: _Tally(one, KeyWindow(ttl_s=ttl_s)) for one in every}
-        self._policies = build_policies(tuple(every), signals)
+        self._policies = build_policies(tuple(every), settings)
         self._keyed = {one.spec for one in every if one.has_cache}
         self._names = ModelNames(snapshot)
         self._speeds: dict[str, Speed] = {}

@@ -9,7 +9,7 @@ from pointsman.compare.records import Booked, LoggedRequest
 from pointsman.core.decision import Policy, Target, decide, resolve
 from pointsman.core.errors import ConfigError, ModelNotFound
 from pointsman.core.types import Decision, Request, Snapshot, middle_tier
-from pointsman.policies import SignalSettings
+from pointsman.policies import PolicySettings
 from pointsman.policies.registry import build_policy, policy_names
 
 _ALL, _FIXED = "all-", "fixed:"
@@ -58,10 +58,10 @@ def build_strategies(names: Sequence[str] | None, snapshot: Snapshot) -> tuple[S
     return tuple(dict.fromkeys(_strategy(name, snapshot) for name in wanted))
 
 
-def build_policies(strategies: Sequence[Strategy], signals: SignalSettings) -> dict[str, Policy]:
+def build_policies(strategies: Sequence[Strategy], settings: PolicySettings) -> dict[str, Policy]:
     """Return each strategy's policy by its spec. Raises ConfigError when one cannot be loaded."""
     specs = dict.fromkeys(strategy.spec for strategy in strategies)
-    return {spec: build_policy(spec, signals) for spec in specs}
+    return {spec: build_policy(spec, settings) for spec in specs}
 
 
 def decide_logged(

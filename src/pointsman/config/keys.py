@@ -4,9 +4,12 @@ A pattern is a key's path with `*` for a name the user chooses and for a place i
 holds the patterns against the Structs: none may be missing, none may be left over.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
+
+from pointsman.config.toml_text import write_value
+from pointsman.policies import FAST_PHRASES, POWER_PHRASES, POWER_WORDS
 
 Pattern: TypeAlias = tuple[str, ...]
 
@@ -67,6 +70,10 @@ def _seconds(text: str) -> Key:
     return Key(text, least=0, is_above=True, most=_DAYS_10)
 
 
+def _quoted(phrases: Iterable[str]) -> str:
+    return ", ".join(f'"{phrase}"' for phrase in phrases)
+
+
 def _megabytes(text: str) -> Key:
     return Key(text, least=1, most=1_000_000)
 
@@ -88,7 +95,8 @@ SECTIONS: Mapping[Pattern, str] = {
     ("tiers", "*", "models", "*"): "A model may be a table in place of its name.",
     ("routing",): "Who picks the tier, and for which model names.",
     ("routing", "signals"): (
-        "The keyword policy. A word matches whole words, a phrase whole phrases, in any case."
+        "The keyword policy, and rules above the policy `learned`. A word matches whole words, a"
+        " phrase whole phrases, in any case."
     ),
     ("cache",): "Identical requests are answered once.",
     ("validation",): "Free checks of an answer before it goes out.",
@@ -144,10 +152,21 @@ KEYS: Mapping[Pattern, Key] = {
         "What picks the tier: signals, cascade, fixed:<tier>, or a policy of an installed package."
     ),
     ("routing", "aliases"): Key('Model names that mean "you choose"; "*" routes every model name.'),
-    ("routing", "signals", "power"): Key("Words and phrases that ask for the strongest tier."),
-    ("routing", "signals", "fast"): Key("Words and phrases for which the cheapest tier will do."),
+    ("routing", "signals", "power"): Key(
+        f"Words and phrases that ask for the strongest tier. Not stated: {_quoted(POWER_PHRASES)}.",
+        example=write_value(POWER_PHRASES[:2]),
+    ),
+    ("routing", "signals", "fast"): Key(
+        "Words and phrases for which the cheapest tier will do. Not stated: the policy `signals`"
+        f" has {_quoted(FAST_PHRASES)}; `learned` has none.",
+        example=write_value(FAST_PHRASES[:2]),
+    ),
     ("routing", "signals", "power_words"): Key(
-        "A last message of more words than this goes to the strongest tier.", least=0, most=_MANY
+        "A last message of more words than this goes to the strongest tier. Not stated: the policy"
+        f" `signals` has {POWER_WORDS}; `learned` has no such rule.",
+        example=str(POWER_WORDS),
+        least=0,
+        most=_MANY,
     ),
     ("routing", "signals", "default"): Key(
         "Tier of a request on which nothing fires; empty is the middle one."

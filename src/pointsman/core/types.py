@@ -139,10 +139,26 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     caller: Caller = Caller()
 
 
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """What the scorer finds in a request: no text, so it can be kept where texts may not.
+
+    `group`: the kind of task, one of `scorer.reading.GROUPS`. `counts`: logs and ratios, in the
+    scorer's order. `grams`: hashed words and word pairs, 0..65535, sorted, each once.
+    `familiarity`: share of the words that the scorer's training data has, 0..1.
+    """
+
+    group: str
+    counts: tuple[float, ...]
+    grams: tuple[int, ...]
+    familiarity: float
+
+
 class Features(msgspec.Struct, frozen=True, kw_only=True):
     """Facts about a request that policies may use; a pure function of it.
 
-    `text` is the last user turn; `input_tokens` is an estimate over everything sent.
+    `text` is the last user turn; `input_tokens` is an estimate over everything sent. `labels` are
+    the caller's own groups, most special first, such as "route:checkout". `reading` stands in
+    where the text is not at hand; None: a policy that needs it reads the text.
     """
 
     text: str
@@ -153,6 +169,8 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None
     needs: frozenset[Need]
     is_tool_loop: bool
+    labels: tuple[str, ...] = ()
+    reading: Reading | None = None
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 
+import msgspec
+
 from pointsman.core.errors import ConfigError
-from pointsman.policies import Policy, PolicyFactory, PolicySettings, SignalSettings
+from pointsman.policies import Policy, PolicyFactory, PolicySettings
 from pointsman.policies.cascade import Cascade
 from pointsman.policies.fixed import from_settings
 from pointsman.policies.signals import Signals
@@ -25,13 +27,13 @@ def policy_names() -> tuple[str, ...]:
     return (*ours, *sorted(set(third_party) - set(BUILT_IN)))
 
 
-def build_policy(spec: str, signals: SignalSettings) -> Policy:
-    """Return the policy that `routing.policy` names.
+def build_policy(spec: str, settings: PolicySettings) -> Policy:
+    """Return the policy that `routing.policy` names, built of the settings.
 
     Raises ConfigError when there is none of that name, or its factory fails.
     """
     name, _, argument = spec.partition(":")
-    settings = PolicySettings(argument=argument, signals=signals)
+    settings = msgspec.structs.replace(settings, argument=argument)
     if name in BUILT_IN:
         return BUILT_IN[name](settings)
     for point in entry_points(group=ENTRY_POINTS, name=name):

@@ -5,7 +5,13 @@ from collections.abc import Collection
 
 from pointsman.core.features import count_words
 from pointsman.core.types import Decision, Features, Signal, Snapshot
-from pointsman.policies import PolicySettings, SignalSettings
+from pointsman.policies import (
+    FAST_PHRASES,
+    POWER_PHRASES,
+    POWER_WORDS,
+    PolicySettings,
+    SignalSettings,
+)
 
 
 class PhraseMatcher:
@@ -42,9 +48,10 @@ class Signals:
     name = "signals"
 
     def __init__(self, settings: PolicySettings) -> None:
-        self._power_words = settings.signals.power_words
-        self._power = PhraseMatcher(settings.signals.power)
-        self._fast = PhraseMatcher(settings.signals.fast)
+        stated = settings.signals
+        self._power_words = POWER_WORDS if stated.power_words is None else stated.power_words
+        self._power = PhraseMatcher(POWER_PHRASES if stated.power is None else stated.power)
+        self._fast = PhraseMatcher(FAST_PHRASES if stated.fast is None else stated.fast)
         self._reading = Reading(settings.signals)
 
     def decide(self, features: Features, snapshot: Snapshot) -> Decision:
