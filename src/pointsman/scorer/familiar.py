@@ -1,0 +1,55 @@
+"""Familiar: which words the training prompts had, as a map of one bit a CRC-16 value."""
+
+import zlib
+from binascii import crc_hqx
+from functools import cache
+from pkgutil import get_data
+
+BUCKETS = 65_536
+UNKNOWN, KNOWN, SILENT = 0, 1, 2
+_FILE = "familiar.bin"
+
+
+@cache
+def familiar_words() -> bytes:
+    """Return UNKNOWN, KNOWN or SILENT for each CRC-16 value, (65536,), read once.
+
+    SILENT are digits, blanks and single ASCII marks and letters: they occur in every language,
+    in logs and in base64, so they say nothing.
+
+    Raises ValueError when the file in the package is damaged.
+    """
+    packed = get_data(__package__, _FILE)
+    if packed is None:
+        raise ValueError(f"pointsman/scorer/{_FILE} is missing; reinstall pointsman")
+    return unpack_words(zlib.decompress(packed))
+
+
+def unpack_words(bits: bytes) -> bytes:
+    """Return the table of `familiar_words` from its bits, (8192,), lowest bit first.
+
+    Raises ValueError when there are not 65,536 bits.
+    """
+    if len(bits) * 8 != BUCKETS:
+        raise ValueError(f"the map of familiar words has {len(bits)} bytes, not {BUCKETS // 8}")
+    table = bytearray(BUCKETS)
+    for at, byte in enumerate(bits):
+        for bit in range(8):
+            table[8 * at + bit] = (byte >> bit) & 1
+    for token in silent_tokens():
+        table[crc_hqx(token, 0)] = SILENT
+    return bytes(table)
+
+
+def pack_words(known: set[int]) -> bytes:
+    """Return the bits of `unpack_words` for a set of CRC-16 values."""
+    bits = bytearray(BUCKETS // 8)
+    for word in known:
+        bits[word // 8] |= 1 << word % 8
+    return bytes(bits)
+
+
+def silent_tokens() -> tuple[bytes, ...]:
+    """Return the tokens that say nothing of the language: see `familiar_words`."""
+    singles = (bytes([byte]) for byte in range(128))
+    return (*singles, b"00", b"000", b"0000")

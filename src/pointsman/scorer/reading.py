@@ -1,0 +1,168 @@
+"""Reading: what one pass over a prompt finds; all that the scorer knows of it.
+
+The text is clipped first, so that a body of megabytes costs no more than one of 2,500 characters.
+Nothing here depends on the platform: tokens are cut from bytes, and CRC-16 is the hash.
+"""
+
+import re
+from base64 import b85decode, b85encode
+from binascii import crc_hqx
+from collections.abc import Sequence
+from itertools import repeat
+from math import log1p
+from typing import Final
+
+import msgspec
+
+from pointsman.scorer.familiar import KNOWN, UNKNOWN, familiar_words
+from pointsman.scorer.groups import GROUPS, find_group
+
+__all__ = ["GROUPS", "Facts", "PackedReading", "Reading", "read"]
+
+HEAD_CHARS = 2_000
+TAIL_CHARS = 500
+CLIP_CHARS = HEAD_CHARS + TAIL_CHARS
+
+COUNTED: Final = tuple(bytes([mark]) for mark in b'0\n.,?$\\(=%"')
+_FOREIGN_WORD_BYTES: Final = 4
+
+# One name for each of `Reading.counts`, as a person may read it.
+COUNT_NAMES: Final = (
+    *("digits", "lines", "full stops", "commas", "question marks", "dollar signs", "backslashes"),
+    *("brackets", "equals signs", "percent signs", "quotation marks"),
+    *("length", "words", "variety of words", "length of words", "share of digits"),
+    *("turns", "system prompt", "tools", "text beyond the clip", "code fences"),
+)
+COUNTS: Final = len(COUNT_NAMES)
+COUNT_OF_LENGTH: Final = COUNT_NAMES.index("length")
+# The counts before this one are of the text, and trained; those from it on tell of what stands
+# beside or beyond it, and have no weight until `pointsman train` gives them one.
+COUNTS_OF_TEXT: Final = COUNT_NAMES.index("turns")
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What stands beside the text.
+
+    turns: of the conversation, this one included.  system_chars: length of the system prompt.
+    has_tools: whether the request offers tools.
+    """
+
+    turns: int = 1
+    system_chars: int = 0
+    has_tools: bool = False
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What the scorer knows of a prompt.
+
+    group: one of `GROUPS`.  counts: `COUNTS` numbers >= 0, named by `COUNT_NAMES`: logs and ratios.
+    grams: CRC-16 values, 0..65535, of its words and pairs of words.
+    familiarity: 0..1, the share of its words that several training prompts had too. A word of two
+    ASCII letters or more is known by its CRC-16; every four bytes beyond ASCII count as one unknown
+    word more; digits and single letters and marks count for nothing. 0 for a text without words.
+    """
+
+    group: str
+    counts: tuple[float, ...]
+    grams: frozenset[int]
+    familiarity: float
+
+    def pack(self) -> "PackedReading":
+        """Return a small form of it for JSON; counts keep six decimals."""
+        counts = tuple(round(count, 6) for count in self.counts)
+        return PackedReading(self.group, counts, _pack_grams(self.grams), self.familiarity)
+
+
+class PackedReading(msgspec.Struct, frozen=True, array_like=True):
+    """A `Reading` for JSON; `grams` are steps between the sorted values, in base 85."""
+
+    group: str
+    counts: tuple[float, ...]
+    grams: str
+    familiarity: float
+
+    def unpack(self) -> Reading:
+        """Return the reading; raises ValueError when `grams` were not written by `pack`."""
+        return Reading(self.group, self.counts, _unpack_grams(self.grams), self.familiarity)
+
+
+def read(text: str, facts: Facts = Facts()) -> Reading:  # noqa: B008 - frozen
+    """Return what the first 2,000 and last 500 characters of a text hold; "" is read too."""
+    clip = text
+    if len(text) > CLIP_CHARS:
+        clip = f"{text[:HEAD_CHARS]} {text[-TAIL_CHARS:]}"
+    data = clip.encode("utf-8", "replace").translate(_FOLD)
+    tokens = _find_tokens(data)
+    words = list(map(crc_hqx, tokens, repeat(0)))
+    grams = set(words)
+    kinds = len(grams)
+    grams.update(map(crc_hqx, tokens[1:], words))  # a pair's CRC goes on from its first word's
+    marks = list(map(data.count, COUNTED))
+    size, n = len(data) + 1, len(tokens) + 1
+    counts = (
+        *map(log1p, marks),
+        *(log1p(len(clip)), log1p(n), kinds / n, size / n / 8, marks[0] / size),
+        *(log1p(max(facts.turns - 1, 0)), log1p(facts.system_chars), float(facts.has_tools)),
+        *(log1p(max(len(text) - CLIP_CHARS, 0)), log1p(data.count(b"```"))),
+    )
+    familiarity = _familiarity(words, foreign_bytes=len(data) - len(clip))
+    return Reading(find_group(data, tokens, marks), counts, frozenset(grams), familiarity)
+
+
+def _familiarity(words: Sequence[int], *, foreign_bytes: int) -> float:
+    seen = bytes(map(familiar_words().__getitem__, words))
+    known = seen.count(KNOWN)
+    unknown = seen.count(UNKNOWN) + foreign_bytes // _FOREIGN_WORD_BYTES
+    return known / (known + unknown or 1)
+
+
+def words_and_pairs(text: str) -> dict[int, str]:
+    """Return the readable words and pairs of a text by their CRC-16, the first one for each.
+
+    For reasons only: it is several times slower than `read`, though clipped like it.
+    """
+    clip = text if len(text) <= CLIP_CHARS else f"{text[:HEAD_CHARS]} {text[-TAIL_CHARS:]}"
+    tokens = _find_tokens(clip.encode("utf-8", "replace").translate(_FOLD))
+    shown = [token.decode("utf-8", "replace") for token in tokens]
+    named: dict[int, str] = {}
+    for at, token in enumerate(tokens):
+        word = crc_hqx(token, 0)
+        named.setdefault(word, shown[at])
+        if at + 1 < len(tokens):
+            named.setdefault(crc_hqx(tokens[at + 1], word), f"{shown[at]} {shown[at + 1]}")
+    return named
+
+
+def _pack_grams(grams: frozenset[int]) -> str:
+    steps, before = bytearray(), 0
+    for gram in sorted(grams):
+        full, rest = divmod(gram - before, 255)
+        steps += b"\xff" * full + bytes([rest])
+        before = gram
+    return b85encode(steps).decode("ascii")
+
+
+def _unpack_grams(packed: str) -> frozenset[int]:
+    grams, gram = [], 0
+    for step in b85decode(packed):
+        gram += step
+        if step != 255:
+            grams.append(gram)
+    return frozenset(grams)
+
+
+def _fold_table() -> bytes:
+    """Return the byte map: small letters, every digit 0, every blank but a new line a space."""
+    table = bytearray(range(256))
+    for letter in range(ord("A"), ord("Z") + 1):
+        table[letter] = letter + 32
+    for digit in b"0123456789":
+        table[digit] = ord("0")
+    for blank in b"\t\r\x0b\x0c":
+        table[blank] = ord(" ")
+    return bytes(table)
+
+
+_FOLD = _fold_table()
+# Letters; up to four digits; up to twelve bytes beyond ASCII; any other single mark.
+_find_tokens = re.compile(rb"[a-z]+|0{1,4}|[\x80-\xff]{1,12}|[^ \n]").findall
