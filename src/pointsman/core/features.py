@@ -1,6 +1,6 @@
 """Features: facts about a request, read from it alone in one pass."""
 
-from pointsman.core.types import Features, Request
+from pointsman.core.types import Caller, Features, Request
 
 # About 4 bytes of English or code to a token (OpenAI's help centre, "What are tokens and how to
 # count them", read 2026-11), and about 4 tokens around each message (OpenAI cookbook, "How to
@@ -25,6 +25,7 @@ def extract(request: Request) -> Features:
         max_tokens=request.max_tokens,
         needs=request.needs,
         is_tool_loop=is_tool_loop(request),
+        labels=_labels(request.caller),
     )
 
 
@@ -34,6 +35,12 @@ def last_user_text(request: Request) -> str:
         if turn.role == "user":
             return turn.text
     return ""
+
+
+def _labels(caller: Caller) -> tuple[str, ...]:
+    """Return the groups that the caller states: the tag `route`, then whose key it is."""
+    routes = [f"route:{value}" for name, value in caller.tags if name == "route"]
+    return (*routes, f"key:{caller.tenant}") if caller.tenant else tuple(routes)
 
 
 def count_words(text: str) -> int:

@@ -139,17 +139,17 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     caller: Caller = Caller()
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """What the scorer finds in a request: no text, so it can be kept where texts may not.
+class Reading(msgspec.Struct, frozen=True):
+    """What the scorer knows of a prompt: no text, so it may be kept where texts may not.
 
-    `group`: the kind of task, one of `scorer.reading.GROUPS`. `counts`: logs and ratios, in the
-    scorer's order. `grams`: hashed words and word pairs, 0..65535, sorted, each once.
-    `familiarity`: share of the words that the scorer's training data has, 0..1.
+    `group`: kind of task, one of `scorer.groups.GROUPS`. `counts`: numbers >= 0, named by
+    `scorer.reading.COUNT_NAMES`: logs and ratios. `grams`: CRC-16 values, 0..65535, of its words
+    and pairs of words. `familiarity`: 0..1, the share of its words that several training prompts had.
     """
 
     group: str
     counts: tuple[float, ...]
-    grams: tuple[int, ...]
+    grams: frozenset[int]
     familiarity: float
 
 

@@ -14,10 +14,11 @@ from typing import Final
 
 import msgspec
 
+from pointsman.core.types import Reading
 from pointsman.scorer.familiar import KNOWN, UNKNOWN, familiar_words
 from pointsman.scorer.groups import GROUPS, find_group
 
-__all__ = ["GROUPS", "Facts", "PackedReading", "Reading", "read"]
+__all__ = ["GROUPS", "Facts", "PackedReading", "Reading", "pack_reading", "read"]
 
 HEAD_CHARS = 2_000
 TAIL_CHARS = 500
@@ -52,27 +53,6 @@ class Facts(msgspec.Struct, frozen=True):
     has_tools: bool = False
 
 
-class Reading(msgspec.Struct, frozen=True):
-    """What the scorer knows of a prompt.
-
-    group: one of `GROUPS`.  counts: `COUNTS` numbers >= 0, named by `COUNT_NAMES`: logs and ratios.
-    grams: CRC-16 values, 0..65535, of its words and pairs of words.
-    familiarity: 0..1, the share of its words that several training prompts had too. A word of two
-    ASCII letters or more is known by its CRC-16; every four bytes beyond ASCII count as one unknown
-    word more; digits and single letters and marks count for nothing. 0 for a text without words.
-    """
-
-    group: str
-    counts: tuple[float, ...]
-    grams: frozenset[int]
-    familiarity: float
-
-    def pack(self) -> "PackedReading":
-        """Return a small form of it for JSON; counts keep six decimals."""
-        counts = tuple(round(count, 6) for count in self.counts)
-        return PackedReading(self.group, counts, _pack_grams(self.grams), self.familiarity)
-
-
 class PackedReading(msgspec.Struct, frozen=True, array_like=True):
     """A `Reading` for JSON; `grams` are steps between the sorted values, in base 85."""
 
@@ -82,8 +62,14 @@ class PackedReading(msgspec.Struct, frozen=True, array_like=True):
     familiarity: float
 
     def unpack(self) -> Reading:
-        """Return the reading; raises ValueError when `grams` were not written by `pack`."""
+        """Return the reading; raises ValueError when `grams` were not written by `pack_reading`."""
         return Reading(self.group, self.counts, _unpack_grams(self.grams), self.familiarity)
+
+
+def pack_reading(reading: Reading) -> PackedReading:
+    """Return a small form of a reading for JSON; counts keep six decimals."""
+    counts = tuple(round(count, 6) for count in reading.counts)
+    return PackedReading(reading.group, counts, _pack_grams(reading.grams), reading.familiarity)
 
 
 def read(text: str, facts: Facts = Facts()) -> Reading:  # noqa: B008 - frozen
