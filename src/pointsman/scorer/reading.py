@@ -26,6 +26,7 @@ CLIP_CHARS = HEAD_CHARS + TAIL_CHARS
 
 COUNTED: Final = tuple(bytes([mark]) for mark in b'0\n.,?$\\(=%"')
 _FOREIGN_WORD_BYTES: Final = 4
+_TAKEN_AS_KNOWN: Final = 2
 
 # One name for each of `Reading.counts`, as a person may read it.
 COUNT_NAMES: Final = (
@@ -96,10 +97,13 @@ def read(text: str, facts: Facts = Facts()) -> Reading:  # noqa: B008 - frozen
 
 
 def _familiarity(words: Sequence[int], *, foreign_bytes: int) -> float:
+    """Return the share of known words, with a few more taken as known: one name proves nothing."""
     seen = bytes(map(familiar_words().__getitem__, words))
     known = seen.count(KNOWN)
     unknown = seen.count(UNKNOWN) + foreign_bytes // _FOREIGN_WORD_BYTES
-    return known / (known + unknown or 1)
+    if not known + unknown:
+        return 0.0
+    return (known + _TAKEN_AS_KNOWN) / (known + unknown + _TAKEN_AS_KNOWN)
 
 
 def words_and_pairs(text: str) -> dict[int, str]:
