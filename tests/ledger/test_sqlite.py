@@ -93,8 +93,25 @@ def test_a_newer_pointsmans_file_is_refused_with_its_version(tmp_path: Path):
     newer = sqlite3.connect(path)
     newer.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     newer.close()
-    with pytest.raises(ConfigError, match=r"schema 2, this one knows up to 1\); upgrade pointsman"):
+    newest = len(MIGRATIONS)
+    says = rf"schema {newest + 1}, this one knows up to {newest}\); upgrade pointsman"
+    with pytest.raises(ConfigError, match=says):
         SqliteLedger(path)
+
+
+def test_a_file_of_the_first_schema_is_brought_up_to_date(tmp_path: Path):
+    """The first schema had neither audits nor readings."""
+    path = tmp_path / "ledger.db"
+    old = sqlite3.connect(path, isolation_level=None)
+    migrate(old, str(path), MIGRATIONS[:1])
+    old.close()
+    ledger = SqliteLedger(path)
+    ledger.keep_reading("r1", "[]")
+    assert list(ledger.audits()) == [] and list(ledger.labels()) == []
+    asyncio.run(ledger.close())
+    file = sqlite3.connect(path)
+    assert file.execute("SELECT request_id, reading FROM readings").fetchall() == [("r1", "[]")]
+    file.close()
 
 
 async def test_a_migration_adds_to_the_schema_and_keeps_the_rows(tmp_path: Path):
@@ -109,7 +126,7 @@ async def test_a_migration_adds_to_the_schema_and_keeps_the_rows(tmp_path: Path)
         assert connection.execute("SELECT request_id, region FROM intents").fetchall() == [
             ("r1", "eu")
         ]
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(one_more),)
     connection.close()
 
 

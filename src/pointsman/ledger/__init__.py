@@ -8,7 +8,7 @@ called, a durable settlement before the client's last byte, and an intent withou
 as `unknown` at the next start. Rows are only ever added; the first end of an attempt wins.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal, Protocol, TypeAlias
 
 import msgspec
@@ -18,8 +18,11 @@ from pointsman.core.usage import Usage
 Durability: TypeAlias = Literal["strict", "relaxed"]
 State: TypeAlias = Literal["reserved", "settled", "voided", "unknown"]
 Outcome: TypeAlias = Literal[
-    "pending", "answered", "rejected", "failed", "cancelled", "hit", "lost"
+    "pending", "answered", "rejected", "failed", "cancelled", "hit", "lost", "audited", "judged"
 ]
+
+# The policy of every attempt made for an audit and not for a client, however it ends.
+AUDIT = "audit"
 
 
 class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,6 +65,9 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     `usage` of a hit is the cached answer's. `cost_nanousd` None: not known (no price, or nobody can
     say what was charged); a hit and a voided attempt cost 0. `error`: the error's code, or the
     validator that rejected the draft. `ttft_ms`: until the first content.
+
+    What was made for an audit ends as `audited` (the strongest tier's answer, which no client got)
+    or `judged` (a model's opinion), or as any attempt does that gave no answer.
     """
 
     state: State
@@ -79,6 +85,52 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     intent: Intent
     settlement: Settlement
+
+
+class AuditLabel(msgspec.Struct, frozen=True, kw_only=True):
+    """What one audit found: how good the answer was, and the strongest tier's to the same request.
+
+    `regime` names the configuration whose floor is audited: labels of another one say nothing of
+    it. `group`: whose threshold decided. `steps`: how often the threshold had been lowered when the
+    request was decided, and `steps_after` once this label had counted.
+    `routed`, `strongest`: deployments; the same where the answer came from the strongest tier.
+    Qualities are 0..1, as `judge` has them.
+    """
+
+    request_id: str
+    at_ns: int
+    regime: str
+    group: str
+    steps: int
+    steps_after: int
+    floor: float
+    judge: str
+    routed: str
+    strongest: str
+    quality_routed: float
+    quality_strongest: float
+
+
+class Label(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of how good the answers to one request were: what `pointsman train` learns of.
+
+    `tier` and `deployment` answered the client. `qualities` (0..1) and `costs_nanousd` (where they
+    are known) go by deployment: one of feedback, up to two of an audit. `reading`: the packed one
+    (`scorer.reading`) as JSON, None where none was kept. `tags`: JSON of an object. `judge`: who
+    said so, "feedback" or an audit's judge. `group` is an audit's, "" for feedback.
+    """
+
+    request_id: str
+    at_ns: int
+    tenant: str
+    tags: str
+    tier: str
+    deployment: str
+    judge: str
+    group: str
+    reading: str | None
+    qualities: Mapping[str, float]
+    costs_nanousd: Mapping[str, int]
 
 
 class Ledger(Protocol):
@@ -120,11 +172,34 @@ class Ledger(Protocol):
         Raises LedgerUnavailable when it cannot be written.
         """
 
-    def rows(self, *, since_ns: int = 0, until_ns: int | None = None) -> Iterator[Row]:
-        """Yield the rows with since_ns <= at_ns < until_ns, oldest first, in bounded memory."""
+    def keep_reading(self, request_id: str, reading: str) -> None:
+        """Queue a request's reading (JSON) without waiting; one that finds no room is dropped."""
+
+    async def book_audit(self, label: AuditLabel, reading: str) -> None:
+        """Keep a label with its request's reading (JSON); the first label of a request stays.
+
+        Raises LedgerUnavailable when it cannot be written.
+        """
+
+    def rows(
+        self, *, since_ns: int = 0, until_ns: int | None = None, policy: str | None = None
+    ) -> Iterator[Row]:
+        """Yield the rows with since_ns <= at_ns < until_ns, oldest first, in bounded memory.
+
+        `policy`: only the rows that this one decided.
+        """
 
     def feedback(self) -> Iterator[tuple[str, float]]:
         """Yield (request_id, latest score), by request id, in bounded memory."""
+
+    def audits(self) -> Iterator[AuditLabel]:
+        """Yield the audits' labels in the order of their booking, in bounded memory."""
+
+    def labels(self) -> Iterator[Label]:
+        """Yield what can be learned from, audits first, then the latest feedback by request.
+
+        In bounded memory. Feedback on a request that has no answer is left out.
+        """
 
     async def close(self) -> None:
         """Write all that is queued, close what is still open as `lost`, let go of the store."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pointsman.core.errors import LedgerUnavailable
-from pointsman.ledger import Durability, Intent, Row, Settlement
+from pointsman.ledger import AuditLabel, Durability, Intent, Label, Row, Settlement
 from pointsman.ledger.runs import advance_run, begin_run, end_run
 from pointsman.ledger.sqlite_file import (
     MEMORY,
@@ -24,6 +24,14 @@ from pointsman.ledger.sqlite_file import (
     open_for_reading,
     open_for_writing,
     transaction,
+)
+from pointsman.ledger.sqlite_labels import (
+    audit_values,
+    insert_audit,
+    insert_reading,
+    reading_values,
+    select_audits,
+    select_labels,
 )
 from pointsman.ledger.sqlite_rows import (
     Query,
@@ -139,16 +147,39 @@ class SqliteLedger:
         values = feedback_values(request_id, tenant, score, at_ns)
         return await self._writer.awaited(partial(insert_feedback, values=values))
 
-    def rows(self, *, since_ns: int = 0, until_ns: int | None = None) -> Iterator[Row]:
+    def keep_reading(self, request_id: str, reading: str) -> None:
+        """Queue a request's reading without waiting."""
+        values = reading_values(request_id, reading)
+        try:
+            self._writer.submit(partial(insert_reading, values=values), is_end=False)
+        except LedgerUnavailable as error:  # no reading is worth a request
+            _log.debug("ledger: the reading of %s is not kept: %s", request_id, error)
+
+    async def book_audit(self, label: AuditLabel, reading: str) -> None:
+        """Keep a label and its request's reading in one transaction."""
+        values, read = audit_values(label), reading_values(label.request_id, reading)
+        await self._writer.awaited(partial(insert_audit, values=values, reading=read))
+
+    def rows(
+        self, *, since_ns: int = 0, until_ns: int | None = None, policy: str | None = None
+    ) -> Iterator[Row]:
         """Yield the rows with since_ns <= at_ns < until_ns, oldest first.
 
         Raises LedgerUnavailable when the file cannot be read.
         """
-        return self._read(partial(select_rows, since_ns=since_ns, until_ns=until_ns))
+        return self._read(partial(select_rows, since_ns=since_ns, until_ns=until_ns, policy=policy))
 
     def feedback(self) -> Iterator[tuple[str, float]]:
         """Yield (request_id, latest score), by request id."""
         return self._read(select_feedback)
+
+    def audits(self) -> Iterator[AuditLabel]:
+        """Yield the audits' labels in the order of their booking."""
+        return self._read(select_audits)
+
+    def labels(self) -> Iterator[Label]:
+        """Yield what can be learned from, audits first."""
+        return self._read(select_labels)
 
     async def close(self) -> None:
         """Write what is queued, close what is still open as lost, and close the file."""

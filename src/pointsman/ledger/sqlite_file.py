@@ -61,6 +61,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX feedback_by_request ON feedback (request_id, id)",
     ),
+    (
+        """
+        CREATE TABLE audits (
+            id INTEGER PRIMARY KEY, request_id TEXT NOT NULL UNIQUE, at_ns INTEGER NOT NULL,
+            regime TEXT NOT NULL, "group" TEXT NOT NULL,
+            steps INTEGER NOT NULL, steps_after INTEGER NOT NULL, floor REAL NOT NULL,
+            judge TEXT NOT NULL, routed TEXT NOT NULL, strongest TEXT NOT NULL,
+            quality_routed REAL NOT NULL, quality_strongest REAL NOT NULL
+        )
+        """,
+        "CREATE TABLE readings (request_id TEXT PRIMARY KEY, reading TEXT NOT NULL) WITHOUT ROWID",
+    ),
 )
 
 

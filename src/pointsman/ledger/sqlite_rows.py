@@ -13,7 +13,7 @@ Values: TypeAlias = tuple[Value, ...]
 Query: TypeAlias = Callable[[str, Values], list[Any]]
 
 _INT_MAX = 2**63 - 1
-_PAGE_ROWS = 500
+PAGE_ROWS = 500
 
 _INSERT_INTENT = """
 INSERT OR IGNORE INTO intents (
@@ -48,8 +48,8 @@ SELECT i.request_id, i.attempt, i.at_ns, i.tenant, i."key", i.tags, i.alias, i.t
     e.state, e.outcome, e.cost_nanousd, e.latency_ms, e.ttft_ms, e.error, e."cache", i.rowid
 FROM intents AS i
 LEFT JOIN ends AS e ON e.request_id = i.request_id AND e.attempt = i.attempt
-WHERE (i.at_ns, i.rowid) > (?, ?) AND i.at_ns < ?
-ORDER BY i.at_ns, i.rowid LIMIT ?
+WHERE (i.at_ns, i.rowid) > (?1, ?2) AND i.at_ns < ?3 AND (?4 IS NULL OR i.policy = ?4)
+ORDER BY i.at_ns, i.rowid LIMIT ?5
 """
 _SELECT_FEEDBACK = """
 SELECT request_id, score FROM feedback WHERE id IN (
@@ -64,19 +64,19 @@ _OPEN = Settlement(state="reserved", outcome="pending")
 def intent_values(intent: Intent) -> Values:
     """Return an intent's columns in the table's order, each one storable."""
     return (
-        _text(intent.request_id),
+        storable_text(intent.request_id),
         intent.attempt,
-        _whole(intent.at_ns),
-        _text(intent.tenant),
-        _text(intent.key),
-        _text(intent.tags),
-        _text(intent.alias),
-        _text(intent.tier),
-        _text(intent.deployment),
-        _text(intent.policy),
-        _text(intent.reason),
-        _text(intent.price_version),
-        None if intent.worst_case_nanousd is None else _whole(intent.worst_case_nanousd),
+        storable_whole(intent.at_ns),
+        storable_text(intent.tenant),
+        storable_text(intent.key),
+        storable_text(intent.tags),
+        storable_text(intent.alias),
+        storable_text(intent.tier),
+        storable_text(intent.deployment),
+        storable_text(intent.policy),
+        storable_text(intent.reason),
+        storable_text(intent.price_version),
+        None if intent.worst_case_nanousd is None else storable_whole(intent.worst_case_nanousd),
         int(intent.is_stream),
     )
 
@@ -85,27 +85,27 @@ def end_values(request_id: str, attempt: int, end: Settlement) -> Values:
     """Return an end's columns in the table's order, each one storable."""
     usage = end.usage
     return (
-        _text(request_id),
+        storable_text(request_id),
         attempt,
         end.state,
         end.outcome,
-        _whole(usage.input_tokens),
-        _whole(usage.cached_input_tokens),
-        _whole(usage.cache_write_tokens),
-        _whole(usage.output_tokens),
-        _whole(usage.reasoning_tokens),
+        storable_whole(usage.input_tokens),
+        storable_whole(usage.cached_input_tokens),
+        storable_whole(usage.cache_write_tokens),
+        storable_whole(usage.output_tokens),
+        storable_whole(usage.reasoning_tokens),
         int(usage.is_estimated),
-        None if end.cost_nanousd is None else _whole(end.cost_nanousd),
-        _whole(end.latency_ms),
-        None if end.ttft_ms is None else _whole(end.ttft_ms),
-        _text(end.error),
+        None if end.cost_nanousd is None else storable_whole(end.cost_nanousd),
+        storable_whole(end.latency_ms),
+        None if end.ttft_ms is None else storable_whole(end.ttft_ms),
+        storable_text(end.error),
         end.cache,
     )
 
 
 def feedback_values(request_id: str, tenant: str, score: float, at_ns: int) -> Values:
     """Return what `insert_feedback` wants."""
-    return (_text(request_id), _text(tenant), score, _whole(at_ns))
+    return (storable_text(request_id), storable_text(tenant), score, storable_whole(at_ns))
 
 
 def insert_intent(connection: sqlite3.Connection, values: Values, run: int) -> bool:
@@ -134,11 +134,16 @@ def insert_feedback(connection: sqlite3.Connection, values: Values) -> bool:
     return connection.execute(_INSERT_FEEDBACK, values).rowcount > 0
 
 
-def select_rows(query: Query, *, since_ns: int, until_ns: int | None) -> Iterator[Row]:
-    """Yield the rows with since_ns <= at_ns < until_ns, oldest first, a page in memory."""
-    position = (_whole(since_ns) - 1, _INT_MAX)
-    end = _INT_MAX if until_ns is None else _whole(until_ns)
-    while page := query(_SELECT_ROWS, (*position, end, _PAGE_ROWS)):
+def select_rows(
+    query: Query, *, since_ns: int, until_ns: int | None, policy: str | None
+) -> Iterator[Row]:
+    """Yield the rows with since_ns <= at_ns < until_ns, oldest first, a page in memory.
+
+    `policy`: only those that this one decided; None: all.
+    """
+    position = (storable_whole(since_ns) - 1, _INT_MAX)
+    end = _INT_MAX if until_ns is None else storable_whole(until_ns)
+    while page := query(_SELECT_ROWS, (*position, end, policy, PAGE_ROWS)):
         for found in page:
             yield _row(found)
         position = (page[-1][2], page[-1][-1])
@@ -147,7 +152,7 @@ def select_rows(query: Query, *, since_ns: int, until_ns: int | None) -> Iterato
 def select_feedback(query: Query) -> Iterator[tuple[str, float]]:
     """Yield (request_id, latest score), by request id, a page in memory."""
     position = ""
-    while page := query(_SELECT_FEEDBACK, (position, _PAGE_ROWS)):
+    while page := query(_SELECT_FEEDBACK, (position, PAGE_ROWS)):
         yield from page
         position = page[-1][0]
 
@@ -198,13 +203,13 @@ def _settlement(found: tuple[Any, ...]) -> Settlement:
     )
 
 
-def _text(text: str) -> str:
+def storable_text(text: str) -> str:
     """Return text that can be stored: half a surrogate pair, which JSON may hold, is replaced."""
     if text.isascii():
         return text
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _whole(number: int) -> int:
+def storable_whole(number: int) -> int:
     """Return a number that fits SQLite's 64 bits: an upstream may claim more tokens than that."""
     return max(-_INT_MAX, min(number, _INT_MAX))
