@@ -24,9 +24,9 @@ from pointsman.core.wire.openai_chat import OpenAIChat
 
 LINE_BYTES_MAX = 32 * 1024 * 1024
 
-_Object: TypeAlias = Mapping[str, object]
+JsonObject: TypeAlias = Mapping[str, object]
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 _MS_PER_UNIT = {
     "latency_ms": 1,
     "duration_ms": 1,
@@ -35,9 +35,10 @@ _MS_PER_UNIT = {
     "duration_s": 1_000,
 }
 _TIMES = ("created_at", "timestamp", "time", "ts", "created")
+_TALKS = ("conversation_id", "session_id", "thread_id")
 _BESIDE = ("response", "completion", "error", "usage", "id", "custom_id")
 # What loggers put beside the fields of a request that stands at the top level: not sent to a model.
-_NOT_SENT = frozenset({*_MS_PER_UNIT, *_TIMES, *_BESIDE})
+_NOT_SENT = frozenset({*_MS_PER_UNIT, *_TIMES, *_TALKS, *_BESIDE})
 # A larger number of seconds is past the year 5000: it counts milli-, micro- or nanoseconds.
 _SECONDS_MAX = 1e11
 
@@ -45,20 +46,21 @@ _codec = OpenAIChat()
 _line = msgspec.json.Decoder(dict[str, object])
 
 
-class _Unusable(Exception):
+class Unusable(Exception):
     """A line that holds no request to compare; the message says why."""
 
 
 def read_openai_jsonl(file: BinaryIO, left_out: LeftOut) -> Iterator[LoggedRequest]:
     """Yield the requests of a log, one line in memory; lines of no use go to `left_out`."""
-    for number, line in _lines(file, left_out):
+    for number, line in numbered_lines(file, left_out):
         try:
             yield _record(line)
-        except _Unusable as error:
+        except Unusable as error:
             left_out.add_line(number, str(error))
 
 
-def _lines(file: BinaryIO, left_out: LeftOut) -> Iterator[tuple[int, bytes]]:
+def numbered_lines(file: BinaryIO, left_out: LeftOut) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines that are not blank, counted from 1; one too long goes to `left_out`."""
     number = 0
     while line := file.readline(LINE_BYTES_MAX + 1):
         number += 1
@@ -68,36 +70,51 @@ def _lines(file: BinaryIO, left_out: LeftOut) -> Iterator[tuple[int, bytes]]:
                 line = file.readline(LINE_BYTES_MAX)
             continue
         if number == 1:
-            line = line.removeprefix(_BOM)
+            line = line.removeprefix(BOM)
         if line.strip():
             yield number, line
 
 
-def _record(line: bytes) -> LoggedRequest:
+def decode_object(data: bytes | str) -> dict[str, object]:
+    """Return a JSON object. Raises Unusable for anything else."""
     try:
-        entry = _line.decode(line)
+        return _line.decode(data)
     except msgspec.ValidationError as error:
-        raise _Unusable("is not a JSON object") from error
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise _Unusable(f"is not JSON: {error}") from error
+        raise Unusable("is not a JSON object") from error
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise Unusable(f"is not JSON: {error}") from error
+
+
+def is_openai_line(entry: JsonObject) -> bool:
+    """Return whether a JSON object looks like a line of such a log."""
+    request, body = entry.get("request"), entry.get("body")
+    inner = request.get("body") if isinstance(request, dict) else None
+    return "custom_id" in entry or any(
+        isinstance(chat, dict) and "messages" in chat for chat in (entry, request, body, inner)
+    )
+
+
+def _record(line: bytes) -> LoggedRequest:
+    entry = decode_object(line)
     body = _body(entry)
     reply = _reply(entry, body)
-    request = _request(body)
-    answer = _answer(reply) if reply is not None else None
+    request = decode_chat(body)
+    answer = decode_answer(reply) if reply is not None else None
     return LoggedRequest.of(
         request,
         _usage(request, answer) if answer else None,
         (answer.started.model if answer and answer.started else "") or request.model,
         _latency_ms(entry),
         at_s=_at_s(entry, answer),
-        is_keepable=answer is None or _is_keepable(answer),
+        is_keepable=answer is None or is_keepable(answer),
+        conversation=next((it for name in _TALKS if isinstance(it := entry.get(name), str)), ""),
     )
 
 
-def _body(entry: _Object) -> dict[str, object]:
+def _body(entry: JsonObject) -> dict[str, object]:
     """Return the request's body: under `request` or `body`, else the line without what is beside.
 
-    Raises _Unusable when there is no chat in it.
+    Raises Unusable when there is no chat in it.
     """
     for name in ("request", "body"):
         inner = entry.get(name)
@@ -109,20 +126,20 @@ def _body(entry: _Object) -> dict[str, object]:
     if isinstance(body, dict) and isinstance(body.get("messages"), list) and body["messages"]:
         return dict(body)
     if "messages" in entry or "request" in entry or "body" in entry:
-        raise _Unusable("has no messages; only chat requests can be compared")
+        raise Unusable("has no messages; only chat requests can be compared")
     if "response" in entry:
-        raise _Unusable("has an answer but no request; join the batch's output with its input")
-    raise _Unusable("has no messages, request or body; is it a log of chat requests?")
+        raise Unusable("has an answer but no request; join the batch's output with its input")
+    raise Unusable("has no messages, request or body; is it a log of chat requests?")
 
 
-def _reply(entry: _Object, body: dict[str, object]) -> _Object | None:
+def _reply(entry: JsonObject, body: dict[str, object]) -> JsonObject | None:
     """Return the answer as a reply's JSON; take it from the messages where it is the last one."""
     if entry.get("error"):
-        raise _Unusable("holds an error instead of an answer")
+        raise Unusable("holds an error instead of an answer")
     reply = entry.get("response")
     if isinstance(reply, dict) and "status_code" in reply:
         if reply["status_code"] != 200:
-            raise _Unusable(f"was answered with status {reply['status_code']}")
+            raise Unusable(f"was answered with status {reply['status_code']}")
         reply = reply.get("body")
     elif isinstance(reply, dict) and "choices" not in reply and "body" in reply:
         reply = reply["body"]
@@ -143,25 +160,27 @@ def _reply(entry: _Object, body: dict[str, object]) -> _Object | None:
     return _reply_of(last)
 
 
-def _reply_of(message: _Object) -> _Object:
+def _reply_of(message: JsonObject) -> JsonObject:
     return {"choices": [{"message": message}]}
 
 
-def _request(body: _Object) -> Request:
+def decode_chat(body: JsonObject) -> Request:
+    """Return the request of a chat body, which may lack a model. Raises Unusable."""
     try:
         encoded = msgspec.json.encode({"model": "", **body})
         return _codec.decode_request(encoded, Caller())
     except GatewayError as error:
-        raise _Unusable(error.message) from error
+        raise Unusable(error.message) from error
 
 
-def _answer(reply: _Object) -> AnswerBuilder:
+def decode_answer(reply: JsonObject) -> AnswerBuilder:
+    """Return what a reply says. Raises Unusable."""
     builder = AnswerBuilder()
     try:
         for event in _codec.decode_reply(msgspec.json.encode(reply)):
             builder.add(event)
     except GatewayError as error:
-        raise _Unusable(f"the answer is of no use: {error.message}") from error
+        raise Unusable(f"the answer is of no use: {error.message}") from error
     return builder
 
 
@@ -177,22 +196,23 @@ def _usage(request: Request, answer: AnswerBuilder) -> Usage:
     )
 
 
-def _is_keepable(answer: AnswerBuilder) -> bool:
+def is_keepable(answer: AnswerBuilder) -> bool:
+    """Return whether a cache would keep the answer: whole, in words, without tool calls."""
     return answer.finish_reason == "stop" and bool(answer.text) and not answer.tool_calls
 
 
-def _latency_ms(entry: _Object) -> int | None:
+def _latency_ms(entry: JsonObject) -> int | None:
     for name, factor in _MS_PER_UNIT.items():
-        value = _number(entry.get(name))
+        value = number_of(entry.get(name))
         if value is not None:
             return round(value * factor)
     return None
 
 
-def _at_s(entry: _Object, answer: AnswerBuilder | None) -> float | None:
+def _at_s(entry: JsonObject, answer: AnswerBuilder | None) -> float | None:
     for name in _TIMES:
         value = entry.get(name)
-        seconds = _seconds(value) if isinstance(value, str) else _number(value)
+        seconds = seconds_of(value) if isinstance(value, str) else number_of(value)
         if seconds:
             while seconds > _SECONDS_MAX:
                 seconds /= 1_000
@@ -201,12 +221,14 @@ def _at_s(entry: _Object, answer: AnswerBuilder | None) -> float | None:
     return float(created) if created > 0 else None
 
 
-def _number(value: object) -> float | None:
+def number_of(value: object) -> float | None:
+    """Return a number >= 0, None for anything else."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
     return float(value) if is_number else None  # type: ignore[arg-type]
 
 
-def _seconds(text: str) -> float | None:
+def seconds_of(text: str) -> float | None:
+    """Return the Unix seconds of an ISO 8601 time, UTC where it names no zone; None for no time."""
     try:
         when = datetime.fromisoformat(text)
     except ValueError:

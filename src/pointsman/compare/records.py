@@ -1,6 +1,7 @@
 """Records: one request of a log, with as much of it and of its answer as the log has."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -22,6 +23,20 @@ class Booked(msgspec.Struct, frozen=True, kw_only=True):
     asked: str = ""
 
 
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What one model made of a request, as it was measured.
+
+    `quality`: 0..1. `cost_nanousd` None: to be priced by `usage`; both None: not known.
+    `is_accepted`: the verdict of the free checks over this answer, None where none was recorded.
+    """
+
+    quality: float
+    cost_nanousd: int | None = None
+    usage: Usage | None = None
+    latency_ms: int | None = None
+    is_accepted: bool | None = None
+
+
 class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request that was served once.
 
@@ -29,6 +44,8 @@ class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
     reads text can only go by `booked`. `usage` None: the answer is not known. `model` is the name
     of the model that answered, as the log has it. `latency_ms` and `at_s` (Unix seconds) None: not
     known. `is_hit`: a cache gave the answer. `is_keepable`: a cache would keep the answer.
+    `conversation` is the id of the conversation that the request is a turn of, "" on its own.
+    `outcomes`: by the model's name, `provider/model` or bare; empty where the data has no labels.
     """
 
     features: Features
@@ -40,6 +57,8 @@ class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
     booked: Booked | None = None
     is_hit: bool = False
     is_keepable: bool = True
+    conversation: str = ""
+    outcomes: Mapping[str, Outcome] = {}
 
     @classmethod
     def of(
@@ -52,6 +71,7 @@ class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
         at_s: float | None = None,
         is_hit: bool = False,
         is_keepable: bool = True,
+        conversation: str = "",
     ) -> Self:
         """Return the record of a request whose text is known; `model` may be `provider/model`."""
         return cls(
@@ -63,6 +83,7 @@ class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
             at_s=at_s,
             is_hit=is_hit,
             is_keepable=is_keepable,
+            conversation=conversation,
         )
 
     @property
@@ -88,3 +109,11 @@ class LeftOut:
         self.lines += 1
         if len(self.named) < _NAMED_MAX:
             self.named.append(f"line {number}: {reason}")
+
+    def merge(self, other: Self, *, source: str = "") -> None:
+        """Take in what was left out of a later file, called `source` in messages."""
+        self.lines += other.lines
+        room = _NAMED_MAX - len(self.named)
+        lead = f"{source}, " if source else ""
+        self.named += [f"{lead}{entry}" for entry in other.named[:room]]
+        self.attempts += other.attempts
