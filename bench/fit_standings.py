@@ -124,6 +124,11 @@ def main() -> None:
     print(f"{OUT.relative_to(ROOT)}: {OUT.stat().st_size} bytes")
     if options.judge:
         judge(names, {name: outcomes[name] for name in SETS}, fit)
+        listed = json.loads((options.data / "prices.json").read_text())["prices"]
+        prices = {name: np.log10((3 * usd[0] + usd[1]) / 4) for name, usd in listed.items()}
+        scores = {name: row.score for name, row in read_published().items()}
+        judge_line("published score", scores, names, outcomes, fit)
+        judge_line("log price", prices, names, outcomes, fit)
 
 
 def read_rows(folder: Path) -> list[dict[str, float]]:
@@ -449,6 +454,38 @@ def judge(names: list[str], outcomes: Mapping[str, Outcomes], fit: Fit) -> None:
             f" mean miss {np.abs(truth - guess).mean():.3f}"
             f" (the group's mean: {np.abs(truth - plain).mean():.3f})"
         )
+
+
+def judge_line(
+    what: str,
+    known: Mapping[str, float],
+    names: list[str],
+    outcomes: Mapping[str, Outcomes],
+    fit: Fit,
+) -> None:
+    """Print how well `known` alone tells a model's means, from a line that never saw the model."""
+    placed = {int(model) for name in SETS for model in outcomes[name].models}
+    models = [model for model in sorted(placed) if names[model] in known]
+    x = np.array([known[names[model]] for model in models])
+    y = fit.ability[models]
+    slope = float(np.exp(np.mean([fit.log_slope[model] for model in placed])))
+    abilities, misses, plain_misses = [], [], []
+    for left_out, model in enumerate(models):
+        others = np.arange(len(models)) != left_out
+        line = np.polyfit(x[others], y[others], 1)
+        abilities.append(float(np.polyval(line, x[left_out])))
+        for name in SETS:
+            means = outcomes[name].means()
+            if model in means:
+                guess = sigmoid(slope * (abilities[-1] - GRID)) @ fit.difficulty[name]
+                plain = np.mean([mean for other, (mean, _) in means.items() if other != model])
+                misses.append(abs(float(guess) - means[model][0]))
+                plain_misses.append(abs(float(plain) - means[model][0]))
+    print(
+        f"{what}: {len(models)} models left out, ability r {np.corrcoef(abilities, y)[0, 1]:.3f},"
+        f" residual sd {np.std(y - np.array(abilities)):.2f}; {len(misses)} means,"
+        f" mean miss {np.mean(misses):.3f} (the group's mean: {np.mean(plain_misses):.3f})"
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 import json
 import subprocess
 import sys
+from itertools import pairwise
+from pkgutil import get_data
+from statistics import median
 
 import pytest
 from hypothesis import given
@@ -10,7 +13,7 @@ from pointsman.core.prices import Price
 from pointsman.pricing import price_from_usd_per_mtok
 from pointsman.scorer.groups import GROUPS
 from pointsman.scorer.naming import name_key
-from pointsman.scorer.standings import Standing, place, place_tiers
+from pointsman.scorer.standings import TIER_STEP, Standing, place, place_tiers
 
 UNKNOWN = "nowhere/brand-new-model"
 usd = st.floats(1e-3, 1e3)
@@ -242,6 +245,26 @@ def test_short_edits_are_easier_than_word_problems_and_code_lies_between():
         quality = standing_of(model).quality
         assert quality["edit"] > quality["word-problem"]
         assert quality["programming"] < quality["code"] < quality["chat"]
+
+
+def test_a_step_between_tiers_is_the_usual_one_of_measured_families():
+    families = [
+        ("claude-3-haiku", "claude-3-5-haiku", "claude-3-5-sonnet"),
+        ("llama-3.1-8b-instruct", "llama-3.1-70b-instruct", "llama-3.1-405b-instruct"),
+        ("gpt-4o-mini", "gpt-4o"),
+        ("gemini-1.5-flash-002", "gemini-1.5-pro-002"),
+    ]
+    steps = [
+        standing_of(strong).ability - standing_of(weak).ability
+        for family in families
+        for weak, strong in pairwise(family)
+    ]
+    assert median(steps) == pytest.approx(TIER_STEP, abs=0.05)
+
+
+def test_the_figures_stay_small():
+    data = get_data("pointsman.scorer", "standings.json")
+    assert data is not None and len(data) < 60_000
 
 
 def test_another_process_finds_the_same():

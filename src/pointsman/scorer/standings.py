@@ -6,7 +6,8 @@ table; each of these says so. `bench/fit_standings.py` makes the figures in stan
 
 A price means more each year: models that are placed by price alone are taken to be as new as the
 newest in the table. Where that is wrong it is wrong alike for all of a tier table's models that
-were placed by price, and routing asks only for the gap between them.
+were placed by price, and routing asks only for the gap between them. Published scores are those of
+a model's highest effort.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,8 +25,10 @@ from pointsman.scorer.naming import name_key, undated_key
 
 Basis: TypeAlias = Literal["measured", "published", "price", "tier"]
 
-TIER_STEP = 0.5
-"""Ability between neighbouring tiers of which nothing is known: that of 15 times the price."""
+TIER_STEP = 0.85
+"""Ability between neighbouring tiers of which nothing is known: the median over the six pairs of
+neighbours that were measured (Claude 3 Haiku, 3.5 Haiku, 3.5 Sonnet; Llama 3.1 8B, 70B, 405B;
+GPT-4o mini, GPT-4o; Gemini 1.5 Flash 002, Pro 002)."""
 
 _DATA = "standings.json"
 _NANOUSD = 1_000_000_000
@@ -237,12 +240,14 @@ def _bounded(ability: float) -> float:
 
 
 def _between(abilities: Sequence[float | None]) -> list[float]:
-    """Return abilities with the gaps filled: on a line between two known, by steps outside them."""
+    """Return abilities with the gaps filled: on a line between two known, by steps outside them.
+
+    Where none is known, the best tier is taken for one of the best that were measured.
+    """
     known = [(index, ability) for index, ability in enumerate(abilities) if ability is not None]
     if not known:
-        middle = (len(abilities) - 1) / 2
-        newest = _table().price.intercept
-        return [_bounded(newest + TIER_STEP * (i - middle)) for i in range(len(abilities))]
+        best = _table().reference
+        return [_bounded(best - TIER_STEP * step) for step in reversed(range(len(abilities)))]
     filled = []
     for index, ability in enumerate(abilities):
         before = [pair for pair in known if pair[0] <= index]
