@@ -203,7 +203,9 @@ def test_a_folder_of_every_format_can_be_compared(tmp_path: Path):
     for name, (data, _) in SAMPLES.items():
         write(tmp_path / f"{name}.jsonl", data)
     left_out = LeftOut()
-    result = compare(open_log(tmp_path, left_out), snapshot=TIERS, left_out=left_out)
+    names = ["all-power", "signals"]
+    log = open_log(tmp_path, left_out)
+    result = compare(log, snapshot=TIERS, strategies=names, left_out=left_out)
     assert result.log.compared == sum(count for _, count in SAMPLES.values())
-    assert result.log.without_prompt == 2
+    assert [row.undecided for row in result.rows] == [0, 2]  # the two that have tokens alone
     assert result.baseline_cost_nanousd
