@@ -1,7 +1,7 @@
 """Bounds: exact statements about a mean or a share from a sample of fixed size."""
 
 from collections.abc import Sequence
-from math import exp, lgamma, log, log1p, pi, sqrt
+from math import exp, floor, lgamma, log, log1p, pi, sqrt
 
 # A bet never risks more than this share of the wealth: a single bad label must not end the test.
 _RISK_MAX = 0.95
@@ -54,11 +54,11 @@ def final_wealth(values: Sequence[float], *, error: float, loss_max: float, win:
 
 def fewest_wins(*, error: float, loss_max: float, win: float) -> int:
     """Return how many values, all equal to `win`, make `final_wealth` reach its goal."""
-    return next(
-        count
-        for count in range(1, 100_000)
-        if final_wealth((win,) * count, error=error, loss_max=loss_max, win=win) >= 1.0
-    )
+    # No fewer can do, were every bet the largest.
+    count = floor(log(1.0 / error) / log1p(win * _RISK_MAX / loss_max))
+    while final_wealth((win,) * count, error=error, loss_max=loss_max, win=win) < 1.0:
+        count += 1
+    return count
 
 
 def clopper_pearson(successes: int, trials: int, *, confidence: float) -> tuple[float, float]:
