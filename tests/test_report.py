@@ -64,7 +64,7 @@ def row(
     at_ns: int = 1,
     **more: Any,
 ) -> Row:
-    fields = {"key": "ci", "tags": "{}", "worst_case_nanousd": None} | more
+    fields = {"key": "ci", "tags": "{}", "worst_case_nanousd": None, "policy": "signals"} | more
     return Row(
         intent=Intent(
             request_id=request_id,
@@ -74,7 +74,6 @@ def row(
             alias="auto",
             tier=tier,
             deployment=model,
-            policy="signals",
             reason="",
             price_version="test/1",
             is_stream=False,
@@ -294,6 +293,7 @@ ALL_ROWS = st.builds(
     state=st.sampled_from(["reserved", "settled", "voided", "unknown"]),
     model=st.sampled_from(MODELS),
     tier=st.sampled_from(["fast", "mid", "power", "gone"]),
+    policy=st.sampled_from(["signals", "audit"]),
 )
 RATES = st.integers(0, 10**11)
 PRICES = st.builds(
@@ -327,6 +327,7 @@ def test_the_breakdown_adds_up_to_the_last_nano_usd(rows: list[Row], prices: lis
         + savings.prompt_cache_nanousd
         - savings.escalations_nanousd
         - savings.failures_nanousd
+        - savings.audits_nanousd
     )
     assert savings.spent_nanousd == report.cost_nanousd
     assert savings.baseline_nanousd == report.estimated_alternatives[0].cost_nanousd

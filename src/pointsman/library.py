@@ -111,6 +111,7 @@ class AsyncRouter:
             by=by,
             since_ns=since_ns,
             until_ns=None,
+            audits=self.pipeline.stores.ledger.audits(),
         )
 
     async def feedback(self, request_id: str, score: float) -> bool:

@@ -16,7 +16,8 @@ import msgspec
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Tier
 from pointsman.core.usage import Usage
-from pointsman.ledger import Row
+from pointsman.ledger import AUDIT, AuditLabel, Row
+from pointsman.report_audits import AuditedGroup, audited_groups
 from pointsman.report_savings import Alternative, Comparison, Savings
 
 By: TypeAlias = Literal["tier", "model", "key", "tag", "day"]
@@ -34,9 +35,9 @@ _NS_PER_S = 1_000_000_000
 class Group(msgspec.Struct, kw_only=True):
     """The sums of the attempts that share a name: a tier, model, key, tag or day (UTC).
 
-    `calls` counts requests by their first attempt, `hits` those answered from the cache. With tags,
-    a request counts under each of its tags, so that groups overlap. The cost is what is known of
-    it: without `unpriced_attempts` and `unknown_attempts` (see `Report`).
+    `calls` counts clients' requests by their first attempt, `hits` those answered from the cache.
+    With tags, a request counts under each of its tags, so that groups overlap. The cost is what is
+    known of it: without `unpriced_attempts` and `unknown_attempts` (see `Report`).
     """
 
     name: str
@@ -61,6 +62,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     orphans included, may have been charged: those `unknown_bounded_attempts` whose bound was known
     at most `unknown_at_most_nanousd` together; neither is in `cost_nanousd`.
     `estimated_left_out_answers` have no known cost, and are not in the estimates.
+    `audit` sums the attempts that were made for audits: they are in the sums of attempts, tokens
+    and costs, and in no other count. `audited`: what audits have found, whatever the period.
     `tiers` are in the configuration's order, `groups` by cost, days by date; `by` None has none.
     """
 
@@ -94,6 +97,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     estimated_alternatives: tuple[Alternative, ...]
     estimated_savings: Savings | None
     estimated_left_out_answers: int
+    audit: Group
+    audited: tuple[AuditedGroup, ...]
     estimated_note: str = NOTE
 
 
@@ -104,10 +109,12 @@ def build_report(
     by: str | None = None,
     since_ns: int = 0,
     until_ns: int | None = None,
+    audits: Iterable[AuditLabel] = (),
 ) -> Report:
     """Return the report on `rows`, which come oldest first; those outside the period are left out.
 
-    `tiers`: as configured now, cheapest first, with the prices to compare at.
+    `tiers`: as configured now, cheapest first, with the prices to compare at. `audits`: the labels
+    of all audits, in the order of their booking.
     Raises RequestError when `by` is nothing to group by.
     """
     grouping = _grouping(by)
@@ -115,7 +122,7 @@ def build_report(
     for row in rows:
         if row.intent.at_ns >= since_ns and (until_ns is None or row.intent.at_ns < until_ns):
             sums.add(row)
-    return sums.report(since_ns=since_ns, until_ns=until_ns)
+    return sums.report(since_ns=since_ns, until_ns=until_ns, audited=audited_groups(audits))
 
 
 def _grouping(by: str | None) -> By | None:
@@ -133,7 +140,7 @@ class _Sums:
 
     def __init__(self, tiers: tuple[Tier, ...], by: By | None) -> None:
         self._by = by
-        self._total = Group(name="total")
+        self._total, self._audit = Group(name="total"), Group(name="audits")
         self._tiers = _Groups(tier.name for tier in tiers)
         self._groups = _Groups()
         self._moves = _Moves()
@@ -147,13 +154,16 @@ class _Sums:
     def add(self, row: Row) -> None:
         """Count a row."""
         outcome = row.settlement.outcome
-        self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
+        if row.intent.policy == AUDIT:
+            _count(self._audit, row)
+        else:
+            self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
+            self._moves.add(row)
         for group in (self._total, self._tiers.named(row.intent.tier)):
             _count(group, row)
         if self._by:
             for name in _names(row, self._by):
                 _count(self._groups.named(name), row)
-        self._moves.add(row)
         self._comparison.add(row)
         if outcome != "hit":
             self._count_tokens(row.settlement.usage)
@@ -172,7 +182,9 @@ class _Sums:
             self._unknown_bounded_attempts += 1
             self._unknown_at_most_nanousd += row.intent.worst_case_nanousd
 
-    def report(self, *, since_ns: int, until_ns: int | None) -> Report:
+    def report(
+        self, *, since_ns: int, until_ns: int | None, audited: tuple[AuditedGroup, ...]
+    ) -> Report:
         """Return the report on what has been added."""
         total, count = self._total, self._outcomes
         return Report(
@@ -208,6 +220,8 @@ class _Sums:
             estimated_alternatives=tuple(self._comparison.alternatives()),
             estimated_savings=self._comparison.savings(),
             estimated_left_out_answers=self._comparison.left_out_answers,
+            audit=self._audit,
+            audited=audited,
         )
 
 
@@ -251,7 +265,7 @@ class _Moves:
 
 def _count(group: Group, row: Row) -> None:
     settlement = row.settlement
-    group.calls += row.intent.attempt == 1
+    group.calls += row.intent.attempt == 1 and row.intent.policy != AUDIT
     group.cost_nanousd += settlement.cost_nanousd or 0
     if settlement.outcome == "hit":
         group.hits += 1

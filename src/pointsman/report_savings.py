@@ -2,7 +2,7 @@
 
 The savings are one sum, exact in integer nano-USD:
 
-    baseline - spent = routing + cache + prompt_cache - escalations - failures
+    baseline - spent = routing + cache + prompt_cache - escalations - failures - audits
 
 baseline
     every answered request on the strongest tier's primary deployment, without any cache.
@@ -20,6 +20,8 @@ escalations
     what rejected drafts cost.
 failures
     what all other attempts cost that gave no answer: failed, cancelled, lost.
+audits
+    what the attempts cost that were made for audits: the strongest tier's answers and the judge's.
 
 An answer whose cost is not known is left out of both sides. Where that is every answer, there is
 nothing to compare.
@@ -32,7 +34,7 @@ import msgspec
 from pointsman.core.prices import Price, cost_nanousd
 from pointsman.core.types import Deployment, Tier, middle_tier
 from pointsman.core.usage import Usage
-from pointsman.ledger import Row
+from pointsman.ledger import AUDIT, Row
 
 
 class Alternative(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +57,7 @@ class Savings(msgspec.Struct, frozen=True, kw_only=True):
     prompt_cache_nanousd: int
     escalations_nanousd: int
     failures_nanousd: int
+    audits_nanousd: int = 0
 
     @property
     def total_nanousd(self) -> int:
@@ -76,11 +79,15 @@ class Comparison:
         compared += self._middle.deployments[:1] if self._middle else ()
         self._costs = {it.id: 0 for it in compared if it.price is not None}
         self._spent = self._routing = self._cache = self._prompt_cache = 0
-        self._escalations = self._failures = 0
+        self._escalations = self._failures = self._audits = 0
 
     def add(self, row: Row) -> None:
         """Add a row to both sides, or to none when it is not known what its answer cost."""
         cost = row.settlement.cost_nanousd
+        if row.intent.policy == AUDIT:
+            self._spent += cost or 0
+            self._audits += cost or 0
+            return
         if cost is None:
             self.left_out_answers += row.settlement.outcome in {"answered", "hit"}
             return
@@ -155,6 +162,7 @@ class Comparison:
             prompt_cache_nanousd=self._prompt_cache,
             escalations_nanousd=self._escalations,
             failures_nanousd=self._failures,
+            audits_nanousd=self._audits,
         )
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from pointsman.core.prices import format_usd
 from pointsman.report import Group, Report
+from pointsman.report_audits import AuditedGroup
 from pointsman.report_savings import Savings
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\u
 Section: TypeAlias = tuple[str, tuple[str, ...], Sequence[tuple[str, ...]]]
 
 _GROUP_HEADS = ("", "calls", "hits", "attempts", "input tokens", "output tokens", "cost")
+_AUDIT_HEADS = ("", "labels", "floor", "kept (estimated)", "judge", "threshold")
 _CSV_HEADS = (
     "section", "name", "calls", "hits", "attempts", "input_tokens", "output_tokens", "cost_usd",
     "unpriced_attempts", "unknown_attempts",
@@ -81,6 +83,8 @@ def to_csv(report: Report) -> str:
     )
     bound = report.unknown_at_most_nanousd if report.unknown_bounded_attempts else None
     writer.writerow(_csv_amount("of these", "cost unknown, at most", bound))
+    if report.audit.attempts:
+        writer.writerow(_csv_group("of these", report.audit))
     writer.writerows(_csv_group("tier", group) for group in report.tiers)
     if report.by and report.by != "tier":
         writer.writerows(_csv_group(report.by, group) for group in report.groups)
@@ -113,6 +117,8 @@ def _sections(report: Report) -> Iterator[Section]:
             for name, nanousd in _savings_lines(report.estimated_savings)
         ]
         yield f"Savings ({report.estimated_note})", ("", ""), lines
+    if report.audited:
+        yield "Audits, since they began", _AUDIT_HEADS, list(_audit_lines(report.audited))
 
 
 def _summary(report: Report) -> Iterator[tuple[str, str]]:
@@ -124,6 +130,9 @@ def _summary(report: Report) -> Iterator[tuple[str, str]]:
     yield "output tokens", f"{report.output_tokens:,} ({report.reasoning_tokens:,} reasoning)"
     yield from ((name, f"{count:,}") for name, count in _counts(report))
     yield from ((name, f"{count:,}") for name, count in _rare_counts(report) if count)
+    if report.audit.attempts:
+        count = f"{report.audit.attempts:,} attempts, in the cost"
+        yield "audits", f"{_cost(report.audit)} for {count}"
     if report.unpriced_attempts:
         yield (
             "without a price",
@@ -162,7 +171,22 @@ def _rare_counts(report: Report) -> tuple[tuple[str, int], ...]:
     )
 
 
+def _audit_lines(groups: Iterable[AuditedGroup]) -> Iterator[tuple[str, ...]]:
+    for it in groups:
+        kept = it.quality_kept_estimated
+        times = "once" if it.steps == 1 else f"{it.steps} times"
+        yield (
+            _shown(it.name),
+            f"{it.labels:,}",
+            f"{it.floor:.0%}",
+            "unknown" if kept is None else f"{kept:.0%}",
+            _shown(it.judge),
+            f"lowered {times}: the floor was broken" if it.steps else "as it was",
+        )
+
+
 def _savings_lines(savings: Savings) -> tuple[tuple[str, int], ...]:
+    audits = (("lost to audits", -savings.audits_nanousd),) if savings.audits_nanousd else ()
     return (
         (f"baseline: {savings.baseline}", savings.baseline_nanousd),
         ("spent", savings.spent_nanousd),
@@ -172,6 +196,7 @@ def _savings_lines(savings: Savings) -> tuple[tuple[str, int], ...]:
         ("saved by prompt caches", savings.prompt_cache_nanousd),
         ("lost to escalations", -savings.escalations_nanousd),
         ("lost to failures", -savings.failures_nanousd),
+        *audits,
     )
 
 

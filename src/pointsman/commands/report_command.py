@@ -81,6 +81,12 @@ async def _report(by: str | None, since: str | None, config: str | None) -> Repo
     tiers = resolve_tiers(settings, prices=price_book(settings), at=now)
     ledger = open_ledger(settings.ledger.url, durability=settings.ledger.durability)
     try:
-        return build_report(ledger.rows(since_ns=start_ns), tiers=tiers, by=by, since_ns=start_ns)
+        return build_report(
+            ledger.rows(since_ns=start_ns),
+            tiers=tiers,
+            by=by,
+            since_ns=start_ns,
+            audits=ledger.audits(),
+        )
     finally:
         await ledger.close()
