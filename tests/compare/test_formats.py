@@ -5,18 +5,22 @@ import io
 import json
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.compare.builders import LOGS, TIERS
 from tests.compare.test_claude_code import SESSION as CLAUDE_CODE
 from tests.compare.test_codex import SESSION as CODEX
 from tests.compare.test_litellm_logs import as_csv, row
 
-from pointsman.compare import LeftOut, LoggedRequest, compare
+from pointsman.compare import LeftOut, LoggedRequest, compare, formats
 from pointsman.compare.formats import (
     FORMAT_NAMES,
+    Reader,
     find_format,
     log_files,
     open_log,
@@ -44,9 +48,52 @@ def write(path: Path, data: bytes) -> Path:
     return path
 
 
+def read_as(name: str, data: bytes, left_out: LeftOut) -> Iterator[LoggedRequest]:
+    reader: Reader = formats._FORMATS[name].read
+    return reader(io.BytesIO(data), left_out)
+
+
 def read(path: Path, format: str | None = None) -> tuple[list[LoggedRequest], LeftOut]:
     left_out = LeftOut()
     return list(open_log(path, left_out, format)), left_out
+
+
+ODD = (
+    *("null", "true", "-1", "1e18", f"1{'0' * 30}", "[]", "{}", "[[]]", '"{}"', '"{"', '""'),
+    *('"x"', '"2026"', '"9999-12-31T23:59:59Z"'),
+)
+
+
+@st.composite
+def odd_lines(draw: st.DrawFn, name: str) -> list[Any]:
+    """Return a sample's lines with odd values in some places."""
+    lines = [json.loads(line) for line in SAMPLES[name][0].splitlines()]
+    for _ in range(draw(st.integers(1, 6))):
+        inner: Any = lines
+        while True:
+            keys = sorted(inner) if isinstance(inner, dict) else range(len(inner))
+            key = draw(st.sampled_from(keys))
+            if not isinstance(inner[key], dict | list) or not inner[key] or draw(st.booleans()):
+                break
+            inner = inner[key]
+        inner[key] = json.loads(draw(st.sampled_from(ODD)))
+    return lines
+
+
+@pytest.mark.parametrize("name", FORMAT_NAMES)
+@given(data=st.data())
+def test_odd_values_raise_nothing_and_are_never_counted_below_nothing(
+    name: str, data: st.DataObject
+):
+    log = as_lines(data.draw(odd_lines(name)))
+    find_format(io.BytesIO(log))
+    left_out = LeftOut()
+    records = list(read_as(name, log, left_out))
+    assert len(records) + left_out.lines <= log.count(b"\n")
+    for usage in (record.usage for record in records if record.usage):
+        read_and_written = usage.cached_input_tokens + usage.cache_write_tokens
+        assert 0 <= read_and_written <= usage.input_tokens
+        assert 0 <= usage.reasoning_tokens <= usage.output_tokens
 
 
 def test_there_is_a_sample_of_every_format():

@@ -110,7 +110,8 @@ def read_codex(file: BinaryIO, left_out: LeftOut) -> Iterator[LoggedRequest]:
 
 def is_codex_line(entry: JsonObject) -> bool:
     """Return whether a JSON object looks like a line of a rollout."""
-    return entry.get("type") in _TYPES and isinstance(entry.get("payload"), dict)
+    kind = entry.get("type")
+    return isinstance(kind, str) and kind in _TYPES and isinstance(entry.get("payload"), dict)
 
 
 class _Rollout:
@@ -213,12 +214,14 @@ def _grown(total: _Tokens | None, before: _Tokens | None) -> _Tokens:
 
 
 def _usage(tokens: _Tokens) -> Usage:
+    sent, made = max(tokens.input_tokens, 0), max(tokens.output_tokens, 0)
+    read = min(max(tokens.cached_input_tokens, 0), sent)
     return Usage(
-        input_tokens=max(tokens.input_tokens, 0),
-        cached_input_tokens=max(tokens.cached_input_tokens, 0),
-        cache_write_tokens=max(tokens.cache_write_input_tokens, 0),
-        output_tokens=max(tokens.output_tokens, 0),
-        reasoning_tokens=max(tokens.reasoning_output_tokens, 0),
+        input_tokens=sent,
+        cached_input_tokens=read,
+        cache_write_tokens=min(max(tokens.cache_write_input_tokens, 0), sent - read),
+        output_tokens=made,
+        reasoning_tokens=min(max(tokens.reasoning_output_tokens, 0), made),
     )
 
 

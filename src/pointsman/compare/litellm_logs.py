@@ -201,7 +201,7 @@ def _usage(entry: JsonObject, metadata: JsonObject) -> Usage:
         cached_input_tokens=read,
         cache_write_tokens=written,
         output_tokens=output,
-        reasoning_tokens=_count(made.get("reasoning_tokens")),
+        reasoning_tokens=min(_count(made.get("reasoning_tokens")), output),
     )
 
 
