@@ -281,20 +281,26 @@ USAGES = st.builds(
     reasoning_tokens=TOKEN_COUNTS,
 )
 MODELS = ["p/small", "p/medium", "p/large", "p/other", "p/gone"]
-ALL_ROWS = st.builds(
-    row,
-    st.sampled_from(["a", "b", "c"]),
-    st.integers(1, 3),
-    outcome=st.sampled_from(
-        ["pending", "answered", "rejected", "failed", "cancelled", "hit", "lost"]
-    ),
-    cost=COSTS,
-    usage=USAGES,
-    state=st.sampled_from(["reserved", "settled", "voided", "unknown"]),
-    model=st.sampled_from(MODELS),
-    tier=st.sampled_from(["fast", "mid", "power", "gone"]),
-    policy=st.sampled_from(["signals", "audit"]),
-)
+CLIENTS_OUTCOMES = ["pending", "answered", "rejected", "failed", "cancelled", "hit", "lost"]
+AUDITS_OUTCOMES = ["pending", "audited", "judged", "failed", "cancelled", "lost"]
+
+
+def rows_of(policy: str, outcomes: list[str]) -> st.SearchStrategy[Row]:
+    return st.builds(
+        row,
+        st.sampled_from(["a", "b", "c"]),
+        st.integers(1, 3),
+        outcome=st.sampled_from(outcomes),
+        cost=COSTS,
+        usage=USAGES,
+        state=st.sampled_from(["reserved", "settled", "voided", "unknown"]),
+        model=st.sampled_from(MODELS),
+        tier=st.sampled_from(["fast", "mid", "power", "gone"]),
+        policy=st.just(policy),
+    )
+
+
+ALL_ROWS = rows_of("signals", CLIENTS_OUTCOMES) | rows_of("audit", AUDITS_OUTCOMES)
 RATES = st.integers(0, 10**11)
 PRICES = st.builds(
     Price,
