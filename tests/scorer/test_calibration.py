@@ -247,6 +247,7 @@ def test_thresholds_of_other_requests_are_their_quantiles():
     [
         (Labelled((0.1, 0.0), (1.0,), (1, 2)), "one entry a tier"),
         (Labelled((), (), ()), "one entry a tier"),
+        (Labelled((0.2, 0.1, 0.0), (1.0, 1.0, 1.0), (1, 2, 3)), "one entry a tier each, 2"),
         (Labelled((0.1, 0.2), (1.0, 1.0), (1, 2)), "the strongest tier's 0"),
         (Labelled((float("nan"), 0.0), (1.0, 1.0), (1, 2)), "finite"),
         (Labelled((0.1, 0.0), (5.0, 1.0), (1, 2)), "0..1"),
