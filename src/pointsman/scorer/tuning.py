@@ -23,7 +23,8 @@ class Measured(msgspec.Struct, frozen=True):
 class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     """One file. `scorer`: version of the weights. `heads`: those that differ, in base 85; "" none.
 
-    `measured`: by model (`provider/model`), then by group. `trained_on`: ISO date.
+    `measured`: by model (`provider/model`), then by group. `trained_on`: ISO date. `labels_needed`:
+    how many more held-out labels the groups need that have too few to be in the certificate.
     """
 
     format: int = FORMAT
@@ -34,6 +35,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     heads: str = ""
     measured: Mapping[str, Mapping[str, Measured]] = {}
     certificate: Certificate | None = None
+    labels_needed: Mapping[str, int] = {}
 
     def build_scorer(self) -> Scorer:
         """Return the scorer with the weights of this file. Raises ValueError when damaged."""
