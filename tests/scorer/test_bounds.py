@@ -31,7 +31,7 @@ def test_the_chances_of_a_fair_game_sum_to_one_and_the_mean_is_zero(name: str):
     assert sum(value * chance for value, chance in game.items()) / total == pytest.approx(0)
 
 
-@pytest.mark.parametrize("labels", [1, 2, 5, 7])
+@pytest.mark.parametrize("labels", [1, 2, 6])
 @pytest.mark.parametrize("error", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("name", FAIR)
 def test_over_all_sequences_a_fair_game_reaches_the_goal_within_the_error(

@@ -18,7 +18,8 @@ class SequentialTest(msgspec.Struct, frozen=True, kw_only=True):
 
     One gambler starts before each label with a share 1/(n(n+1)) of the wealth (the shares sum to
     1) and bets on breaks, so that a long good past does not hide a later one. `wealths`: what those
-    who have started own, one entry a size of bet; `wealth_max`: the most that all ever owned.
+    who have started own, one entry a size of bet. `wealth`: what all own, the e-value: 1 or less on
+    average while the floor holds, large when it is broken; `wealth_max`: the most it ever was.
 
     Source: Waudby-Smith and Ramdas, JRSS B 86(1), 2024 (test by betting); Ville's inequality;
     Shin, Ramdas and Rinaldo, "E-detectors", 2022 (a gambler for each time of change).
@@ -27,12 +28,8 @@ class SequentialTest(msgspec.Struct, frozen=True, kw_only=True):
     error: float
     labels: int = 0
     wealths: tuple[float, ...] = (0.0,) * len(_BETS)
+    wealth: float = 1.0
     wealth_max: float = 1.0
-
-    @property
-    def wealth(self) -> float:
-        """Return the e-value: at most 1 on average while the floor holds; large when broken."""
-        return sum(self.wealths) / len(self.wealths) + 1.0 / (self.labels + 1)
 
     @property
     def is_broken(self) -> bool:
@@ -52,16 +49,22 @@ class SequentialTest(msgspec.Struct, frozen=True, kw_only=True):
             min((wealth + started) * (1.0 - bet * value), _WEALTH_MAX)
             for wealth, bet in zip(self.wealths, _BETS, strict=True)
         )
-        after = msgspec.structs.replace(self, labels=labels, wealths=wealths)
-        return msgspec.structs.replace(after, wealth_max=max(self.wealth_max, after.wealth))
+        wealth = sum(wealths) / len(wealths) + 1.0 / (labels + 1)
+        return SequentialTest(
+            error=self.error,
+            labels=labels,
+            wealths=wealths,
+            wealth=wealth,
+            wealth_max=max(self.wealth_max, wealth),
+        )
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """The threshold in force while labels come in, and the test of it.
 
     `ladder`: the thresholds to step down, from the certified one to None ("all to the strongest").
-    Each alarm takes one step and starts a new test, with half the error that the last one had: the
-    chance that any of them is false is at most the first audit's `error`.
+    Each alarm takes one step and starts a new test, with half the error that the last one had, so
+    the chance that any alarm is false is at most twice the first test's error (`start_audit`).
     """
 
     ladder: tuple[float | None, ...]
