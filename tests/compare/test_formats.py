@@ -34,7 +34,9 @@ def as_lines(lines: list[Any]) -> bytes:
 
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+LABELLED = {"prompt": "hi", "scores": {"m": 1}, "costs": {"m": 0.01}, "latency_ms": {"m": 9}}
 SAMPLES = {
+    "labelled": (as_lines([LABELLED]), 1),
     "claude-code": (as_lines(CLAUDE_CODE), 3),
     "codex": (as_lines(CODEX), 2),
     "litellm": (as_lines([row(), row()]), 2),
@@ -202,7 +204,7 @@ def test_a_folder_read_by_many_gives_what_one_reads(tmp_path: Path):
     ]
     assert records == whole
     assert left_out.named == [reason for part in parts for reason in part.named]
-    assert left_out.lines == sum(part.lines for part in parts) == 5
+    assert left_out.lines == sum(part.lines for part in parts) == len(SAMPLES) + 1
     assert "history.jsonl, is no log that is known" in left_out.named
     assert any(reason.startswith("codex.jsonl, line 16: is not JSON") for reason in left_out.named)
 

@@ -64,8 +64,13 @@ def read(path: Path, *attempts: Attempt) -> tuple[list[LoggedRequest], LeftOut]:
     return asyncio.run(run()), left_out
 
 
+STRATEGIES = ("all-power", "all-fast", "all-fast + cache", "signals")
+
+
 def compared(records: list[LoggedRequest], left_out: LeftOut | None = None) -> Comparison:
-    return compare(records, snapshot=TIERS, aliases=("auto",), left_out=left_out)
+    return compare(
+        records, snapshot=TIERS, aliases=("auto",), strategies=STRATEGIES, left_out=left_out
+    )
 
 
 def row_of(comparison: Comparison, strategy: str) -> StrategyRow:

@@ -69,7 +69,8 @@ def test_the_table_says_the_same_on_a_terminal_of_80_columns(monkeypatch):
 
 def test_the_sentence_names_the_policies_and_what_they_save():
     assert golden("all-power", "signals").summary == (
-        "signals would have cost about 87% less than all-power; quality not measured: no labels"
+        "signals would have cost about 87% less than all-power; whether routing pays is not known,"
+        " quality not measured: no labels"
     )
     assert golden("all-fast").summary.startswith("all-fast would have cost about 91% less")
 

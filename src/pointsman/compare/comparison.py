@@ -11,9 +11,12 @@ class StrategyRow(msgspec.Struct, frozen=True, kw_only=True):
     `cost_nanousd` None: not known, because of `unpriced` requests (their model has no price) or
     `undecided` ones (the log has no prompt, and another policy decided). `cost_share` is the cost
     over the baseline's, None where either is not known or the baseline cost nothing.
-    `is_cost_estimated`: some tokens are estimates, `estimated_tokens` of them. `quality` and
-    `quality_interval` (95%) are None where the data has no labels. Latencies are None where the
-    log never measured a model that the strategy calls.
+    `is_cost_estimated`: some tokens are estimates, `estimated_tokens` of them. `quality` (a mean,
+    0..1), `quality_share` (over the baseline's) and `quality_interval` (that one's, 95%) are over
+    the `labelled` requests, which have an outcome for this row's model and the baseline's, and
+    `unlabelled` ones have not; they are None without labels. Latencies are None where the log never
+    measured a model that the strategy calls, and for a row `is_at_equal_cost`, which is worked out
+    from sums to cost what the reference does.
     """
 
     strategy: str
@@ -33,6 +36,9 @@ class StrategyRow(msgspec.Struct, frozen=True, kw_only=True):
     unpriced: int
     undecided: int
     requests_by_tier: Mapping[str, int]
+    labelled: int = 0
+    unlabelled: int = 0
+    is_at_equal_cost: bool = False
 
 
 class LogFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,9 +47,11 @@ class LogFacts(msgspec.Struct, frozen=True, kw_only=True):
     `compared` went into every row; `measured` of them have tokens counted by who served them.
     `unserved`: no deployment can serve them. `without_prompt`: only tokens are known.
     `without_answer`: the output is assumed. `without_time`: they never age in the cache.
-    `in_tool_loop`: they bring a tool's result. `lines_left_out` counts lines of a file, the first
-    of which `lines_named` explains; `attempts_left_out` a ledger's attempts, by how they ended.
-    `keys_dropped`: answers that the simulated caches had no room for.
+    `in_tool_loop`: they bring a tool's result; of `loops_unplaced` nothing says which conversation
+    they belong to. `in_conversation`: that is known. `labelled`: outcomes are known.
+    `not_repriced`: outcomes whose cost has no tokens to price anew. `lines_left_out` counts lines
+    of a file, the first of which `lines_named` explains; `attempts_left_out` a ledger's attempts,
+    by how they ended. `keys_dropped`: answers that the simulated caches had no room for.
     """
 
     compared: int
@@ -53,6 +61,10 @@ class LogFacts(msgspec.Struct, frozen=True, kw_only=True):
     without_answer: int
     without_time: int
     in_tool_loop: int
+    loops_unplaced: int = 0
+    in_conversation: int = 0
+    labelled: int = 0
+    not_repriced: int = 0
     lines_left_out: int
     lines_named: tuple[str, ...]
     attempts_left_out: Mapping[str, int]
@@ -60,13 +72,20 @@ class LogFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """Every strategy over one log. `summary` and `notes` say in words what the figures mean."""
+    """Every strategy over one log. `summary` and `notes` say in words what the figures mean.
+
+    `reference`: the strategy whose cost the rows at equal cost spend. `best_single`: the model of
+    the row of that name. `what_if`: the configuration that stands in for the real one, or "".
+    """
 
     baseline: str
     baseline_cost_nanousd: int | None
     is_baseline_estimated: bool
     rows: tuple[StrategyRow, ...]
     log: LogFacts
+    reference: str = ""
+    best_single: str = ""
+    what_if: str = ""
     quality_note: str = "no labels"
     summary: str = ""
     notes: tuple[str, ...] = ()

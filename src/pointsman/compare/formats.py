@@ -16,6 +16,7 @@ from typing import BinaryIO, TypeAlias
 
 from pointsman.compare.claude_code import is_claude_code_line, read_claude_code
 from pointsman.compare.codex import is_codex_line, read_codex
+from pointsman.compare.labelled import is_labelled_line, read_labelled
 from pointsman.compare.litellm_logs import is_litellm_header, is_litellm_row, read_litellm_logs
 from pointsman.compare.openai_jsonl import (
     BOM,
@@ -46,6 +47,7 @@ class _Format:
 
 # In the order in which a line is tried: what is told by more comes first.
 _FORMATS: Mapping[str, _Format] = {
+    "labelled": _Format(read_labelled, is_labelled_line),
     "codex": _Format(read_codex, is_codex_line),
     "claude-code": _Format(read_claude_code, is_claude_code_line),
     "litellm": _Format(read_litellm_logs, is_litellm_row),

@@ -32,6 +32,20 @@ class Sample:
         elif (place := self._rng.randrange(self.count)) < self._size_max:
             self._kept[place] = value
 
+    def merge(self, other: "Sample") -> None:
+        """Take in another sample, so that each number of both had the same chance to be here."""
+        total = self.count + other.count
+        if total > self._size_max:
+            mine = round(self._size_max * self.count / total)
+            kept = [*self._draw(self._kept, mine), *self._draw(other._kept, self._size_max - mine)]
+        else:
+            kept = self._kept + other._kept
+        self._kept = kept
+        self.count, self.total = total, self.total + other.total
+
+    def _draw(self, kept: list[int], size: int) -> list[int]:
+        return self._rng.sample(kept, size) if size < len(kept) else kept
+
     def weighted(self, read: Callable[[int], float] = float) -> Iterator[tuple[float, float]]:
         """Yield what `read` makes of each number kept, and how many numbers it stands for."""
         weight = self.count / len(self._kept) if self._kept else 0.0
@@ -129,6 +143,13 @@ class Latencies:
     def add_length(self, deployment: str, output_tokens: int) -> None:
         """Take an answer that the log has no latency for."""
         self.lengths.setdefault(deployment, Sample()).add(output_tokens)
+
+    def merge(self, other: "Latencies") -> None:
+        """Take in the latencies of other requests."""
+        self.measured.merge(other.measured)
+        self.hits += other.hits
+        for deployment, sample in other.lengths.items():
+            self.lengths.setdefault(deployment, Sample()).merge(sample)
 
     def summary(self, line_of: Callable[[str], Line | None]) -> tuple[float | None, float | None]:
         """Return mean and 95th percentile in ms, None where some model's speed is not known.

@@ -7,24 +7,36 @@ from collections.abc import Iterator
 
 import msgspec
 
+from pointsman.compare.calls import OUTPUT_TOKENS_ASSUMED
 from pointsman.compare.comparison import Comparison, LogFacts, StrategyRow
+from pointsman.compare.conversations import LIFETIME_S
 from pointsman.compare.latency import SAMPLE_MAX
+from pointsman.compare.staged import ACCEPTED_QUALITY_MIN
+from pointsman.compare.strategies import CASCADE, FIXED, ORACLE, SINGLE
 
-OUTPUT_TOKENS_ASSUMED = 250
+_ONE = (FIXED, SINGLE)  # strategies that ask nothing of a request
 
 
-def annotated(comparison: Comparison) -> Comparison:
-    """Return the comparison with its summary and notes."""
+def annotated(comparison: Comparison, *, sentence: str, is_repriced: bool) -> Comparison:
+    """Return the comparison with its summary and notes.
+
+    `sentence` says whether routing pays, "" where nothing tells: then cost alone is summed up.
+    """
     return msgspec.structs.replace(
-        comparison, summary=_summary(comparison), notes=tuple(_notes(comparison))
+        comparison,
+        summary=sentence or _summary(comparison),
+        notes=tuple(_notes(comparison, is_repriced=is_repriced)),
     )
 
 
 def _summary(comparison: Comparison) -> str:
     named = [row for row in comparison.rows if row.strategy != comparison.baseline]
-    told = [row for row in named if not row.policy.startswith("fixed:")] or named
-    parts = [_against_baseline(row, comparison) for row in told]
-    return "; ".join([*parts, f"quality not measured: {comparison.quality_note}"])
+    chosen = (row for row in named if not row.is_at_equal_cost and not row.policy.startswith(_ONE))
+    parts = [_against_baseline(row, comparison) for row in [*chosen] or named]
+    if not comparison.log.labelled:
+        unknown = f"quality not measured: {comparison.quality_note}"
+        parts.append(f"whether routing pays is not known, {unknown}")
+    return "; ".join(parts)
 
 
 def _against_baseline(row: StrategyRow, comparison: Comparison) -> str:
@@ -42,8 +54,20 @@ def _against_baseline(row: StrategyRow, comparison: Comparison) -> str:
     return f"{row.strategy} would have cost {about}{share}"
 
 
-def _notes(comparison: Comparison) -> Iterator[str]:
+def _notes(comparison: Comparison, *, is_repriced: bool) -> Iterator[str]:
     log, rows = comparison.log, comparison.rows
+    if comparison.what_if:
+        yield (
+            f"What if: tiers, prices and routing are those of {comparison.what_if},"
+            " not the configured ones."
+        )
+    if is_repriced and log.not_repriced:
+        yield (
+            f"{_count(log.not_repriced, 'measured cost')} came without tokens, and stay as they"
+            " were measured, whatever the prices here."
+        )
+    yield from _quality_notes(comparison)
+    yield from _yardstick_notes(comparison)
     if any(row.is_cost_estimated for row in rows):
         yield (
             "~ is an estimate. Where a strategy calls a model that the log did not call, its answer"
@@ -61,18 +85,82 @@ def _notes(comparison: Comparison) -> Iterator[str]:
             f"{_of(log.without_answer, log)} have no answer in the log: {OUTPUT_TOKENS_ASSUMED}"
             " output tokens are assumed, fewer where the request allows fewer."
         )
+    yield from _conversation_notes(comparison)
     yield from _latency_notes(comparison)
     yield from _cache_notes(comparison)
     yield from _decision_notes(comparison)
     yield from _left_out_notes(comparison)
     yield (
         "Each request is priced as one call to the first model of its tier that can serve it, at"
-        " the prices in force now: fallbacks, escalations and failed attempts are not in here."
+        " the prices in force now: fallbacks, escalations and failed attempts are not in here"
+        f"{', except in cascade' if _has(comparison, CASCADE) else ''}."
     )
 
 
+def _quality_notes(comparison: Comparison) -> Iterator[str]:
+    log, rows = comparison.log, comparison.rows
+    if not log.labelled:
+        return
+    yield (
+        f"Quality is the mean of the labels, 0 to 1; the 95% interval is of the ratio to"
+        f" {comparison.baseline}'s on the same requests, by the delta method on running sums."
+    )
+    if log.compared > log.labelled:
+        yield f"{_of(log.compared - log.labelled, log)} have no labels: costs count them too."
+    short = [row for row in rows if row.unlabelled and not row.undecided]
+    if short:
+        named = ", ".join(f"{row.strategy} {row.labelled:,}" for row in short)
+        yield (
+            "Quality counts only requests with an outcome both for the row's model and for"
+            f" {comparison.baseline}'s; of {log.labelled:,}: {named}."
+        )
+
+
+def _yardstick_notes(comparison: Comparison) -> Iterator[str]:
+    log, rows = comparison.log, comparison.rows
+    if _has(comparison, SINGLE):
+        why = (
+            "best labelled, the cheaper of equals"
+            if log.labelled
+            else ("cheapest of the strongest tier, for nothing tells how good it is")
+        )
+        yield f"The best single model is {comparison.best_single}: the {why}."
+    even = [row for row in rows if row.is_at_equal_cost]
+    if even:
+        yield (
+            f"At equal cost: what {comparison.reference} costs, spent on the strongest tier by"
+            " chance (the expected value), on the longest last turns first, or where the step up"
+            " from the cheapest costs least, which only hindsight knows. Latency is not worked out;"
+            " switching within a conversation costs nothing there."
+        )
+    if _has(comparison, CASCADE):
+        yield (
+            "cascade: every attempt counts. A draft goes by the recorded verdict of the checks;"
+            f" where there is none, a quality of {ACCEPTED_QUALITY_MIN} passes, as if a check never"
+            " erred: an upper bound."
+        )
+    if _has(comparison, ORACLE):
+        yield "oracle knows every outcome beforehand: no router can do better with these tiers."
+
+
+def _conversation_notes(comparison: Comparison) -> Iterator[str]:
+    log = comparison.log
+    if not log.in_conversation:
+        return
+    yield (
+        f"{_of(log.in_conversation, log)} are turns of a conversation: a tool's result goes back to"
+        " the model that asked for it. Where a strategy keeps its model from the call before, no"
+        f" more than {LIFETIME_S / 60:.0f} minutes ago, it reads as much from the provider's prompt"
+        " cache as was logged; where it has just switched, all input is sent anew."
+    )
+
+
+def _has(comparison: Comparison, spec: str) -> bool:
+    return any(row.policy.startswith(spec) for row in comparison.rows)
+
+
 def _latency_notes(comparison: Comparison) -> Iterator[str]:
-    rows = comparison.rows
+    rows = [row for row in comparison.rows if not row.is_at_equal_cost]
     if any(row.is_latency_estimated and row.latency_mean_ms is not None for row in rows):
         yield (
             "A latency with ~ is worked out from the speed of the strategy's own models as this log"
@@ -99,7 +187,9 @@ def _cache_notes(comparison: Comparison) -> Iterator[str]:
 
 def _decision_notes(comparison: Comparison) -> Iterator[str]:
     log, rows = comparison.log, comparison.rows
-    readers = [row.strategy for row in rows if not row.policy.startswith("fixed:")]
+    readers = [
+        row.strategy for row in rows if not row.policy.startswith(_ONE) and not row.is_at_equal_cost
+    ]
     if log.without_prompt and readers:
         yield (
             f"{_of(log.without_prompt, log)} come without their prompts, which the ledger does not"
@@ -116,10 +206,10 @@ def _decision_notes(comparison: Comparison) -> Iterator[str]:
                 f"{row.strategy}: {_of(row.unpriced, log)} go to a model without a known price;"
                 ' add it under [prices."provider/model"].'
             )
-    if log.in_tool_loop and readers:
+    if log.loops_unplaced and readers:
         yield (
-            f"{_of(log.in_tool_loop, log)} bring back a tool's result: they are decided anew here,"
-            " where the router stays on the model that began the loop."
+            f"{_of(log.loops_unplaced, log)} bring back a tool's result: they are decided anew"
+            " here, where the router stays on the model that began the loop."
         )
 
 

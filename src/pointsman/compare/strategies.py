@@ -1,51 +1,96 @@
-"""Strategies: what is compared, by name: a policy, with or without the cache."""
+"""Strategies: what is compared, by name: a policy, with or without the cache, or a yardstick."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
-from pointsman.compare.records import Booked, LoggedRequest
-from pointsman.core.decision import Policy, Target, decide, resolve
-from pointsman.core.errors import ConfigError, ModelNotFound
-from pointsman.core.types import Decision, Request, Snapshot, middle_tier
+from pointsman.core.decision import Policy
+from pointsman.core.errors import ConfigError
+from pointsman.core.types import Snapshot, middle_tier
 from pointsman.policies import PolicySettings
 from pointsman.policies.registry import build_policy, policy_names
 
-_ALL, _FIXED = "all-", "fixed:"
+BEST, RANDOM, LENGTH, CHEAPEST = "best-single", "random", "length", "cheapest-first"
+CASCADE, ORACLE = "cascade", "oracle"
+FIXED, SINGLE = "fixed:", "single:"
+LEARNED, SIGNALS = "learned", "signals"
+
+_ALL = "all-"
 _CACHE = "cache"
-# What it costs hangs on drafts and verdicts, which no log has.
-_NOT_FROM_A_LOG = "cascade"
+_AT_EQUAL_COST = (RANDOM, LENGTH, CHEAPEST)
+_YARDSTICKS = {
+    BEST: "best single model",
+    RANDOM: "random at equal cost",
+    LENGTH: "length at equal cost",
+    CHEAPEST: "cheapest first at equal cost",
+    CASCADE: CASCADE,
+    ORACLE: ORACLE,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """One line of the comparison. `spec` is the policy as `routing.policy` names it."""
+    """One line of the comparison.
+
+    `spec` is the policy as `routing.policy` names it, "single:<model>", or one of this module's
+    yardsticks.
+    """
 
     name: str
     spec: str
-    has_cache: bool
+    has_cache: bool = False
 
     @property
     def is_fixed(self) -> bool:
         """Return whether every request goes to one tier, whatever it asks for."""
-        return self.spec.startswith(_FIXED)
+        return self.spec.startswith(FIXED)
+
+    @property
+    def is_policy(self) -> bool:
+        """Return whether a policy of the registry decides, as it would in production."""
+        return self.spec not in _YARDSTICKS
+
+    @property
+    def is_played(self) -> bool:
+        """Return whether it takes requests one by one; the others are worked out at the end."""
+        return self.spec != BEST and not self.is_at_equal_cost
+
+    @property
+    def is_at_equal_cost(self) -> bool:
+        """Return whether it spends what the reference spends, and is worked out at the end."""
+        return self.spec in _AT_EQUAL_COST
+
+    @property
+    def needs_labels(self) -> bool:
+        """Return whether it can only be played where outcomes are known."""
+        return self.spec in (CASCADE, ORACLE)
 
 
 def baseline(snapshot: Snapshot) -> Strategy:
     """Return the strategy that the others are measured against: all to the strongest tier."""
-    return _strategy(f"{_ALL}{snapshot.names[-1]}", snapshot)
+    return _all(snapshot.names[-1])
+
+
+def cheapest(snapshot: Snapshot) -> Strategy:
+    """Return the strategy that sends all to the cheapest tier."""
+    return _all(snapshot.names[0])
+
+
+def reference() -> Strategy:
+    """Return whose cost the yardsticks at equal cost spend: `learned`, `signals` without it."""
+    spec = LEARNED if LEARNED in _policies() else SIGNALS
+    return Strategy(spec, spec)
 
 
 def default_names(snapshot: Snapshot) -> tuple[str, ...]:
-    """Return every strategy there is for these tiers; of the tiers between, the middle one."""
-    tiers = dict.fromkeys(_roles(snapshot).values())
-    bases = [*(f"{_ALL}{tier}" for tier in tiers), *_policies()]
-    return tuple(name for base in bases for name in (base, f"{base} + {_CACHE}"))
+    """Return the strategies that everybody should see; of the tiers between, the middle one."""
+    tiers = [f"{_ALL}{tier}" for tier in dict.fromkeys(_roles(snapshot).values())]
+    cached = [f"{base} + {_CACHE}" for base in (tiers[0], reference().name)]
+    yardsticks = [_YARDSTICKS[spec] for spec in (BEST, *_AT_EQUAL_COST)]
+    return (*tiers, *yardsticks, *_policies(), CASCADE, *cached, ORACLE)
 
 
 def build_strategies(names: Sequence[str] | None, snapshot: Snapshot) -> tuple[Strategy, ...]:
-    """Return the strategies called `names`, all of them for None, each once.
+    """Return the strategies called `names`, the default ones for None, each once.
 
     all-power, all-mid and all-fast also mean the strongest, the middle and the cheapest tier where
     none is called so; the strategy bears the tier's own name.
@@ -58,64 +103,29 @@ def build_strategies(names: Sequence[str] | None, snapshot: Snapshot) -> tuple[S
     return tuple(dict.fromkeys(_strategy(name, snapshot) for name in wanted))
 
 
-def build_policies(strategies: Sequence[Strategy], settings: PolicySettings) -> dict[str, Policy]:
-    """Return each strategy's policy by its spec. Raises ConfigError when one cannot be loaded."""
-    specs = dict.fromkeys(strategy.spec for strategy in strategies)
+def build_policies(specs: Iterable[str], settings: PolicySettings) -> dict[str, Policy]:
+    """Return the policies by spec. Raises ConfigError when one cannot be loaded."""
     return {spec: build_policy(spec, settings) for spec in specs}
 
 
-def decide_logged(
-    policy: Policy,
-    record: LoggedRequest,
-    snapshot: Snapshot,
-    aliases: Sequence[str],
-    *,
-    is_fixed: bool,
-) -> Decision | None:
-    """Return where a logged request goes under a policy, by the production `decide`.
-
-    A fixed policy takes it whatever it asked for. Else a tier that was asked for is kept, and a
-    model's name counts as the alias: it says what was called then, not what the router was asked.
-    Without the prompt the decision as booked is kept; None where another policy had booked it.
-
-    Raises NoCapableModel.
-    """
-    if is_fixed:
-        return decide(record.features, Target(), snapshot, policy)
-    if record.request is not None:
-        target = _asked_for(record.request, snapshot, aliases)
-        pin = record.request.caller.tier
-        return decide(
-            record.features,
-            target,
-            snapshot,
-            policy,
-            tier_pin=pin if pin in snapshot.names else "",
-        )
-    booked = record.booked
-    if booked is None or booked.policy not in (policy.name, "pinned"):
-        return None
-    kept = _booked_target(booked, snapshot, aliases)
-    if kept is None:
-        return None
-    decision = decide(record.features, kept, snapshot, policy)
-    return msgspec.structs.replace(decision, policy=booked.policy, reason=booked.reason)
+def _all(tier: str) -> Strategy:
+    return Strategy(f"{_ALL}{tier}", f"{FIXED}{tier}")
 
 
 def _strategy(name: str, snapshot: Snapshot) -> Strategy:
     base, plus, extra = (part.strip() for part in name.partition("+"))
     if plus and extra != _CACHE:
         raise _unknown(name, snapshot)
-    if base == _NOT_FROM_A_LOG:
-        raise ConfigError(
-            f'strategy "{name}": what cascade costs hangs on drafts and verdicts, which a log does'
-            f" not have; there are {_known(snapshot)}"
-        )
-    tier = base.removeprefix(_FIXED if base.startswith(_FIXED) else _ALL)
+    for spec, title in _YARDSTICKS.items():
+        if base in (spec, title):
+            if plus:
+                raise ConfigError(f'strategy "{name}": only a policy or all-<tier> takes "+ cache"')
+            return Strategy(title, spec)
+    tier = base.removeprefix(FIXED if base.startswith(FIXED) else _ALL)
     if base.startswith(_ALL) and tier not in snapshot.names:
         tier = _roles(snapshot).get(tier, tier)
     if base != tier and tier in snapshot.names:
-        base, spec = f"{_ALL}{tier}", f"{_FIXED}{tier}"
+        base, spec = f"{_ALL}{tier}", f"{FIXED}{tier}"
     elif base in _policies():
         spec = base
     else:
@@ -131,9 +141,9 @@ def _roles(snapshot: Snapshot) -> dict[str, str]:
 
 
 def _policies() -> tuple[str, ...]:
-    return tuple(
-        name for name in policy_names() if name != _NOT_FROM_A_LOG and not name.startswith(_FIXED)
-    )
+    """Return the policies that decide once and for all; what a cascade does hangs on its drafts."""
+    names = (name for name in policy_names() if name != CASCADE and not name.startswith(FIXED))
+    return tuple(sorted(names, key=lambda name: (name != SIGNALS, name != LEARNED)))
 
 
 def _unknown(name: str, snapshot: Snapshot) -> ConfigError:
@@ -142,24 +152,4 @@ def _unknown(name: str, snapshot: Snapshot) -> ConfigError:
 
 def _known(snapshot: Snapshot) -> str:
     bases = (*(f"{_ALL}{tier}" for tier in reversed(snapshot.names)), *_policies())
-    return f'{", ".join(bases)}, each also with " + {_CACHE}"'
-
-
-def _asked_for(request: Request, snapshot: Snapshot, aliases: Sequence[str]) -> Target:
-    try:
-        target = resolve(request.model, snapshot, aliases)
-    except ModelNotFound:
-        return Target()
-    return Target() if target.deployment else target
-
-
-def _booked_target(booked: Booked, snapshot: Snapshot, aliases: Sequence[str]) -> Target | None:
-    """Return the target that leads where the booked decision led, None where that is gone."""
-    if booked.policy == "pinned":
-        try:
-            asked = resolve(booked.asked, snapshot, aliases)
-        except ModelNotFound:
-            asked = Target()
-        if asked.tier or asked.deployment:
-            return asked
-    return Target(tier=booked.tier) if booked.tier in snapshot.names else None
+    return f'{", ".join(bases)}, each also with " + {_CACHE}", and {", ".join(_YARDSTICKS)}'
