@@ -1,12 +1,15 @@
 """Routing: what a pipeline is made of, apart from what it does."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
-from pointsman.attempt import PriceOf
+from pointsman.attempt import Job, PriceOf
+from pointsman.audit import Auditing
 from pointsman.cache import Cache
 from pointsman.core.decision import Policy
-from pointsman.core.types import Snapshot
+from pointsman.core.health import Health
+from pointsman.core.plan import build_plan
+from pointsman.core.types import Plan, Snapshot
 from pointsman.gate import Checks
 from pointsman.ledger import Ledger
 from pointsman.providers import Provider
@@ -24,15 +27,48 @@ class Routing:
     may_escalate: bool
     price_of: PriceOf
     total_s: float
+    audit: Auditing
+
+    @property
+    def model_names(self) -> tuple[tuple[str, str], ...]:
+        """Return every name a client may ask for, each with whose it is."""
+        ours = [(name, "pointsman") for name in (*self.aliases, *self.snapshot.names)]
+        tiers = (deployment for tier in self.snapshot.tiers for deployment in tier.deployments)
+        models = {d.id: d.provider for d in (*tiers, *self.snapshot.others)}
+        return (*(entry for entry in ours if entry[0] != "*"), *models.items())
+
+    def plan(self, job: Job, health: Health, now_s: float) -> Plan:
+        """Return the plan of what is ready; where all rest, of what is due for a probe."""
+
+        def planned(is_ready: Callable[[str, float], bool]) -> Plan:
+            return build_plan(
+                job.decision,
+                job.features,
+                self.snapshot,
+                is_ready=lambda name: is_ready(name, now_s),
+                may_escalate=self.may_escalate,
+            )
+
+        plan = planned(health.is_ready)
+        return plan if plan.steps else planned(health.is_due_for_probe)
+
+    def stepped(self, steps: Mapping[str, int]) -> "Routing":
+        """Return it with the thresholds that audits have lowered so often, by group."""
+        if steps == self.audit.steps:
+            return self
+        policy = self.audit.policy_after(steps)
+        return replace(self, policy=policy, audit=replace(self.audit, steps=steps))
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
     """What outlives a reload: the ledger, and the cache, None where it is switched off.
 
-    `entry_bytes_max`: a larger answer is not kept.
+    `entry_bytes_max`: a larger answer is not kept. `has_readings`: what the scorer reads of each
+    request is kept in the ledger.
     """
 
     ledger: Ledger
     cache: Cache | None
     entry_bytes_max: int
+    has_readings: bool = False

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from pointsman.attempt import Attempt, Desk
+from pointsman.core.answer import AnswerBuilder
 from pointsman.core.errors import AttemptReport, GatewayError, UpstreamError
 from pointsman.core.events import Event, Finished, UsageReport, is_content
 from pointsman.core.types import ToolCall
@@ -81,23 +82,21 @@ class HeldDraft:
 
     async def _judge(self) -> Verdict:
         """Return the verdict on what has come; a long draft is judged off the event loop."""
-        builder = self.attempt.builder
-        draft = Draft(
-            text=builder.text,
-            reasoning=builder.reasoning,
-            tool_calls=builder.tool_calls,
-            finish_reason=builder.finish_reason,
-        )
+        draft = draft_of(self.attempt.builder)
         validators, ask = self._checks.validators, self._ask
-        if builder.chars > JUDGED_INLINE_CHARS_MAX:
+        if self.attempt.builder.chars > JUDGED_INLINE_CHARS_MAX:
             return await asyncio.to_thread(judge, validators, draft, ask)
         return judge(validators, draft, ask)
 
 
 class Committed:
-    """A draft that has passed. Its `events` go to the client; close it when done."""
+    """A draft that has passed. Its `events` go to the client; close it when done.
+
+    `on_whole` is told, once, when the answer has ended whole and is booked.
+    """
 
     def __init__(self, draft: HeldDraft, attempts: list[Attempt], desk: Desk) -> None:
+        self.on_whole: Callable[[Committed], None] | None = None
         self._draft = draft
         self._attempts = attempts
         self._desk = desk
@@ -125,6 +124,11 @@ class Committed:
         return self._draft.verdict.is_accepted
 
     @property
+    def answer(self) -> Draft:
+        """Return what has come so far."""
+        return draft_of(self._draft.attempt.builder)
+
+    @property
     def finish_reason(self) -> str | None:
         """Return how the answer ended, None while it has not."""
         return self._draft.attempt.builder.finish_reason
@@ -148,6 +152,8 @@ class Committed:
                     if isinstance(event, Finished):
                         name, now_s = self.step.deployment.id, desk.clock.monotonic_s()
                         desk.health.note_success(name, now_s)
+                        if self.on_whole is not None:
+                            self.on_whole(self)
                     yield self._priced(event)
         except GatewayError as error:
             attempt.fail(error)
@@ -168,6 +174,16 @@ class Committed:
         others = [other.charged_nanousd for other in self._attempts if other is not attempt]
         spent = None if None in others else sum(cost for cost in others if cost is not None)
         return attempt.price_report(event, spent)
+
+
+def draft_of(builder: AnswerBuilder) -> Draft:
+    """Return what has come so far as a check sees it."""
+    return Draft(
+        text=builder.text,
+        reasoning=builder.reasoning,
+        tool_calls=builder.tool_calls,
+        finish_reason=builder.finish_reason,
+    )
 
 
 def report(attempt: Attempt) -> AttemptReport:

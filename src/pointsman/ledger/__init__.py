@@ -29,10 +29,12 @@ class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """`[ledger]`. `url`: see `opening.open_ledger`.
 
     `durability`: what a power cut may take: nothing ("strict"), the last second ("relaxed").
+    `store_readings`: keep what the scorer reads of each request, which is no text.
     """
 
     url: str = "sqlite:///pointsman.db"
     durability: Durability = "strict"
+    store_readings: bool = False
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,11 +14,19 @@ from typing import Final
 
 import msgspec
 
-from pointsman.core.types import Reading
+from pointsman.core.types import Features, Need, Reading
 from pointsman.scorer.familiar import KNOWN, UNKNOWN, familiar_words
 from pointsman.scorer.groups import GROUPS, find_group
 
-__all__ = ["GROUPS", "Facts", "PackedReading", "Reading", "pack_reading", "read"]
+__all__ = [
+    "GROUPS",
+    "Facts",
+    "PackedReading",
+    "Reading",
+    "pack_reading",
+    "read",
+    "read_features",
+]
 
 HEAD_CHARS = 2_000
 TAIL_CHARS = 500
@@ -75,10 +83,8 @@ def pack_reading(reading: Reading) -> PackedReading:
 
 def read(text: str, facts: Facts = Facts()) -> Reading:  # noqa: B008 - frozen
     """Return what the first 2,000 and last 500 characters of a text hold; "" is read too."""
-    clip = text
-    if len(text) > CLIP_CHARS:
-        clip = f"{text[:HEAD_CHARS]} {text[-TAIL_CHARS:]}"
-    data = clip.encode("utf-8", "replace").translate(_FOLD)
+    clip = _clip(text)
+    data = _fold(clip)
     tokens = _find_tokens(data)
     words = list(map(crc_hqx, tokens, repeat(0)))
     grams = set(words)
@@ -96,6 +102,18 @@ def read(text: str, facts: Facts = Facts()) -> Reading:  # noqa: B008 - frozen
     return Reading(find_group(data, tokens, marks), counts, frozenset(grams), familiarity)
 
 
+def read_features(features: Features) -> Reading:
+    """Return what the scorer reads of a request, or the reading that came in place of its text."""
+    if features.reading is not None:
+        return features.reading
+    facts = Facts(
+        turns=features.turns,
+        system_chars=len(features.system),
+        has_tools=Need.TOOLS in features.needs,
+    )
+    return read(features.text, facts)
+
+
 def _familiarity(words: Sequence[int], *, foreign_bytes: int) -> float:
     """Return the share of known words, with a few more taken as known: one name proves nothing."""
     seen = bytes(map(familiar_words().__getitem__, words))
@@ -106,13 +124,17 @@ def _familiarity(words: Sequence[int], *, foreign_bytes: int) -> float:
     return (known + _TAKEN_AS_KNOWN) / (known + unknown + _TAKEN_AS_KNOWN)
 
 
+def word_values(text: str) -> set[int]:
+    """Return the CRC-16 values, 0..65535, of the words of a text alone; clipped as in `read`."""
+    return set(map(crc_hqx, _find_tokens(_fold(_clip(text))), repeat(0)))
+
+
 def words_and_pairs(text: str) -> dict[int, str]:
     """Return the readable words and pairs of a text by their CRC-16, the first one for each.
 
     For reasons only: it is several times slower than `read`, though clipped like it.
     """
-    clip = text if len(text) <= CLIP_CHARS else f"{text[:HEAD_CHARS]} {text[-TAIL_CHARS:]}"
-    tokens = _find_tokens(clip.encode("utf-8", "replace").translate(_FOLD))
+    tokens = _find_tokens(_fold(_clip(text)))
     shown = [token.decode("utf-8", "replace") for token in tokens]
     named: dict[int, str] = {}
     for at, token in enumerate(tokens):
@@ -121,6 +143,16 @@ def words_and_pairs(text: str) -> dict[int, str]:
         if at + 1 < len(tokens):
             named.setdefault(crc_hqx(tokens[at + 1], word), f"{shown[at]} {shown[at + 1]}")
     return named
+
+
+def _clip(text: str) -> str:
+    if len(text) <= CLIP_CHARS:
+        return text
+    return f"{text[:HEAD_CHARS]} {text[-TAIL_CHARS:]}"
+
+
+def _fold(text: str) -> bytes:
+    return text.encode("utf-8", "replace").translate(_FOLD)
 
 
 def _pack_grams(grams: frozenset[int]) -> str:

@@ -1,8 +1,11 @@
 """Metrics: what Prometheus scrapes. Every figure is a sum over the ledger's own bookings."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from collections.abc import Iterable
 
-from pointsman.ledger import Intent, Settlement
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from pointsman.audit import Standing
+from pointsman.ledger import AUDIT, Intent, Settlement
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LATENCY_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -40,6 +43,21 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._audit_cost = Counter(
+            "pointsman_audit_cost_usd",
+            "The part of the spend that was for audits, in USD",
+            ("tier", "model"),
+            registry=self.registry,
+        )
+        self._audit_labels, self._audit_steps, self._audit_evidence = (
+            Gauge(f"pointsman_audit_{name}", text, ("group",), registry=self.registry)
+            for name, text in (
+                ("labels", "Labels of audits since they began"),
+                ("steps", "How often the floor was found broken, and the threshold lowered"),
+                ("evidence", "Evidence against the floor since the last step, as an e-value"),
+            )
+        )
+
     def observe(self, intent: Intent, settlement: Settlement) -> None:
         """Count one attempt."""
         tier, model = intent.tier, intent.deployment
@@ -47,7 +65,10 @@ class Metrics:
         if settlement.cost_nanousd is None:
             self._unknown.labels(tier, model).inc()
         else:
-            self._cost.labels(tier, model).inc(settlement.cost_nanousd / _NANOUSD_PER_USD)
+            cost_usd = settlement.cost_nanousd / _NANOUSD_PER_USD
+            self._cost.labels(tier, model).inc(cost_usd)
+            if intent.policy == AUDIT:
+                self._audit_cost.labels(tier, model).inc(cost_usd)
         if settlement.outcome == "hit":
             return
         usage = settlement.usage
@@ -55,6 +76,12 @@ class Metrics:
         self._tokens.labels(tier, model, "output").inc(usage.output_tokens)
         self._latency.labels(tier).observe(settlement.latency_ms / 1000)
 
-    def render(self) -> bytes:
-        """Return the exposition text."""
+    def render(self, standings: Iterable[Standing] = ()) -> bytes:
+        """Return the exposition text; `standings` are what the audits have found, by group."""
+        for gauge in (self._audit_labels, self._audit_steps, self._audit_evidence):
+            gauge.clear()  # a reload may have begun the tests anew
+        for found in standings:
+            self._audit_labels.labels(found.group).set(found.labels)
+            self._audit_steps.labels(found.group).set(found.steps)
+            self._audit_evidence.labels(found.group).set(found.evidence)
         return generate_latest(self.registry)

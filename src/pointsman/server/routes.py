@@ -100,7 +100,7 @@ async def _ready(services: Services, exchange: Exchange, responder: Responder) -
 
 async def _metrics(services: Services, exchange: Exchange, responder: Responder) -> None:
     del exchange
-    body = services.metrics.render()
+    body = services.metrics.render(services.pipeline.audits.standings())
     await responder.start(
         200, [("content-type", metrics.CONTENT_TYPE), ("content-length", str(len(body)))]
     )

@@ -1,0 +1,219 @@
+"""Judges: who says how good an answer is, 0..1.
+
+`[audit] judge` names one:
+
+validators
+    1 for an answer that all validators accept, 0 for any other: free, and blind to all else.
+command:<command line>
+    A program of the user's, run once an answer without a shell: it reads a JSON object with
+    `prompt` (the conversation) and `answer`, and prints a number from 0 to 1.
+tier:<name>
+    A model compares the two answers, see `pairwise`.
+any other name
+    An entry point of the group `pointsman.judges`: a factory without arguments that returns a
+    function `(prompt, answer) -> float`. It is called in a thread.
+
+A judge that fails gives no label: nothing is ever assumed of an answer.
+"""
+
+import asyncio
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Protocol
+
+import msgspec
+
+from pointsman.audit.calls import Calls
+from pointsman.core.errors import ConfigError
+from pointsman.core.types import Features
+from pointsman.validators import Ask, Draft, Validator, judge
+
+ENTRY_POINTS = "pointsman.judges"
+COMMAND_S = 60.0
+
+_COMMAND, _TIER = "command:", "tier:"
+
+
+class NoVerdictError(Exception):
+    """A judge could not say how good an answer is; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Two answers to one request; the same one twice where the strongest tier itself had answered.
+
+    `prompt`: the conversation as text, the last turn last.
+    """
+
+    prompt: str
+    ask: Ask
+    routed: Draft
+    strongest: Draft
+
+
+class Judge(Protocol):
+    """Says how good the answers of a case are."""
+
+    @property
+    def name(self) -> str:
+        """Return the name that labels carry: no command line, which may hold secrets."""
+
+    def worst_case_nanousd(self, features: Features, tokens_max: int, calls: Calls) -> int | None:
+        """Return what judging may cost at most, None where that is not known.
+
+        `features` are the request's; each answer has at most `tokens_max` tokens.
+        """
+
+    async def score(self, case: Case, calls: Calls) -> tuple[float, float]:
+        """Return how good the routed and the strongest tier's answer are, 0..1 each.
+
+        Raises NoVerdictError and GatewayError.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ByValidators:
+    """The validators as a judge."""
+
+    validators: tuple[Validator, ...]
+    name: str = "validators"
+
+    def worst_case_nanousd(self, features: Features, tokens_max: int, calls: Calls) -> int | None:
+        """Return 0."""
+        del features, tokens_max, calls
+        return 0
+
+    async def score(self, case: Case, calls: Calls) -> tuple[float, float]:
+        """Return 1 for each answer that is accepted, 0 for the other; judged off the event loop."""
+        del calls
+        routed, strongest = await asyncio.to_thread(
+            lambda: [
+                judge(self.validators, draft, case.ask) for draft in (case.routed, case.strongest)
+            ]
+        )
+        return float(routed.is_accepted), float(strongest.is_accepted)
+
+
+@dataclass(frozen=True, slots=True)
+class ByCommand:
+    """A user's program as a judge. `words`: the command line's."""
+
+    words: Sequence[str]
+    name: str = "command"
+
+    def worst_case_nanousd(self, features: Features, tokens_max: int, calls: Calls) -> int | None:
+        """Return 0: what the program itself may spend is not known here."""
+        del features, tokens_max, calls
+        return 0
+
+    async def score(self, case: Case, calls: Calls) -> tuple[float, float]:
+        """Run the program for each answer."""
+        del calls
+        routed = await self._run(case.prompt, case.routed.text)
+        if case.strongest is case.routed:
+            return routed, routed
+        return routed, await self._run(case.prompt, case.strongest.text)
+
+    async def _run(self, prompt: str, answer: str) -> float:
+        given = msgspec.json.encode({"prompt": storable(prompt), "answer": storable(answer)})
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self.words,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+        except OSError as error:
+            raise NoVerdictError(f"{self.words[0]} does not start: {error.strerror}") from error
+        try:
+            async with asyncio.timeout(COMMAND_S):
+                said, _ = await process.communicate(given)
+        except TimeoutError as error:
+            raise NoVerdictError(f"{self.words[0]} took more than {COMMAND_S:g} s") from error
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if process.returncode:
+            raise NoVerdictError(f"{self.words[0]} ended with status {process.returncode}")
+        return checked(said.decode("utf-8", "replace").strip(), self.words[0])
+
+
+@dataclass(frozen=True, slots=True)
+class ByFunction:
+    """A third party's function as a judge."""
+
+    name: str
+    function: Callable[[str, str], object]
+
+    def worst_case_nanousd(self, features: Features, tokens_max: int, calls: Calls) -> int | None:
+        """Return 0: what the function itself may spend is not known here."""
+        del features, tokens_max, calls
+        return 0
+
+    async def score(self, case: Case, calls: Calls) -> tuple[float, float]:
+        """Call the function for each answer."""
+        del calls
+        routed = await self._call(case.prompt, case.routed.text)
+        if case.strongest is case.routed:
+            return routed, routed
+        return routed, await self._call(case.prompt, case.strongest.text)
+
+    async def _call(self, prompt: str, answer: str) -> float:
+        try:
+            said = await asyncio.to_thread(self.function, prompt, answer)
+        except Exception as error:  # a third party's code: whatever it raises is no verdict
+            raise NoVerdictError(f"{self.name} raised {type(error).__name__}") from error
+        return checked(said, self.name)
+
+
+def load_judge(name: str) -> ByFunction:
+    """Return the judge of an installed package. Raises ConfigError."""
+    for point in entry_points(group=ENTRY_POINTS, name=name):
+        try:
+            return ByFunction(name, point.load()())
+        except Exception as error:  # a third party's code: whatever it raises stops the start
+            raise ConfigError(
+                f'audit.judge = "{name}": loading {point.value} failed: {error!r};'
+                " mend or remove its package"
+            ) from error
+    raise ConfigError(f'audit.judge = "{name}": {judge_fault(name, ())}')
+
+
+def judge_fault(spec: str, tiers: Sequence[str]) -> str:
+    """Return what is wrong with the name of a judge, "" where nothing is."""
+    if spec.startswith(_COMMAND):
+        try:
+            has_words = bool(shlex.split(spec.removeprefix(_COMMAND)))
+        except ValueError:
+            return "a quotation mark is not closed"
+        return "" if has_words else "names no program; write command:./judge.py"
+    if spec.startswith(_TIER):
+        name = spec.removeprefix(_TIER)
+        known = ", ".join(tiers)
+        return "" if name in tiers else f'no tier has the name "{name}"; there are: {known}'
+    installed = sorted(entry_points(group=ENTRY_POINTS).names)
+    if spec == "validators" or spec in installed:
+        return ""
+    return (
+        "no such judge; there are: validators, tier:<tier>, command:<command line>, and of"
+        f" installed packages: {', '.join(installed) or 'none'}"
+    )
+
+
+def checked(said: object, who: str) -> float:
+    """Return a score as a number. Raises NoVerdictError for what is none from 0 to 1."""
+    try:
+        score = float(said) if isinstance(said, str | int | float) else -1.0
+    except ValueError:
+        score = -1.0
+    if not 0.0 <= score <= 1.0:
+        raise NoVerdictError(f"{who} said {str(said)[:40]!r}, and not a number from 0 to 1")
+    return score
+
+
+def storable(text: str) -> str:
+    """Return text that JSON can carry: half a surrogate pair is replaced."""
+    return text.encode("utf-8", "replace").decode("utf-8")
