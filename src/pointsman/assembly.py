@@ -4,28 +4,37 @@ import logging
 import secrets
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
 from random import Random
 
+import msgspec
+
+from pointsman.audit import Auditing, build_judge
 from pointsman.cache import build_cache
 from pointsman.catalog import model_rows
 from pointsman.clock import Clock, SystemClock
 from pointsman.config import ModelSettings, Settings
+from pointsman.core.errors import ConfigError
 from pointsman.core.prices import Price
 from pointsman.core.types import Deployment, Snapshot, Step, Tier
 from pointsman.deployments import price_book, resolve_deployment, resolve_tiers
 from pointsman.gate import Checks
 from pointsman.ledger.opening import open_ledger
-from pointsman.policies import PolicySettings
+from pointsman.policies import Policy, PolicySettings
 from pointsman.policies.registry import build_policy
 from pointsman.providers import Provider, build_installed
 from pointsman.providers.http import HttpProvider
 from pointsman.router import Pipeline
 from pointsman.routing import Routing, Stores
-from pointsman.validators import build_validators
+from pointsman.scorer.model import shipped
+from pointsman.scorer.tuning import Tuning, decode_tuning
+from pointsman.validators import Validator, build_validators
 
 _DEFAULT_TIER = "mid"
 _BYTES_PER_MB = 1024 * 1024
 _ID_BYTES = 12
+_REGIME_CHARS = 16
 
 log = logging.getLogger("pointsman")
 
@@ -50,6 +59,7 @@ def build_pipeline(
         ledger=open_ledger(settings.ledger.url, durability=settings.ledger.durability),
         cache=build_cache(cache),
         entry_bytes_max=cache.entry_mb * _BYTES_PER_MB,
+        has_readings=settings.ledger.store_readings,
     )
     return Pipeline(routing, stores, clock=clock, rng=Random(seed), new_id=new_request_id)
 
@@ -74,24 +84,75 @@ def build_routing(
     others = _others(settings, tiers, at=now())
     snapshot = Snapshot(tiers=tiers, default_tier=_default_tier(settings), others=others)
     names = {d.provider for tier in tiers for d in tier.deployments} | {d.provider for d in others}
+    validators = build_validators(settings.validation)
     return Routing(
         snapshot=snapshot,
         aliases=tuple(settings.routing.aliases),
         policy=build_policy(settings.routing.policy, policy_settings(settings)),
         providers={**_providers(names, settings, env), **(providers or {})},
         checks=Checks(
-            validators=build_validators(settings.validation),
+            validators=validators,
             hold_chars=settings.validation.stream_hold_chars,
         ),
         may_escalate=settings.validation.escalate,
         price_of=price_of,
         total_s=settings.timeouts.total_s,
+        audit=_auditing(settings, validators, tiers),
     )
 
 
 def policy_settings(settings: Settings) -> PolicySettings:
-    """Return what policies are given of the configuration."""
-    return PolicySettings(signals=settings.routing.signals)
+    """Return what policies are given of the configuration. Raises ConfigError."""
+    routing = settings.routing
+    return PolicySettings(
+        signals=routing.signals,
+        goal=routing.goal,
+        quality_floor=routing.quality_floor,
+        quality_usd=routing.quality_usd,
+        tuning=read_tuning(routing.scorer),
+    )
+
+
+def read_tuning(path: str) -> Tuning | None:
+    """Return what `pointsman train` installed, None where nothing is. Raises ConfigError."""
+    if not path:
+        return None
+    remedy = "take it away to use the scorer of the package, or run `pointsman train` again"
+    try:
+        return decode_tuning(Path(path).read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(f'routing.scorer "{path}": cannot be read: {reason}; {remedy}') from error
+    except ValueError as error:
+        raise ConfigError(f'routing.scorer "{path}": {error}; {remedy}') from error
+
+
+def _auditing(
+    settings: Settings, validators: tuple[Validator, ...], tiers: tuple[Tier, ...]
+) -> Auditing:
+    """Return what audits go by. Raises ConfigError."""
+    given, spec = policy_settings(settings), settings.routing.policy
+    # All that a threshold rests on. Rules stand above it: what they decide is not audited.
+    scorer = shipped().version if spec == "learned" else ""
+    rests_on = (spec, scorer, given.quality_floor, given.goal, given.tuning, _models(tiers))
+
+    def policy_after(steps: Mapping[str, int]) -> Policy:
+        return build_policy(spec, msgspec.structs.replace(given, steps=steps))
+
+    return Auditing(
+        settings=settings.audit,
+        judge=build_judge(settings.audit.judge, validators, [tier.name for tier in tiers]),
+        floor=given.quality_floor,
+        regime=sha256(msgspec.json.encode(rests_on)).hexdigest()[:_REGIME_CHARS],
+        policy_after=policy_after,
+        steps={},
+    )
+
+
+def _models(tiers: tuple[Tier, ...]) -> list[tuple[str, ...]]:
+    return [(tier.name, *(deployment.id for deployment in tier.deployments)) for tier in tiers]
 
 
 def new_request_id() -> str:

@@ -2,10 +2,12 @@
 
 import msgspec
 
+from pointsman.core.decision import Policy
 from pointsman.core.plan import build_plan
 from pointsman.core.prices import cost_nanousd
 from pointsman.core.types import Decision, Features, Snapshot
 from pointsman.core.usage import Usage
+from pointsman.policies import Explaining, Insight
 
 
 class TierCost(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,19 +23,31 @@ class TierCost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a request would go and why, and what the tiers would cost."""
+    """Where a request would go and why, and what the tiers would cost.
+
+    `insight` is the policy's own, None where it has none or did not decide.
+    """
 
     decision: Decision
     input_tokens_estimated: int
     tiers: tuple[TierCost, ...]
+    insight: Insight | None = None
 
 
-def explain(decision: Decision, features: Features, snapshot: Snapshot) -> Explanation:
+def explain(
+    decision: Decision, features: Features, snapshot: Snapshot, policy: Policy
+) -> Explanation:
     """Return the explanation of a decision that was made for these features."""
+    insight = None
+    if decision.policy == policy.name and isinstance(policy, Explaining):
+        insight = policy.insight(features, snapshot)
+        change = decision.would_change or insight.would_change
+        decision = msgspec.structs.replace(decision, would_change=change)
     return Explanation(
         decision=decision,
         input_tokens_estimated=features.input_tokens,
         tiers=tuple(_tier_cost(name, features, snapshot) for name in snapshot.names),
+        insight=insight,
     )
 
 

@@ -4,7 +4,7 @@ Read `open` from top to bottom: that is the way of a request.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from random import Random
@@ -13,6 +13,7 @@ from typing import Self
 import msgspec
 
 from pointsman.attempt import Desk, Job, Observer
+from pointsman.audit import Auditor, encode_reading
 from pointsman.cache.entry import Entry
 from pointsman.clock import Clock
 from pointsman.core.cache_key import answer_key
@@ -20,8 +21,7 @@ from pointsman.core.decision import decide, resolve
 from pointsman.core.events import Event, Finished, UsageReport
 from pointsman.core.features import extract
 from pointsman.core.health import Health
-from pointsman.core.plan import build_plan
-from pointsman.core.types import CacheOutcome, Decision, Features, Plan, Request
+from pointsman.core.types import CacheOutcome, Decision, Features, Request
 from pointsman.core.usage import Usage
 from pointsman.core.wire import CODECS
 from pointsman.explanation import Explanation, explain
@@ -54,7 +54,6 @@ class Pipeline:
         rng: Random,
         new_id: Callable[[], str],
     ) -> None:
-        self.routing = routing
         self.stores = stores
         self.observers: list[Observer] = []
         self.health = Health()
@@ -66,6 +65,8 @@ class Pipeline:
         cache, entry_bytes_max = stores.cache, stores.entry_bytes_max
         self._kept = None if cache is None else KeptAnswers(cache, entry_bytes_max, clock)
         self._retired: set[Provider] = set()
+        self.audits = Auditor(stores.ledger, rng, self._step)
+        self.routing = self._adopted(routing)
 
     @asynccontextmanager
     async def open(self, request: Request) -> AsyncIterator[AnswerStream]:
@@ -77,6 +78,8 @@ class Pipeline:
         request = self._identified(request)
         features, decision, key = await self._decided(request)
         job = Job(request, features, decision, self._deadline_s(), self._booked_as(request))
+        if self.stores.has_readings:
+            self.stores.ledger.keep_reading(request.caller.request_id, encode_reading(features))
         if self._kept is None or job.cache == "off":
             async with self._called(job) as stream:
                 yield stream
@@ -95,15 +98,11 @@ class Pipeline:
     def explain(self, request: Request) -> Explanation:
         """Return the decision and what each tier would cost. Raises RequestError."""
         features, decision, _ = _decide(request, self.routing, self._loops.began_by(request))
-        return explain(decision, features, self.routing.snapshot)
+        return explain(decision, features, self.routing.snapshot, self.routing.policy)
 
     def model_names(self) -> tuple[tuple[str, str], ...]:
         """Return every name a client may ask for, each with whose it is."""
-        snapshot = self.routing.snapshot
-        ours = [(name, "pointsman") for name in (*self.routing.aliases, *snapshot.names)]
-        tiers = (deployment for tier in snapshot.tiers for deployment in tier.deployments)
-        models = {d.id: d.provider for d in (*tiers, *snapshot.others)}
-        return (*(entry for entry in ours if entry[0] != "*"), *models.items())
+        return self.routing.model_names
 
     async def feedback(self, request_id: str, score: float, *, tenant: str = "") -> bool:
         """Keep a score (0..1) for a request; False when the tenant has no such request."""
@@ -114,11 +113,12 @@ class Pipeline:
     def swap(self, routing: Routing) -> None:
         """Take new tiers and policy at once; what is under way ends with the old ones."""
         self._retired.update(self.routing.providers.values())
-        self.routing = routing
+        self.routing = self._adopted(routing)
 
     async def aclose(self) -> None:
         """Stop what runs, write what is pending, and let go of connections and files."""
         await self._flights.aclose()
+        await self.audits.aclose()
         for provider in {*self._retired, *self.routing.providers.values()}:
             await provider.close()
         if self.stores.cache is not None:
@@ -132,6 +132,13 @@ class Pipeline:
     async def __aexit__(self, *_: object) -> None:
         """Close it."""
         await self.aclose()
+
+    def _adopted(self, routing: Routing) -> Routing:
+        """Return the routing with what audits have found of it so far."""
+        return routing.stepped(self.audits.adopt(routing.audit, self._clock.wall_ns()))
+
+    def _step(self, steps: Mapping[str, int]) -> None:
+        self.routing = self.routing.stepped(steps)
 
     def _identified(self, request: Request) -> Request:
         if request.caller.request_id:
@@ -190,30 +197,16 @@ class Pipeline:
         routing = self.routing
         desk = Desk(self.stores.ledger, self._clock, self.health, routing.price_of, self._observe)
         run = PlanRun(
-            self._plan(job),
+            routing.plan(job, self.health, self._clock.monotonic_s()),
             job,
             desk,
             providers=routing.providers,
             checks=routing.checks,
             rng=self._rng,
         )
-        return await run.commit()
-
-    def _plan(self, job: Job) -> Plan:
-        """Return the plan of what is ready; where all rest, of what is due for a probe."""
-        routing, now_s = self.routing, self._clock.monotonic_s()
-
-        def planned(is_ready: Callable[[str, float], bool]) -> Plan:
-            return build_plan(
-                job.decision,
-                job.features,
-                routing.snapshot,
-                is_ready=lambda name: is_ready(name, now_s),
-                may_escalate=routing.may_escalate,
-            )
-
-        plan = planned(self.health.is_ready)
-        return plan if plan.steps else planned(self.health.is_due_for_probe)
+        committed = await run.commit()
+        committed.on_whole = partial(self.audits.consider, job, routing, desk)
+        return committed
 
     def _observe(self, intent: Intent, settlement: Settlement) -> None:
         for observer in self.observers:

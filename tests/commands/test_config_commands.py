@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cyclopts import App
+from msgspec import structs
 
 from pointsman.catalog import provider_rows
 from pointsman.commands import config_commands
@@ -125,7 +126,13 @@ def test_every_key_stands_in_the_file_with_its_default_and_may_be_switched_on():
     env = dict.fromkeys((*KEY_ENVS, "LOCAL_KEY"), "k")
     settings = parse_settings(switched_on, "f", env)
     defaults = parse_settings("", "f", env)
-    for name in ("server", "routing", "cache", "validation", "timeouts", "ledger"):
+    # What has no default is switched on with its example.
+    signals = {"power": None, "fast": None, "power_words": None}
+    routing = structs.replace(
+        settings.routing, signals=structs.replace(settings.routing.signals, **signals)
+    )
+    assert routing == defaults.routing
+    for name in ("server", "cache", "validation", "timeouts", "ledger"):
         assert getattr(settings, name) == getattr(defaults, name)
     assert settings.tiers[1].entries[0].context_tokens == 32_768
 

@@ -31,7 +31,6 @@ CANARY = "sk-proj-canaryCANARY1234567890canary"
 # What the specification promises and this release does not have yet.
 NOT_YET = {
     "server.workers": ("port = 4117", "workers = 1"),
-    "routing.quality_floor": ('aliases = ["auto"] ', "quality_floor = 0.95"),
     "budgets": ("escalate = true", "[budgets]\ndaily_usd = 20.0"),
 }
 
@@ -132,10 +131,10 @@ BAD: list[tuple[str, str, str, list[str]]] = [
         ['line 32: routing.signals.default = "midd"', "fast, mid, power", '"mid"?'],
     ),
     (
-        "policy of the future",
+        "policy of another router",
         '"signals"',
-        '"learned"',
-        ['line 26: routing.policy = "learned": no such policy', "signals, cascade, fixed:<tier>"],
+        '"semantic"',
+        ['line 26: routing.policy = "semantic": no such policy', "learned, signals, cascade"],
     ),
     ("policy misspelt", '"signals"', '"signal"', ["line 26", 'Did you mean "signals"?']),
     ("fixed without a tier", '"signals"', '"fixed"', ["line 26", "fixed"]),
@@ -469,6 +468,16 @@ def message_of(text: str, env: dict[str, str] = ENV) -> str:
     return caught.value.message
 
 
+def test_the_specifications_routing_is_read():
+    text = SPEC.replace('"signals"', '"learned"').replace(
+        'aliases = ["auto"]', 'quality_floor = 0.9\naliases = ["auto"]'
+    )
+    routing = parse_settings(text, "f", ENV).routing
+    assert (routing.policy, routing.quality_floor) == ("learned", 0.9)
+    assert routing.signals.power is not None and "architect" in routing.signals.power
+
+
 def test_routing_defaults_are_the_documented_ones():
-    assert RoutingSettings().policy == "signals"
+    assert RoutingSettings().policy == "learned"
+    assert RoutingSettings().quality_floor == 0.95
     assert RoutingSettings().aliases == ("auto",)

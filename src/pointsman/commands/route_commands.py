@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections.abc import Iterator
 from typing import Annotated
 
 import msgspec
@@ -32,6 +33,7 @@ from pointsman.core.types import Answer
 from pointsman.explanation import Explanation
 from pointsman.ledger import LedgerSettings
 from pointsman.library import AsyncRouter
+from pointsman.policies import Insight
 from pointsman.stream import AnswerStream
 
 Prompt = Annotated[
@@ -192,6 +194,8 @@ def _told(explanation: Explanation) -> str:
         f"left out: {entry.deployment} of {entry.tier}: {entry.reason}"
         for entry in decision.filtered
     ]
+    if explanation.insight is not None:
+        lines += _insight_lines(explanation.insight)
     lines += [
         f"cost:    {tier.tier}: {format_usd(tier.input_nanousd)} for the input (estimated), "
         f"at most {format_usd(tier.worst_case_nanousd)} with the answer"
@@ -200,3 +204,19 @@ def _told(explanation: Explanation) -> str:
     if decision.would_change:
         lines.append(f"change:  {decision.would_change}")
     return "\n".join(lines)
+
+
+def _insight_lines(insight: Insight) -> Iterator[str]:
+    known = f"{insight.familiarity:.0%} of its words are known to the scorer"
+    yield f"group:   {insight.group}; {known}"
+    for prospect in insight.prospects:
+        assumed = f", assumed from its {prospect.basis}" if prospect.is_assumed else ""
+        yield (
+            f"predict: {prospect.tier}: quality {prospect.quality:.2f} ({prospect.loss:.3f} below"
+            f" the strongest{assumed}), about {format_usd(prospect.cost_nanousd)} with the answer"
+        )
+    for what, weight in insight.reasons:
+        side = "for a stronger tier" if weight > 0 else "for a cheaper tier"
+        yield f"reason:  {what} ({weight:+.3f}, {side})"
+    allowed = f"{insight.threshold:.3f}" if insight.threshold >= 0 else "none"
+    yield f"floor:   loss allowed in this group: {allowed} ({insight.certificate})"

@@ -100,6 +100,15 @@ SECTIONS: Mapping[Pattern, str] = {
     ),
     ("cache",): "Identical requests are answered once.",
     ("validation",): "Free checks of an answer before it goes out.",
+    ("audit",): (
+        "Off by default. A certified quality floor holds for traffic like the labels it was proven"
+        " on; an audit watches whether today's still is. A share of the answers is judged against"
+        " the strongest tier's, after they have gone out. When a test that may be looked at any"
+        " number of times says that a group's floor is broken (falsely in at most 5% of groups,"
+        " ever), that group's threshold is halved, and after four times all of it goes to the"
+        " strongest tier. Of an audited request the ledger keeps what the scorer reads, which is no"
+        " text, and the verdict."
+    ),
     ("timeouts",): "Limits of one upstream call, and of the whole request, in seconds.",
     ("ledger",): "Where every attempt is booked.",
     ("prices", "*"): (
@@ -149,7 +158,32 @@ KEYS: Mapping[Pattern, Key] = {
     ("tiers", "*", "models", "*", "tools"): Key("Whether it calls tools.", "true"),
     ("tiers", "*", "models", "*", "json_schema"): Key("Whether it keeps to a JSON schema.", "true"),
     ("routing", "policy"): Key(
-        "What picks the tier: signals, cascade, fixed:<tier>, or a policy of an installed package."
+        "What picks the tier: learned, signals, cascade, fixed:<tier>, or a policy of an installed"
+        " package."
+    ),
+    ("routing", "quality_floor"): Key(
+        "Share of the strongest tier's quality that `learned` keeps in every group of requests.",
+        least=0.5,
+        most=1,
+    ),
+    ("routing", "confidence"): Key(
+        "How sure a certificate of `pointsman train` has to be that the floor holds.",
+        least=0.5,
+        most=0.999,
+    ),
+    ("routing", "goal"): Key(
+        "What `learned` aims at: `floor` holds the quality floor in every group, `budget` takes"
+        " what is worth most on average, which can let one kind of task fall far below it."
+    ),
+    ("routing", "quality_usd"): Key(
+        "With the goal `budget`: what a good answer is worth more than a bad one, in USD.",
+        least=0,
+        is_above=True,
+        most=1_000_000,
+    ),
+    ("routing", "scorer"): Key(
+        "File that `pointsman train` installs. Where there is none, or for empty, the scorer of the"
+        " package decides, which is not certified on your traffic."
     ),
     ("routing", "aliases"): Key('Model names that mean "you choose"; "*" routes every model name.'),
     ("routing", "signals", "power"): Key(
@@ -202,6 +236,29 @@ KEYS: Mapping[Pattern, Key] = {
         "How many characters of a stream are held back to be checked.", least=0, most=_MANY
     ),
     ("validation", "custom"): Key("Validators of installed packages, by name."),
+    ("audit", "share"): Key(
+        "Share of the requests that are audited, of those that the policy decided by a quality"
+        " floor. One that went to the strongest tier anyway counts without another call.",
+        least=0,
+        most=1,
+    ),
+    ("audit", "daily_usd"): _usd(
+        "What audits may cost over any 24 hours, judges included. The worst case of an audit is"
+        " taken from it beforehand; none is made where it does not fit.",
+        "1.0",
+    ),
+    ("audit", "judge"): Key(
+        "Who says how good an answer is: `validators`; `command:<command line>`, a program that"
+        ' reads `{"prompt": …, "answer": …}` and prints a number from 0 to 1; `tier:<tier>`, a'
+        " model that compares both answers blind and in both orders (best one that wrote neither);"
+        " or a judge of an installed package."
+    ),
+    ("audit", "max_tokens"): Key(
+        "Most tokens of the strongest tier's answer where the client sets no bound; one that is cut"
+        " off there gives no label.",
+        least=1,
+        most=_MANY,
+    ),
     ("timeouts", "connect_s"): _seconds("Until connected, TLS included."),
     ("timeouts", "first_byte_s"): _seconds("Until a streamed answer's first content."),
     ("timeouts", "reply_s"): _seconds("Until an answer that is not streamed has come."),
@@ -210,6 +267,11 @@ KEYS: Mapping[Pattern, Key] = {
     ("ledger", "url"): Key("The store: `sqlite:///` and the file's path."),
     ("ledger", "durability"): Key(
         "What a power cut may take: nothing (strict), or the last second (relaxed)."
+    ),
+    ("ledger", "store_readings"): Key(
+        "Keep what the scorer reads of each request (counts and hashes of its words, about 1 kB),"
+        " so that `pointsman train` can learn from feedback. No text is kept; whoever guesses a"
+        " prompt could check the guess."
     ),
     ("prices", "*", "input"): _usd("Tokens sent.", "0.15"),
     ("prices", "*", "output"): _usd("Tokens received.", "0.6"),

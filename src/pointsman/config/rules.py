@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from urllib.parse import urlsplit
 
+from pointsman.audit.judges import judge_fault
 from pointsman.cache import store_names
 from pointsman.catalog import provider_row, provider_rows
 from pointsman.config.file_paths import find_misplaced
@@ -36,6 +37,7 @@ def find_faults(settings: Settings) -> Iterator[Problem]:
     yield from _routing(settings)
     yield from _prices(settings)
     yield from _validators(settings)
+    yield from _audit(settings)
     yield from _ledger(settings)
     yield from _cache(settings)
 
@@ -174,7 +176,7 @@ def _routing(settings: Settings) -> Iterator[Problem]:
     name, colon, argument = policy.partition(":")
     known_names = {one.partition(":")[0] for one in known}
     has_fault = name not in known_names or (colon and not argument)
-    if has_fault or (colon and name in known and name in {"signals", "cascade"}):
+    if has_fault or (colon and name in known and name in {"learned", "signals", "cascade"}):
         text = f"no such policy; there are: {', '.join(known)}.{did_you_mean(policy, known)}"
         yield Problem(("routing", "policy"), text, policy)
     elif name == "fixed" and argument not in tiers:
@@ -211,6 +213,12 @@ def _validators(settings: Settings) -> Iterator[Problem]:
             yield Problem(
                 ("validation", "custom", index), text + did_you_mean(name, installed), name
             )
+
+
+def _audit(settings: Settings) -> Iterator[Problem]:
+    judge = settings.audit.judge
+    if fault := judge_fault(judge, [tier.name for tier in settings.tiers]):
+        yield Problem(("audit", "judge"), fault, judge)
 
 
 def _ledger(settings: Settings) -> Iterator[Problem]:

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from pointsman.audit.settings import AuditSettings
 from pointsman.cache import CacheSettings
 from pointsman.ledger import LedgerSettings
-from pointsman.policies import SignalSettings
+from pointsman.policies import Goal, SignalSettings
 from pointsman.providers import Timeouts
 from pointsman.validators import ValidationSettings
 
@@ -67,9 +68,19 @@ class TierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RoutingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who picks the tier, and for which model names."""
+    """Who picks the tier, how much quality it keeps, and for which model names.
 
-    policy: str = "signals"
+    `goal`, `quality_floor` and `quality_usd`: see `policies.PolicySettings`. `confidence`: of the
+    certificates that `pointsman train` makes. `scorer`: the file it installs; none there, or "", is
+    the scorer of the package.
+    """
+
+    policy: str = "learned"
+    quality_floor: float = 0.95
+    confidence: float = 0.9
+    goal: Goal = "floor"
+    quality_usd: float = 0.01
+    scorer: str = "pointsman.scorer.json"
     aliases: tuple[str, ...] = ("auto",)
     signals: SignalSettings = SignalSettings()
 
@@ -93,6 +104,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     routing: RoutingSettings = RoutingSettings()
     cache: CacheSettings = CacheSettings()
     validation: ValidationSettings = ValidationSettings()
+    audit: AuditSettings = AuditSettings()
     timeouts: Timeouts = Timeouts()
     ledger: LedgerSettings = LedgerSettings()
     prices: Mapping[str, PriceSettings] = {}

@@ -144,7 +144,7 @@ class Reading(msgspec.Struct, frozen=True):
 
     `group`: kind of task, one of `scorer.groups.GROUPS`. `counts`: numbers >= 0, named by
     `scorer.reading.COUNT_NAMES`: logs and ratios. `grams`: CRC-16 values, 0..65535, of its words
-    and pairs of words. `familiarity`: 0..1, the share of its words that several training prompts had.
+    and pairs of words. `familiarity`: 0..1, how many of its words several training prompts had.
     """
 
     group: str
@@ -197,6 +197,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     `may_escalate`: a rejected draft may go on to the next tier. `must_verify`: no byte reaches
     the client before a verdict, however long the draft. `is_harmless`: the policy read the ask
     and found nothing that a careful model should refuse. `scores` are the policy's own, by tier.
+    `group`: the group of requests whose quality floor it stands under, "" for none.
     """
 
     tier: str
@@ -210,6 +211,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     may_escalate: bool = True
     must_verify: bool = False
     is_harmless: bool = False
+    group: str = ""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):

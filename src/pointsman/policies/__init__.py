@@ -4,12 +4,14 @@ A third party's policy comes by the entry-point group `pointsman.policies`: a fa
 `PolicySettings` and returns a `Policy`.
 """
 
-from collections.abc import Callable
-from typing import Literal, Protocol, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
 from pointsman.core.types import Decision, Features, Snapshot
+from pointsman.scorer.prospects import Prospect
+from pointsman.scorer.tuning import Tuning
 
 POWER_PHRASES = (
     "architect",
@@ -82,7 +84,9 @@ class PolicySettings(msgspec.Struct, frozen=True, kw_only=True):
 
     `quality_floor`: share of the strongest tier's quality to keep, 0..1. `goal`: hold that floor in
     every group, or weigh quality against cost, where `quality_usd` is what a good answer is worth
-    more than a bad one.
+    more than a bad one. `tuning`: what `pointsman train` installed, None for what is shipped.
+    `is_held_out`: decide with the twin of the shipped scorer that has not seen the bundled sample.
+    `steps`: how often audits found a group's floor broken, so that its threshold went down.
     """
 
     argument: str = ""
@@ -90,6 +94,9 @@ class PolicySettings(msgspec.Struct, frozen=True, kw_only=True):
     goal: Goal = "floor"
     quality_floor: float = 0.95
     quality_usd: float = 0.01
+    tuning: Tuning | None = None
+    is_held_out: bool = False
+    steps: Mapping[str, int] = {}
 
 
 class Policy(Protocol):
@@ -101,6 +108,32 @@ class Policy(Protocol):
 
     def decide(self, features: Features, snapshot: Snapshot) -> Decision:
         """Return the decision; its tier is one of `snapshot.names`, which is never empty."""
+
+
+class Insight(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a policy decides as it does, for a person.
+
+    `group`: the task group, or the caller's own one, whose threshold counts. `familiarity`: share
+    of the prompt's words that the scorer knows, 0..1. `threshold`: the highest predicted loss that
+    may leave the strongest tier. `certificate`: what is proven, in words. `reasons`: what of the
+    prompt asks for a stronger tier (weight above 0) or a weaker one, the weightiest first.
+    """
+
+    group: str
+    familiarity: float
+    prospects: tuple[Prospect, ...]
+    threshold: float
+    certificate: str
+    reasons: tuple[tuple[str, float], ...]
+    would_change: str
+
+
+@runtime_checkable
+class Explaining(Protocol):
+    """A policy that can say more of a decision than the decision does."""
+
+    def insight(self, features: Features, snapshot: Snapshot) -> Insight:
+        """Return why; it may take a hundred times as long as `decide`."""
 
 
 PolicyFactory = Callable[[PolicySettings], Policy]

@@ -9,11 +9,13 @@ from pointsman.core.errors import ConfigError
 from pointsman.policies import Policy, PolicyFactory, PolicySettings
 from pointsman.policies.cascade import Cascade
 from pointsman.policies.fixed import from_settings
+from pointsman.policies.learned import Learned
 from pointsman.policies.signals import Signals
 
 ENTRY_POINTS = "pointsman.policies"
 
 BUILT_IN: Mapping[str, PolicyFactory] = {
+    "learned": Learned,
     "signals": Signals,
     "cascade": Cascade,
     "fixed": from_settings,

@@ -1,7 +1,8 @@
 """Signals: the keyword policy. Power phrases, then fast phrases, then length, then the default."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from pointsman.core.features import count_words
 from pointsman.core.types import Decision, Features, Signal, Snapshot
@@ -42,6 +43,48 @@ class PhraseMatcher:
         return lowered
 
 
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What the rules make of a text: `tier` "" where none applies; every signal that fired."""
+
+    tier: str
+    reason: str
+    signals: tuple[Signal, ...]
+
+
+class Rules:
+    """Power phrases ask for the strongest tier, fast ones for the cheapest, then the length.
+
+    `power_words` None: the length does not matter.
+    """
+
+    def __init__(
+        self, power: tuple[str, ...], fast: tuple[str, ...], power_words: int | None
+    ) -> None:
+        self.power, self.fast = PhraseMatcher(power), PhraseMatcher(fast)
+        self.power_words = power_words
+
+    def find(self, lowered: str, words: int, snapshot: Snapshot) -> Ruling:
+        """Return what the first rule that applies to a lower-cased text of so many words says."""
+        power, fast = self.power.find(lowered, "power"), self.fast.find(lowered, "fast")
+        tier, reason = "", ""
+        if power:
+            tier, reason = snapshot.names[-1], f'"{power[0].phrase}" asks for the strongest tier'
+        elif fast:
+            tier, reason = snapshot.names[0], f'"{fast[0].phrase}" asks for the cheapest tier'
+        elif self.power_words is not None and words > self.power_words:
+            tier, reason = snapshot.names[-1], f"{words} words are more than {self.power_words}"
+        return Ruling(tier, reason, power + fast)
+
+    def without_deciding(self, lowered: str, signals: Sequence[Signal]) -> tuple[str, str]:
+        """Return the text without the phrases that decided, and these in quotes for a person."""
+        kind = signals[0].kind
+        phrases = [signal.phrase for signal in signals if signal.kind == kind]
+        matcher = self.power if kind == "power" else self.fast
+        quoted = ", ".join(f'"{phrase}"' for phrase in phrases)
+        return matcher.without(lowered, phrases), quoted
+
+
 class Signals:
     """The policy "signals": `power` means the strongest tier there is, `fast` the cheapest."""
 
@@ -50,8 +93,11 @@ class Signals:
     def __init__(self, settings: PolicySettings) -> None:
         stated = settings.signals
         self._power_words = POWER_WORDS if stated.power_words is None else stated.power_words
-        self._power = PhraseMatcher(POWER_PHRASES if stated.power is None else stated.power)
-        self._fast = PhraseMatcher(FAST_PHRASES if stated.fast is None else stated.fast)
+        self._rules = Rules(
+            POWER_PHRASES if stated.power is None else stated.power,
+            FAST_PHRASES if stated.fast is None else stated.fast,
+            self._power_words,
+        )
         self._reading = Reading(settings.signals)
 
     def decide(self, features: Features, snapshot: Snapshot) -> Decision:
@@ -59,7 +105,7 @@ class Signals:
         lowered = lower_in_place(features.text)
         tier, reason, signals = self._read(lowered, features.words, snapshot)
         if signals:
-            change = self._without(lowered, signals[0].kind, signals, snapshot)
+            change = self._without(lowered, signals, snapshot)
         else:
             change = self._with(features.words, tier, snapshot)
         return Decision(
@@ -75,34 +121,23 @@ class Signals:
         self, lowered: str, words: int, snapshot: Snapshot
     ) -> tuple[str, str, tuple[Signal, ...]]:
         """Return the tier of the first rule that applies, why, and every signal that fired."""
-        power, fast = self._power.find(lowered, "power"), self._fast.find(lowered, "fast")
-        if power:
-            tier, reason = snapshot.names[-1], f'"{power[0].phrase}" asks for the strongest tier'
-        elif fast:
-            tier, reason = snapshot.names[0], f'"{fast[0].phrase}" asks for the cheapest tier'
-        elif words > self._power_words:
-            tier, reason = snapshot.names[-1], f"{words} words are more than {self._power_words}"
-        else:
-            tier, reason = snapshot.default_tier, "no signal fired, so the default tier"
-        return tier, reason, power + fast
+        ruling = self._rules.find(lowered, words, snapshot)
+        if ruling.tier:
+            return ruling.tier, ruling.reason, ruling.signals
+        return snapshot.default_tier, "no signal fired, so the default tier", ()
 
-    def _without(
-        self, lowered: str, kind: str, signals: tuple[Signal, ...], snapshot: Snapshot
-    ) -> str:
+    def _without(self, lowered: str, signals: tuple[Signal, ...], snapshot: Snapshot) -> str:
         """Say what the text would get without the phrases that decided: cut them out and see."""
-        matcher = self._power if kind == "power" else self._fast
-        phrases = [signal.phrase for signal in signals if signal.kind == kind]
-        left = matcher.without(lowered, phrases)
+        left, quoted = self._rules.without_deciding(lowered, signals)
         tier, reason, _ = self._read(left, count_words(left), snapshot)
-        quoted = ", ".join(f'"{phrase}"' for phrase in phrases)
         return f"without {quoted} it would be {tier}: {reason}"
 
     def _with(self, words: int, tier: str, snapshot: Snapshot) -> str:
         """Say what would lead a text without signals elsewhere."""
         cheapest, strongest, limit = snapshot.names[0], snapshot.names[-1], self._power_words
         changes = [
-            *((f'"{phrase}"', strongest) for phrase in self._power.phrases[:1]),
-            *((f'"{phrase}"', cheapest) for phrase in self._fast.phrases[:1]),
+            *((f'"{phrase}"', strongest) for phrase in self._rules.power.phrases[:1]),
+            *((f'"{phrase}"', cheapest) for phrase in self._rules.fast.phrases[:1]),
             (f"more than {limit} words", strongest)
             if words <= limit
             else (f"{limit} words or fewer", snapshot.default_tier),

@@ -1,4 +1,4 @@
-"""Certificate: the proof that a quality floor holds on traffic like one sample, and for how long."""
+"""Certificate: the proof that a quality floor holds on traffic like one sample of it."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,12 +1,14 @@
 """Chat: a dialect's completion route, streamed or not, and the decision without a call."""
 
+import asyncio
 from functools import partial
 
 import msgspec
 
 from pointsman.core.errors import RequestError
-from pointsman.core.types import CacheMode, Caller, Decision, Request
+from pointsman.core.types import CacheMode, Caller, Request
 from pointsman.core.wire import CODECS, Codec
+from pointsman.explanation import Explanation
 from pointsman.router import Pipeline
 from pointsman.server.apart import read_apart
 from pointsman.server.exchange import Exchange, Headers, Responder, reply_json
@@ -34,12 +36,14 @@ async def complete(
 
 async def decide(pipeline: Pipeline, exchange: Exchange, responder: Responder) -> None:
     """Tell the decision for a chat body, calling nobody. Raises RequestError."""
-    decision = pipeline.decide(await read_request(exchange, CODECS["openai-chat"]))
-    await reply_json(responder, 200, msgspec.json.encode(decision_object(decision)))
+    request = await read_request(exchange, CODECS["openai-chat"])
+    explanation = await asyncio.to_thread(pipeline.explain, request)
+    await reply_json(responder, 200, msgspec.json.encode(decision_object(explanation)))
 
 
-def decision_object(decision: Decision) -> dict[str, object]:
-    """Return a decision as users see it (SPEC, section 4)."""
+def decision_object(explanation: Explanation) -> dict[str, object]:
+    """Return a decision as users see it (SPEC, section 4), with the policy's own reasons if any."""
+    decision, insight = explanation.decision, explanation.insight
     return {
         "tier": decision.tier,
         "model": decision.deployments[0],
@@ -49,6 +53,7 @@ def decision_object(decision: Decision) -> dict[str, object]:
         "signals": decision.signals,
         "filtered": decision.filtered,
         "would_change": decision.would_change,
+        **({} if insight is None else {"insight": insight}),
     }
 
 

@@ -1,0 +1,162 @@
+"""Learned: the cheapest tier whose predicted loss stays within its group's threshold.
+
+Explicit rules stand above the model; a prompt unlike anything the scorer has seen goes up.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from pointsman.core.types import Decision, Features, Reading, Snapshot
+from pointsman.policies import POWER_PHRASES, Insight, PolicySettings
+from pointsman.policies.flips import smallest_change
+from pointsman.policies.outlooks import OutlookBook
+from pointsman.policies.signals import Reading as AskReading
+from pointsman.policies.signals import Rules, lower_in_place
+from pointsman.scorer.model import FAMILIARITY_MIN, held_out, shipped
+from pointsman.scorer.prospects import Outlook, Prospect, expected_costs
+from pointsman.scorer.reading import read_features
+
+
+class Learned:
+    """The policy "learned".
+
+    With the goal "floor" it takes the cheapest tier whose predicted loss of quality against the
+    strongest is within the threshold of the request's group; with "budget" the tier of the highest
+    quality x `quality_usd` - cost, whatever that does to a group.
+    """
+
+    name = "learned"
+
+    def __init__(self, settings: PolicySettings) -> None:
+        stated = settings.signals
+        power = POWER_PHRASES if stated.power is None else stated.power
+        self._rules = Rules(power, stated.fast or (), stated.power_words)
+        self._ask = AskReading(stated)
+        self._settings = settings
+        if settings.tuning is not None:
+            self._scorer = settings.tuning.build_scorer()
+        else:
+            self._scorer = held_out() if settings.is_held_out else shipped()
+        self._book = OutlookBook(settings, self._scorer)
+
+    def decide(self, features: Features, snapshot: Snapshot) -> Decision:
+        """Return the tier of the rule that fires, else of the model; scores predict quality."""
+        lowered = lower_in_place(features.text)
+        ruling = self._rules.find(lowered, features.words, snapshot)
+        reading = read_features(features)
+        outlook = self._book.outlook(reading.group, features.labels, snapshot.tiers)
+        losses = outlook.losses(self._scorer.relative_gain(reading))
+        if ruling.tier:
+            tier, reason = ruling.tier, ruling.reason
+        elif reading.familiarity < FAMILIARITY_MIN:
+            known = f"{reading.familiarity:.0%} of its words are known to the scorer"
+            tier, reason = snapshot.names[-1], f"unlike what the scorer has learned from: {known}"
+        elif self._settings.goal == "budget":
+            tier, reason = self._best_value(reading, outlook, losses, features, snapshot)
+        else:
+            tier, reason = _within_threshold(outlook, losses, snapshot)
+        return Decision(
+            tier=tier,
+            reason=reason,
+            scores={
+                name: round(outlook.strongest_quality - loss, 4)
+                for name, loss in zip(snapshot.names, losses, strict=True)
+            },
+            signals=ruling.signals,
+            is_harmless=self._ask.is_harmless(lowered),
+            group="" if ruling.tier or self._settings.goal == "budget" else outlook.group,
+        )
+
+    def insight(self, features: Features, snapshot: Snapshot) -> Insight:
+        """Return why in words a person can use; it takes some hundred times as long as `decide`."""
+        decision = self.decide(features, snapshot)
+        reading = read_features(features)
+        outlook = self._book.outlook(reading.group, features.labels, snapshot.tiers)
+        reasons = self._scorer.reasons(features.text, reading)
+        return Insight(
+            group=outlook.group,
+            familiarity=reading.familiarity,
+            prospects=tuple(self._prospects(reading, outlook, features, snapshot)),
+            threshold=outlook.threshold,
+            certificate=self._book.told(outlook, snapshot.tiers),
+            reasons=tuple((reason.what, reason.weight) for reason in reasons),
+            would_change=smallest_change(
+                decision,
+                features,
+                snapshot,
+                policy=self,
+                rules=self._rules,
+                words=[reason.what.strip('"') for reason in reasons if reason.what[:1] == '"'],
+                with_floor=None if outlook.is_certified else self._with_floor,
+                floor=self._settings.quality_floor,
+            ),
+        )
+
+    def _with_floor(self, floor: float) -> "Learned":
+        return Learned(msgspec.structs.replace(self._settings, quality_floor=floor))
+
+    def _best_value(
+        self,
+        reading: Reading,
+        outlook: Outlook,
+        losses: tuple[float, ...],
+        features: Features,
+        snapshot: Snapshot,
+    ) -> tuple[str, str]:
+        """Return the tier of the highest quality x `quality_usd` - cost, the cheapest of equals."""
+        worth = self._settings.quality_usd
+        best, reason, best_usd = "", "", float("-inf")
+        costs = expected_costs(features, snapshot.tiers, self._scorer.output_tokens(reading))
+        for name, loss, cost in zip(snapshot.names, losses, costs, strict=True):
+            if cost is None:
+                why = f"{name} has no price to weigh against quality, so the floor decides"
+                tier, within = _within_threshold(outlook, losses, snapshot)
+                return tier, f"{why}: {within}"
+            quality, cost_usd = outlook.strongest_quality - loss, cost / 1e9
+            if quality * worth - cost_usd > best_usd:
+                best, best_usd = name, quality * worth - cost_usd
+                reason = (
+                    f"quality {quality:.2f} (predicted) at ${worth:g} less ${cost_usd:.3g}"
+                    f" (estimated) is the best value on {name}"
+                )
+        return best, reason
+
+    def _prospects(
+        self, reading: Reading, outlook: Outlook, features: Features, snapshot: Snapshot
+    ) -> Iterator[Prospect]:
+        losses = outlook.losses(self._scorer.relative_gain(reading))
+        costs = expected_costs(features, snapshot.tiers, self._scorer.output_tokens(reading))
+        for tier, loss, cost, basis in zip(
+            snapshot.tiers, losses, costs, outlook.bases, strict=True
+        ):
+            yield Prospect(
+                tier=tier.name,
+                model=tier.deployments[0].id,
+                quality=outlook.strongest_quality - loss,
+                loss=loss,
+                cost_nanousd=cost,
+                basis=basis,
+            )
+
+
+def _within_threshold(
+    outlook: Outlook, losses: tuple[float, ...], snapshot: Snapshot
+) -> tuple[str, str]:
+    """Return the cheapest tier whose loss is within the threshold, else the strongest, and why."""
+    kind = "certified" if outlook.is_certified else "prior"
+    for name, loss in zip(snapshot.names[:-1], losses, strict=False):
+        if loss <= outlook.threshold:
+            return name, (
+                f"{outlook.group}: {name} is predicted to lose {loss:.3f} of quality, within"
+                f" {outlook.threshold:.3f} ({kind})"
+            )
+    strongest = snapshot.names[-1]
+    if outlook.threshold < 0:
+        return strongest, f"{outlook.group}: it is not proven that anything cheaper will do"
+    if len(losses) == 1:
+        return strongest, "the only tier that can serve it"
+    return strongest, (
+        f"{outlook.group}: {snapshot.names[-2]} is predicted to lose {losses[-2]:.3f} of quality,"
+        f" more than {outlook.threshold:.3f} ({kind})"
+    )
