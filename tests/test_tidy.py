@@ -35,6 +35,7 @@ LAZY_PACKAGES = {
     "jsonschema_rs",
     "matplotlib",
     "prometheus_client",
+    "ray",
     "rich",
     "uvicorn",
     "uvloop",

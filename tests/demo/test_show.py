@@ -67,7 +67,7 @@ def test_the_strategies_are_computed_from_what_was_run(shown):
     )
     rows = {row.strategy: row for row in table.rows}
     assert rows["all-power"].cost_share == 1
-    assert rows["signals + cache"].cache_hits == 1
+    assert rows["all-power + cache"].cache_hits == 1
     assert table.log.compared == len(WANTED)
 
 
