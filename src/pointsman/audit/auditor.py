@@ -110,11 +110,13 @@ class Auditor:
 
     def consider(self, job: Job, scene: Audited, desk: Desk, committed: Committed) -> None:
         """Draw an answer that has ended whole, or do not; never waits, and never raises."""
-        share = scene.audit.settings.share
-        if share <= 0 or not _is_fit(job, committed) or self._rng.random() >= share:
+        share, allowance = scene.audit.settings.share, self._allowance
+        if share <= 0 or allowance is None or not job.decision.group:
             return
-        if self._allowance is not None and len(self._tasks) < AT_ONCE_MAX:
-            self._start(self._audit(job, scene, desk, committed, self._allowance))
+        if self._rng.random() >= share or len(self._tasks) >= AT_ONCE_MAX:
+            return
+        if _is_fit(job, committed):
+            self._start(self._audit(job, scene, desk, committed, allowance))
 
     async def aclose(self) -> None:
         """Stop what is under way; its calls are booked as cancelled."""
@@ -242,11 +244,10 @@ class Auditor:
 
 
 def _is_fit(job: Job, committed: Committed) -> bool:
-    """Return whether a threshold decided, and the answer is one that can be compared."""
+    """Return whether the answer is one that can be compared."""
     answer = committed.answer
     return (
-        bool(job.decision.group)
-        and not job.features.is_tool_loop
+        not job.features.is_tool_loop
         and Need.IMAGES not in job.features.needs
         and answer.finish_reason == "stop"
         and not answer.tool_calls

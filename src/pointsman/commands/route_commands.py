@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 import msgspec
@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from pointsman.asking import Asking, build_request
 from pointsman.assembly import build_pipeline
+from pointsman.audit.watch import Watch
 from pointsman.cache import CacheSettings
 from pointsman.commands.terminal import (
     FAILED,
@@ -32,6 +33,7 @@ from pointsman.core.prices import format_usd
 from pointsman.core.types import Answer
 from pointsman.explanation import Explanation
 from pointsman.ledger import LedgerSettings
+from pointsman.ledger.opening import is_there, open_ledger
 from pointsman.library import AsyncRouter
 from pointsman.policies import Insight
 from pointsman.stream import AnswerStream
@@ -106,6 +108,9 @@ def explain(
     return OK
 
 
+_FITTED = "not measured on such requests; assumed from how it did on others"
+
+
 async def _route(
     router: AsyncRouter, prompt: str, asking: Asking, *, stream: bool, json: bool
 ) -> int:
@@ -137,12 +142,32 @@ async def _printed(opened: AnswerStream) -> Answer:
 
 
 async def _explain(settings: Settings, prompt: str, asking: Asking) -> Explanation:
-    """Return the explanation of a pipeline that leaves no file behind."""
+    """Return the explanation of a pipeline that leaves no file behind.
+
+    What audits have found of this configuration is told, where there is a ledger that says so.
+    """
     unkept = msgspec.structs.replace(
         settings, ledger=LedgerSettings(url="sqlite://"), cache=CacheSettings(exact=False)
     )
     async with build_pipeline(unkept, os.environ) as pipeline:
+        steps = await _audited_steps(settings.ledger, pipeline.routing.audit.regime)
+        pipeline.routing = pipeline.routing.stepped(steps)
         return pipeline.explain(build_request(prompt, asking))
+
+
+async def _audited_steps(settings: LedgerSettings, regime: str) -> Mapping[str, int]:
+    """Return how often audits have lowered each group's threshold, none where none can say."""
+    if not is_there(settings.url):
+        return {}
+    try:
+        ledger = open_ledger(settings.url, durability=settings.durability)
+    except GatewayError as error:
+        note(f"earlier audits are not considered: {error.message}")
+        return {}
+    try:
+        return Watch(regime, ledger.audits()).steps
+    finally:
+        await ledger.close()
 
 
 def _read(prompt: str) -> str:
@@ -210,11 +235,13 @@ def _insight_lines(insight: Insight) -> Iterator[str]:
     known = f"{insight.familiarity:.0%} of its words are known to the scorer"
     yield f"group:   {insight.group}; {known}"
     for prospect in insight.prospects:
-        assumed = f", assumed from its {prospect.basis}" if prospect.is_assumed else ""
+        assumed = ", assumed" if prospect.is_assumed else ""
         yield (
             f"predict: {prospect.tier}: quality {prospect.quality:.2f} ({prospect.loss:.3f} below"
             f" the strongest{assumed}), about {format_usd(prospect.cost_nanousd)} with the answer"
         )
+        if prospect.is_assumed:
+            yield f"         {prospect.model}: {prospect.note or _FITTED}"
     for what, weight in insight.reasons:
         side = "for a stronger tier" if weight > 0 else "for a cheaper tier"
         yield f"reason:  {what} ({weight:+.3f}, {side})"

@@ -243,8 +243,9 @@ KEYS: Mapping[Pattern, Key] = {
         most=1,
     ),
     ("audit", "daily_usd"): _usd(
-        "What audits may cost over any 24 hours, judges included. The worst case of an audit is"
-        " taken from it beforehand; none is made where it does not fit.",
+        "What the audits of one process may cost over any 24 hours, judges included. The worst case"
+        " of an audit is taken from it beforehand; none is made where it does not fit. What a judge"
+        " of your own spends is not known here.",
         "1.0",
     ),
     ("audit", "judge"): Key(

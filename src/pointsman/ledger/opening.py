@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from pointsman.core.errors import ConfigError
 from pointsman.ledger import Durability, Ledger
@@ -38,6 +39,15 @@ def open_ledger(url: str, *, durability: Durability = "strict") -> Ledger:
         f'[ledger] url "{_CREDENTIALS.sub("//***@", url)}": {_what_is_wrong(scheme)};'
         ' write "sqlite:///pointsman.db", or install the package that brings the scheme'
     )
+
+
+def is_there(url: str) -> bool:
+    """Return whether a ledger has been made at `url`: opening it would else make its file."""
+    found = _SCHEME.fullmatch(url)
+    if found is None or found[1].lower() != "sqlite":
+        return True
+    path = _sqlite_path(url, found[2])
+    return path != MEMORY and Path(path).is_file()
 
 
 def _what_is_wrong(scheme: str) -> str:
