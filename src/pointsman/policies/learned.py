@@ -127,8 +127,8 @@ class Learned:
     ) -> Iterator[Prospect]:
         losses = outlook.losses(self._scorer.relative_gain(reading))
         costs = expected_costs(features, snapshot.tiers, self._scorer.output_tokens(reading))
-        for tier, loss, cost, basis in zip(
-            snapshot.tiers, losses, costs, outlook.bases, strict=True
+        for tier, loss, cost, basis, note in zip(
+            snapshot.tiers, losses, costs, outlook.bases, outlook.notes, strict=True
         ):
             yield Prospect(
                 tier=tier.name,
@@ -137,6 +137,7 @@ class Learned:
                 loss=loss,
                 cost_nanousd=cost,
                 basis=basis,
+                note=note,
             )
 
 

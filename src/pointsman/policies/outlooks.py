@@ -104,6 +104,7 @@ class _Table:
             strongest_quality=qualities[-1],
             gaps=gaps,
             bases=tuple(basis for _, basis in known),
+            notes=tuple(standing.note for standing in self._standings),
             threshold=threshold,
             is_certified=certified is not None,
         )

@@ -22,7 +22,9 @@ class Prospect(msgspec.Struct, frozen=True, kw_only=True):
     """What one tier is expected to give for one request.
 
     `quality` and `loss` (against the strongest tier) are 0..1. `cost_nanousd` None: no price.
-    `basis`: how the model's quality is known: "trained", "measured", "published", "price", "tier".
+    `basis`: how the model's quality in this group is known: "trained" on the user's own labels,
+    "measured"; else assumed from a "fit" over other groups, a "published" score, its "price" or its
+    place among the tiers ("tier"), which `note` tells in words.
     """
 
     tier: str
@@ -31,6 +33,7 @@ class Prospect(msgspec.Struct, frozen=True, kw_only=True):
     loss: float
     cost_nanousd: int | None
     basis: str
+    note: str = ""
 
     @property
     def is_assumed(self) -> bool:
@@ -42,7 +45,8 @@ class Prospect(msgspec.Struct, frozen=True, kw_only=True):
 class Outlook:
     """What the tiers of one table are expected to give in one group, cheapest first.
 
-    `gaps`: mean quality of the strongest tier less the tier's own, >= 0, the last one 0.
+    `gaps`: mean quality of the strongest tier less the tier's own, >= 0, the last one 0. `bases`
+    and `notes` are as in `Prospect`.
     `threshold`: the highest loss that a request may be expected to have; `is_certified`: proven on
     the user's own traffic.
     """
@@ -51,6 +55,7 @@ class Outlook:
     strongest_quality: float
     gaps: tuple[float, ...]
     bases: tuple[str, ...]
+    notes: tuple[str, ...]
     threshold: float
     is_certified: bool = False
 

@@ -43,7 +43,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
             return shipped()
         try:
             return Scorer(unpack_heads(b85decode(self.heads), base=shipped().heads))
-        except zlib.error as error:
+        except (ValueError, zlib.error) as error:
             raise ValueError(f"its weights are damaged: {error}") from error
 
 
