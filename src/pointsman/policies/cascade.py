@@ -2,7 +2,7 @@
 
 from pointsman.core.types import Decision, Features, Snapshot
 from pointsman.policies import PolicySettings
-from pointsman.policies.signals import Reading, lower_in_place
+from pointsman.policies.signals import HarmCheck, lower_in_place
 
 
 class Cascade:
@@ -11,7 +11,7 @@ class Cascade:
     name = "cascade"
 
     def __init__(self, settings: PolicySettings) -> None:
-        self._reading = Reading(settings.signals)
+        self._harm = HarmCheck(settings.signals)
 
     def decide(self, features: Features, snapshot: Snapshot) -> Decision:
         """Return the cheapest tier, to be verified."""
@@ -23,5 +23,5 @@ class Cascade:
             scores={name: float(name == tier) for name in snapshot.names},
             would_change=f"a rejected draft goes on to {above[0]}" if above else "",
             must_verify=True,
-            is_harmless=self._reading.is_harmless(lower_in_place(features.text)),
+            is_harmless=self._harm.is_harmless(lower_in_place(features.text)),
         )

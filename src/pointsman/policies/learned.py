@@ -11,8 +11,7 @@ from pointsman.core.types import Decision, Features, Reading, Snapshot
 from pointsman.policies import POWER_PHRASES, Insight, PolicySettings
 from pointsman.policies.flips import smallest_change
 from pointsman.policies.outlooks import OutlookBook
-from pointsman.policies.signals import Reading as AskReading
-from pointsman.policies.signals import Rules, lower_in_place
+from pointsman.policies.signals import HarmCheck, Rules, lower_in_place
 from pointsman.scorer.model import FAMILIARITY_MIN, held_out, shipped
 from pointsman.scorer.prospects import Outlook, Prospect, expected_costs
 from pointsman.scorer.reading import read_features
@@ -32,7 +31,7 @@ class Learned:
         stated = settings.signals
         power = POWER_PHRASES if stated.power is None else stated.power
         self._rules = Rules(power, stated.fast or (), stated.power_words)
-        self._ask = AskReading(stated)
+        self._harm = HarmCheck(stated)
         self._settings = settings
         if settings.tuning is not None:
             self._scorer = settings.tuning.build_scorer()
@@ -64,7 +63,7 @@ class Learned:
                 for name, loss in zip(snapshot.names, losses, strict=True)
             },
             signals=ruling.signals,
-            is_harmless=self._ask.is_harmless(lowered),
+            is_harmless=self._harm.is_harmless(lowered),
             group="" if ruling.tier or self._settings.goal == "budget" else outlook.group,
         )
 

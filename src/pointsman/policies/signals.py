@@ -98,7 +98,7 @@ class Signals:
             FAST_PHRASES if stated.fast is None else stated.fast,
             self._power_words,
         )
-        self._reading = Reading(settings.signals)
+        self._harm = HarmCheck(settings.signals)
 
     def decide(self, features: Features, snapshot: Snapshot) -> Decision:
         """Return the tier of the first rule that applies, and every signal that fired."""
@@ -114,7 +114,7 @@ class Signals:
             scores={name: float(name == tier) for name in snapshot.names},
             signals=signals,
             would_change=change,
-            is_harmless=self._reading.is_harmless(lowered),
+            is_harmless=self._harm.is_harmless(lowered),
         )
 
     def _read(
@@ -145,7 +145,7 @@ class Signals:
         return "; ".join(f"{what} would make it {then}" for what, then in changes if then != tier)
 
 
-class Reading:
+class HarmCheck:
     """Whether an ask is one that a careful model may rightly refuse."""
 
     def __init__(self, settings: SignalSettings) -> None:
