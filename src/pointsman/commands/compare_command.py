@@ -4,27 +4,31 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, BinaryIO, TypeAlias
+from typing import Annotated, TypeAlias
 
+import msgspec
 from cyclopts import Parameter
 
 from pointsman.assembly import build_routing, policy_settings
 from pointsman.clock import SystemClock
 from pointsman.commands.terminal import OK, AsJson, ConfigPath, complain, note
-from pointsman.compare import Comparison, LeftOut, LoggedRequest, render
-from pointsman.compare import compare as compare_strategies
+from pointsman.compare import Comparison, LeftOut, render
+from pointsman.compare.bundled import BUNDLES, DEFAULT, Bundle, find_bundle
 from pointsman.compare.chart import check_chart, write_chart
-from pointsman.compare.openai_jsonl import read_openai_jsonl
+from pointsman.compare.files import FileJob, find_files, not_before, run_files, size_of, ticked
+from pointsman.compare.on_ray import check_ray, run_files_on_ray
 from pointsman.compare.own_ledger import read_ledger
+from pointsman.compare.partial import Partial
+from pointsman.compare.simulate import Job, conclude, play
+from pointsman.compare.what_if import with_what_if
 from pointsman.config import Settings, load_settings
 from pointsman.core.errors import ConfigError, GatewayError
 from pointsman.ledger.opening import open_ledger
 
-Records: TypeAlias = Iterator[LoggedRequest]
 _Tick: TypeAlias = Callable[[int], None]
 
 _INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
@@ -32,13 +36,17 @@ _NS_PER_S = 1_000_000_000
 _SQLITE_FILE = "sqlite:///"
 _SPAN = re.compile(r"(\d+)([dhm])")
 _SPAN_UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
-_TICK_REQUESTS = 200
 
 
 def compare(
     data: Annotated[
-        Path | None,
-        Parameter(name="--data", help="Log of chat requests, OpenAI JSONL; else our own ledger."),
+        list[Path] | None,
+        Parameter(
+            name="--data",
+            consume_multiple=True,
+            help="Logs, labelled data, or folders of them; `sample` and `chores` come with the"
+            " package; without it our own ledger.",
+        ),
     ] = None,
     *,
     strategies: Annotated[
@@ -47,22 +55,40 @@ def compare(
     since: Annotated[
         str | None, Parameter(help="Only what is not older: 7d, 12h, 30m, or 2026-11-01.")
     ] = None,
+    format: Annotated[
+        str | None, Parameter(help="The logs' format, where their first lines do not tell it.")
+    ] = None,
+    what_if: Annotated[
+        Path | None,
+        Parameter(help="TOML file whose tiers, prices and routing stand in for the configured."),
+    ] = None,
+    ray: Annotated[
+        bool, Parameter(negative="", help="Read the files on a Ray cluster; needs the extra ray.")
+    ] = False,
     chart: Annotated[
         Path | None, Parameter(help="Also draw the figures, in this PNG or SVG file.")
     ] = None,
     json: AsJson = False,
     config: ConfigPath = None,
 ) -> int:
-    """Say what each strategy would have cost over a log, and how long it would have taken.
+    """Say what each strategy would have cost over a log, how good it is, and whether it pays.
 
     Example: pointsman compare --data requests.jsonl --chart costs.png
     """
     try:
         if chart is not None:
             check_chart(chart)
+        if ray:
+            check_ray()
         settings = load_settings(config, os.environ, needs_keys=False)
-        begin_s = _begin_s(since)
-        comparison = _compared(settings, data, _names(strategies), begin_s)
+        if what_if is not None:
+            settings = with_what_if(settings, what_if, os.environ)
+        job = FileJob(
+            job=_job(settings, _names(strategies), what_if),
+            format=format,
+            begin_s=_begin_s(since),
+        )
+        comparison = _compared(settings, data, job, on_ray=ray)
         _require_requests(comparison, data, settings, since)
         render(comparison, json=json)
         if chart is not None:
@@ -76,59 +102,79 @@ def compare(
     return OK
 
 
-def _compared(
-    settings: Settings, data: Path | None, names: list[str] | None, begin_s: float | None
-) -> Comparison:
+def _job(settings: Settings, names: list[str] | None, what_if: Path | None) -> Job:
     routing = build_routing(settings, os.environ, clock=SystemClock())
+    return Job(
+        snapshot=routing.snapshot,
+        policies=policy_settings(settings),
+        aliases=tuple(routing.aliases),
+        strategies=None if names is None else tuple(names),
+        ttl_s=settings.cache.ttl_s,
+        is_repriced=what_if is not None,
+        what_if="" if what_if is None else str(what_if),
+    )
+
+
+def _compared(
+    settings: Settings, data: list[Path] | None, job: FileJob, *, on_ray: bool
+) -> Comparison:
+    bundle = find_bundle(data[0]) if data and len(data) == 1 else None
+    if not data and DEFAULT in BUNDLES and not _has_ledger(settings):
+        note("There is no ledger yet, so this is the bundled sample; name a log with --data FILE.")
+        bundle = BUNDLES[DEFAULT]()
+    if on_ray and (bundle or not data):
+        raise ConfigError("--ray reads files; name them with --data")
+    if bundle is not None:
+        return _from_bundle(bundle, job)
+    if data:
+        return conclude(_from_files(find_files(data), job, on_ray=on_ray), job.job)
+    return conclude(_from_ledger(settings, job), job.job)
+
+
+def _from_bundle(bundle: Bundle, job: FileJob) -> Comparison:
+    """Return the comparison over bundled data: by its own tiers, unless a what-if states others."""
+    own = job.job
+    policies = msgspec.structs.replace(own.policies, is_held_out=bundle.is_held_out)
+    snapshot = own.snapshot if own.what_if else bundle.snapshot
+    own = msgspec.structs.replace(own, snapshot=snapshot, policies=policies)
     left_out = LeftOut()
-    source = _from_file(data, left_out) if data else _from_ledger(settings, left_out, begin_s)
-    with source as records:
-        return compare_strategies(
-            _since(records, begin_s),
-            snapshot=routing.snapshot,
-            policies=policy_settings(settings),
-            aliases=routing.aliases,
-            strategies=names,
-            ttl_s=settings.cache.ttl_s,
-            left_out=left_out,
-        )
+    comparison = conclude(play(not_before(bundle.read(left_out), job.begin_s), own, left_out), own)
+    notes = (bundle.words, *comparison.notes) if bundle.words else comparison.notes
+    return msgspec.structs.replace(comparison, notes=notes)
 
 
-@contextmanager
-def _from_file(path: Path, left_out: LeftOut) -> Iterator[Records]:
-    try:
-        with path.open("rb") as file, _progress(f"Reading {path}", _size(file)) as tick:
-            yield _ticked(read_openai_jsonl(file, left_out), tick, lambda _: file.tell())
-    except OSError as error:
-        raise ConfigError(
-            f'--data "{path}": cannot be read: {error.strerror}; name a JSONL file of chat requests'
-        ) from error
+def _from_files(files: Sequence[Path], job: FileJob, *, on_ray: bool) -> Partial:
+    job = msgspec.structs.replace(job, is_one_of_many=len(files) > 1)
+    sizes = [size_of(path) for path in files]
+    total = sum(size for size in sizes if size is not None)
+    title = f"Reading {files[0]}" if len(files) == 1 else f"Reading {len(files):,} files"
+    with _progress(title, total or None) as tick:
+        return (run_files_on_ray if on_ray else run_files)(files, job, tick)
 
 
-@contextmanager
-def _from_ledger(settings: Settings, left_out: LeftOut, begin_s: float | None) -> Iterator[Records]:
+def _from_ledger(settings: Settings, job: FileJob) -> Partial:
     url = settings.ledger.url
-    path = url.removeprefix(_SQLITE_FILE)
-    if path != url and not Path(path).is_file():
+    if not _has_ledger(settings):
         raise ConfigError(
             f'[ledger] url "{url}": there is no ledger there yet;'
             " send requests through pointsman first, or name a log with --data FILE"
         )
     ledger = open_ledger(url, durability=settings.ledger.durability)
+    left_out = LeftOut()
     try:
         with _progress("Reading the ledger", None) as tick:
-            rows = ledger.rows(since_ns=round((begin_s or 0) * _NS_PER_S))
-            yield _ticked(read_ledger(rows, left_out), tick, lambda count: count)
+            rows = ledger.rows(since_ns=round((job.begin_s or 0) * _NS_PER_S))
+            records = ticked(read_ledger(rows, left_out), tick)
+            return play(not_before(records, job.begin_s), job.job, left_out)
     finally:
         asyncio.run(ledger.close())
 
 
-def _ticked(records: Records, tick: _Tick, place: Callable[[int], int]) -> Records:
-    """Yield the records, telling how far it is after every few of them."""
-    for count, record in enumerate(records, start=1):
-        yield record
-        if count % _TICK_REQUESTS == 0:
-            tick(place(count))
+def _has_ledger(settings: Settings) -> bool:
+    """Return whether there is a ledger to read, as far as its URL tells."""
+    url = settings.ledger.url
+    path = url.removeprefix(_SQLITE_FILE)
+    return path == url or Path(path).is_file()
 
 
 @contextmanager
@@ -143,18 +189,6 @@ def _progress(title: str, total: int | None) -> Iterator[_Tick]:
     with Progress(console=Console(file=sys.stderr), transient=True) as progress:
         task = progress.add_task(title, total=total)
         yield lambda completed: progress.update(task, completed=completed)
-
-
-def _size(file: BinaryIO) -> int | None:
-    size = os.fstat(file.fileno()).st_size
-    return size or None  # a pipe has none
-
-
-def _since(records: Records, begin_s: float | None) -> Records:
-    """Yield the records of that time or later; of an unknown time too, when there is no bound."""
-    for record in records:
-        if begin_s is None or (record.at_s is not None and record.at_s >= begin_s):
-            yield record
 
 
 def _begin_s(since: str | None) -> float | None:
@@ -180,12 +214,13 @@ def _names(strategies: str | None) -> list[str] | None:
 
 
 def _require_requests(
-    comparison: Comparison, data: Path | None, settings: Settings, since: str | None
+    comparison: Comparison, data: Sequence[Path] | None, settings: Settings, since: str | None
 ) -> None:
     log = comparison.log
     if log.compared:
         return
-    where = f'--data "{data}"' if data else f'[ledger] url "{settings.ledger.url}"'
+    named = " ".join(f'"{path}"' for path in data or ())
+    where = f"--data {named}" if named else f'[ledger] url "{settings.ledger.url}"'
     bound = f" since {since}" if since else ""
     reasons = [*log.lines_named]
     if log.unserved:

@@ -60,7 +60,7 @@ def play_file(path: Path, job: FileJob, tick: Tick | None = None) -> Partial:
     else:
         log = open_log(path, left_out, job.format)
         records = log if tick is None else ticked(log, lambda _: tick(log.bytes_read))
-    return play(since(records, job.begin_s), job.job, left_out)
+    return play(not_before(records, job.begin_s), job.job, left_out)
 
 
 def ticked(records: Iterable[LoggedRequest], tick: Tick) -> Iterator[LoggedRequest]:
@@ -71,7 +71,7 @@ def ticked(records: Iterable[LoggedRequest], tick: Tick) -> Iterator[LoggedReque
             tick(count)
 
 
-def since(records: Iterable[LoggedRequest], begin_s: float | None) -> Iterator[LoggedRequest]:
+def not_before(records: Iterable[LoggedRequest], begin_s: float | None) -> Iterator[LoggedRequest]:
     """Yield the records of that time or later; of an unknown time too, when there is no bound."""
     for record in records:
         if begin_s is None or (record.at_s is not None and record.at_s >= begin_s):
