@@ -420,6 +420,7 @@ Savings (estimated: another model would have written another number of tokens)
   saved by prompt caches                                $0.00045
   lost to escalations                                   -$0.0012
   lost to failures                                      -$0.0003
+  quality kept                                          prior, not certified on your traffic
 """
 
 
@@ -453,6 +454,11 @@ def test_amounts_in_csv_are_exact_numbers():
     assert amounts["total", "total"] == "0.011450000"
     assert amounts["tier", "mid"] == "0.004000000"
     assert amounts["estimated savings", "lost to failures"] == "-0.000300000"
+
+
+def test_savings_never_stand_without_what_is_proven_of_the_quality():
+    report = msgspec.structs.replace(build(ROWS), quality_proof="certified in chat: at least 95%")
+    assert "certified in chat: at least 95%" in to_text(report).split("Savings")[1]
 
 
 UNPRICED = row("r1", cost=None, usage=TOKENS)

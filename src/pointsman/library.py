@@ -19,6 +19,7 @@ from pointsman.core.events import Event
 from pointsman.core.types import Answer, Decision, Request
 from pointsman.explanation import Explanation
 from pointsman.loop_thread import CLOSED, LoopThread
+from pointsman.policies import quality_proof
 from pointsman.providers import Provider
 from pointsman.report import Report, build_report
 from pointsman.router import Pipeline
@@ -105,13 +106,15 @@ class AsyncRouter:
         now = datetime.now(UTC)
         start = since or now.replace(hour=0, minute=0, second=0, microsecond=0)
         since_ns = int(start.timestamp()) * _NS_PER_S
+        tiers = self.pipeline.routing.snapshot.tiers
         return build_report(
             self.pipeline.stores.ledger.rows(since_ns=since_ns),
-            tiers=self.pipeline.routing.snapshot.tiers,
+            tiers=tiers,
             by=by,
             since_ns=since_ns,
             until_ns=None,
             audits=self.pipeline.stores.ledger.audits(),
+            quality_proof=quality_proof(self.pipeline.routing.policy, tiers),
         )
 
     async def feedback(self, request_id: str, score: float) -> bool:

@@ -19,6 +19,7 @@ from pointsman.core.usage import Usage
 from pointsman.ledger import AUDIT, AuditLabel, Row
 from pointsman.report_audits import AuditedGroup, audited_groups
 from pointsman.report_savings import Alternative, Comparison, Savings
+from pointsman.scorer.certificate import NOT_CERTIFIED
 
 By: TypeAlias = Literal["tier", "model", "key", "tag", "day"]
 
@@ -100,6 +101,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     audit: Group
     audited: tuple[AuditedGroup, ...]
     estimated_note: str = NOTE
+    quality_proof: str = NOT_CERTIFIED
 
 
 def build_report(
@@ -110,11 +112,12 @@ def build_report(
     since_ns: int = 0,
     until_ns: int | None = None,
     audits: Iterable[AuditLabel] = (),
+    quality_proof: str = NOT_CERTIFIED,
 ) -> Report:
     """Return the report on `rows`, which come oldest first; those outside the period are left out.
 
     `tiers`: as configured now, cheapest first, with the prices to compare at. `audits`: the labels
-    of all audits, in the order of their booking.
+    of all audits, in the order of their booking. `quality_proof`: see `policies.quality_proof`.
     Raises RequestError when `by` is nothing to group by.
     """
     grouping = _grouping(by)
@@ -122,7 +125,8 @@ def build_report(
     for row in rows:
         if row.intent.at_ns >= since_ns and (until_ns is None or row.intent.at_ns < until_ns):
             sums.add(row)
-    return sums.report(since_ns=since_ns, until_ns=until_ns, audited=audited_groups(audits))
+    report = sums.report(since_ns=since_ns, until_ns=until_ns, audited=audited_groups(audits))
+    return msgspec.structs.replace(report, quality_proof=quality_proof)
 
 
 def _grouping(by: str | None) -> By | None:

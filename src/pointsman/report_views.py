@@ -116,6 +116,7 @@ def _sections(report: Report) -> Iterator[Section]:
             (_shown(name), format_usd(nanousd))
             for name, nanousd in _savings_lines(report.estimated_savings)
         ]
+        lines.append(("quality kept", _shown(report.quality_proof)))
         yield f"Savings ({report.estimated_note})", ("", ""), lines
     if report.audited:
         yield "Audits, since they began", _AUDIT_HEADS, list(_audit_lines(report.audited))

@@ -8,11 +8,14 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from pointsman.assembly import policy_settings
 from pointsman.commands.terminal import OK, AsJson, ConfigPath, complain, refuse, say
 from pointsman.config import load_settings
 from pointsman.core.errors import ConfigError, GatewayError
 from pointsman.deployments import price_book, resolve_tiers
 from pointsman.ledger.opening import open_ledger
+from pointsman.policies import quality_proof
+from pointsman.policies.registry import build_policy
 from pointsman.report import Report, build_report
 from pointsman.report_views import to_csv, to_json, to_terminal
 
@@ -79,6 +82,7 @@ async def _report(by: str | None, since: str | None, config: str | None) -> Repo
     now = datetime.now(UTC)
     start_ns = since_ns(since, now)
     tiers = resolve_tiers(settings, prices=price_book(settings), at=now)
+    policy = build_policy(settings.routing.policy, policy_settings(settings))
     ledger = open_ledger(settings.ledger.url, durability=settings.ledger.durability)
     try:
         return build_report(
@@ -87,6 +91,7 @@ async def _report(by: str | None, since: str | None, config: str | None) -> Repo
             by=by,
             since_ns=start_ns,
             audits=ledger.audits(),
+            quality_proof=quality_proof(policy, tiers),
         )
     finally:
         await ledger.close()

@@ -4,12 +4,13 @@ A third party's policy comes by the entry-point group `pointsman.policies`: a fa
 `PolicySettings` and returns a `Policy`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
-from pointsman.core.types import Decision, Features, Snapshot
+from pointsman.core.types import Decision, Features, Snapshot, Tier
+from pointsman.scorer.certificate import NOT_CERTIFIED
 from pointsman.scorer.prospects import Prospect
 from pointsman.scorer.tuning import Tuning
 
@@ -134,6 +135,14 @@ class Explaining(Protocol):
 
     def insight(self, features: Features, snapshot: Snapshot) -> Insight:
         """Return why; it may take a hundred times as long as `decide`."""
+
+    def proof(self, tiers: Sequence[Tier]) -> str:
+        """Return in words what is proven of the quality that it keeps with these tiers."""
+
+
+def quality_proof(policy: object, tiers: Sequence[Tier]) -> str:
+    """Return what is proven of a policy's quality, to stand wherever its savings do."""
+    return policy.proof(tiers) if isinstance(policy, Explaining) else NOT_CERTIFIED
 
 
 PolicyFactory = Callable[[PolicySettings], Policy]

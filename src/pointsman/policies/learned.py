@@ -3,11 +3,11 @@
 Explicit rules stand above the model; a prompt unlike anything the scorer has seen goes up.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from pointsman.core.types import Decision, Features, Reading, Snapshot
+from pointsman.core.types import Decision, Features, Reading, Snapshot, Tier
 from pointsman.policies import POWER_PHRASES, Insight, PolicySettings
 from pointsman.policies.flips import smallest_change
 from pointsman.policies.outlooks import OutlookBook
@@ -91,6 +91,10 @@ class Learned:
                 floor=self._settings.quality_floor,
             ),
         )
+
+    def proof(self, tiers: Sequence[Tier]) -> str:
+        """Return the certificate in words, or why there is none that holds for these tiers."""
+        return self._book.proof(tiers)
 
     def _with_floor(self, floor: float) -> "Learned":
         return Learned(msgspec.structs.replace(self._settings, quality_floor=floor))

@@ -35,13 +35,20 @@ class OutlookBook:
         """Say in words what is proven of an outlook."""
         table = self._table(tiers)
         told = NOT_CERTIFIED + (f": {table.fault}" if table.fault else "")
-        if outlook.is_certified and table.certificate:
-            told = table.certificate.told()
+        if outlook.is_certified:
+            told = self.proof(tiers)
         steps = self._settings.steps.get(outlook.group, 0)
         if not steps:
             return told
         times = "once" if steps == 1 else f"{steps} times"
         return f"{told}; audits found the floor broken here, so the threshold was lowered {times}"
+
+    def proof(self, tiers: Sequence[Tier]) -> str:
+        """Say in words what is proven of a tier table."""
+        table = self._table(tiers)
+        if table.certificate:
+            return table.certificate.told()
+        return NOT_CERTIFIED + (f": {table.fault}" if table.fault else "")
 
     def _table(self, tiers: Sequence[Tier]) -> "_Table":
         key = tuple([id(tier.deployments[0]) for tier in tiers])
