@@ -65,7 +65,7 @@ class Pipeline:
         cache, entry_bytes_max = stores.cache, stores.entry_bytes_max
         self._kept = None if cache is None else KeptAnswers(cache, entry_bytes_max, clock)
         self._retired: set[Provider] = set()
-        self.audits = Auditor(stores.ledger, rng, self._step)
+        self.audits = Auditor(stores.ledger, clock, rng, self._step)
         self.routing = self._adopted(routing)
 
     @asynccontextmanager
@@ -135,7 +135,7 @@ class Pipeline:
 
     def _adopted(self, routing: Routing) -> Routing:
         """Return the routing with what audits have found of it so far."""
-        return routing.stepped(self.audits.adopt(routing.audit, self._clock.wall_ns()))
+        return routing.stepped(self.audits.adopt(routing.audit))
 
     def _step(self, steps: Mapping[str, int]) -> None:
         self.routing = self.routing.stepped(steps)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from pointsman.attempt import Job, PriceOf
 from pointsman.audit import Auditing
+from pointsman.audit.settings import AuditSettings
 from pointsman.cache import Cache
 from pointsman.core.decision import Policy
 from pointsman.core.health import Health
@@ -51,6 +52,10 @@ class Routing:
 
         plan = planned(health.is_ready)
         return plan if plan.steps else planned(health.is_due_for_probe)
+
+    def unaudited(self) -> "Routing":
+        """Return it with audits switched off; what earlier ones found holds."""
+        return replace(self, audit=replace(self.audit, settings=AuditSettings()))
 
     def stepped(self, steps: Mapping[str, int]) -> "Routing":
         """Return it with the thresholds that audits have lowered so often, by group."""

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -27,11 +28,11 @@ from tests.pipeline.rig import (
 from pointsman.audit.allowance import DAY_NS
 from pointsman.audit.settings import AuditSettings
 from pointsman.core.errors import UpstreamUnavailable
-from pointsman.core.events import Finished, ToolCallDelta
-from pointsman.core.types import Request
+from pointsman.core.events import Event, Finished, ToolCallDelta
+from pointsman.core.types import Request, Step
 from pointsman.ledger import AuditLabel
 from pointsman.ledger.opening import open_ledger
-from pointsman.providers.fake import Scripted
+from pointsman.providers.fake import FakeProvider, Scripted
 from pointsman.report import build_report
 from pointsman.server.metrics import Metrics
 from pointsman.validators import ValidationSettings
@@ -233,10 +234,14 @@ async def test_a_client_that_leaves_is_not_audited(tmp_path):
 class Stuck(StoppingProvider):
     """Stops calls of the strongest tier alone."""
 
-    async def call(self, request, step):
-        self.stops_at = 0 if step.deployment.model == "strong" else 10**9
-        async for event in super().call(request, step):
-            yield event
+    async def call(self, request: Request, step: Step) -> AsyncGenerator[Event]:
+        if step.deployment.model == "strong":
+            calls = super().call(request, step)
+        else:
+            calls = FakeProvider.call(self, request, step)
+        async with aclosing(calls) as events:
+            async for event in events:
+                yield event
 
 
 async def test_the_client_has_its_answer_while_the_audit_still_waits(tmp_path):
@@ -273,6 +278,21 @@ async def test_closing_while_an_audit_runs_leaves_no_entry_open(tmp_path):
     ends = {row.intent.request_id: row.settlement for row in ledger.rows()}
     assert ledger.recovered == 0
     assert (ends["r1-audit"].state, ends["r1-audit"].outcome) == ("unknown", "cancelled")
+    await ledger.close()
+
+
+# The shadow's reply has four events: opening, text, usage, end.
+@pytest.mark.parametrize("stops_at", range(4))
+async def test_closing_at_any_event_of_the_shadow_books_it_once(tmp_path, stops_at):
+    fake = Stuck({"weak": [FINE], "strong": [FINE]}, stops_at=stops_at)
+    async with opened(tmp_path, fake) as r:
+        await r.ask(asking(request_id="r1"))
+        await fake.reached.wait()
+    ledger = open_ledger(r.url)
+    (row,) = [row for row in ledger.rows() if row.intent.policy == "audit"]
+    assert (row.settlement.outcome, fake.open_calls) == ("cancelled", 0)
+    assert row.settlement.state == ("unknown" if stops_at < 2 else "settled")
+    assert ledger.recovered == 0 and list(ledger.audits()) == []
     await ledger.close()
 
 
@@ -327,7 +347,7 @@ async def test_without_a_price_nothing_is_audited(tmp_path, caplog):
         await ask(r)
         await ask(r)
         assert "p/strong" not in r.fake.calls
-        assert caplog.text.count("what p/strong or the judge may cost is not known") == 1
+        assert caplog.text.count("the price of p/strong or of the judge is not known") == 1
 
 
 # The floor.
@@ -440,3 +460,12 @@ async def test_readings_are_kept_of_all_requests_only_where_asked_for(tmp_path):
         found = {it.request_id: it.reading for it in r.pipeline.stores.ledger.labels()}
         assert found["kept"] is not None and found["kept"].startswith('["chat",')
         assert found["not kept"] is None
+
+
+async def test_a_routing_can_be_taken_out_of_audits_and_keeps_its_steps(tmp_path):
+    async with opened(tmp_path, {"weak": [FINE], "strong": [FINE]}) as r:
+        stepped = r.pipeline.routing.stepped({"chat": 4})
+        r.pipeline.routing = stepped.unaudited()
+        assert r.pipeline.decide(asking(HELLO)).tier == "strong"
+        await ask(r)
+        assert labels(r) == [] and len(r.fake.calls) == 1

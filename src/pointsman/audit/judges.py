@@ -61,9 +61,10 @@ class Judge(Protocol):
         """Return the name that labels carry: no command line, which may hold secrets."""
 
     def worst_case_nanousd(self, features: Features, tokens_max: int, calls: Calls) -> int | None:
-        """Return what judging may cost at most, None where that is not known.
+        """Return what judging may cost at most, None where no price is known.
 
-        `features` are the request's; each answer has at most `tokens_max` tokens.
+        `features` are the request's; each answer has at most `tokens_max` tokens. Raises
+        NoVerdictError where nobody is there to judge.
         """
 
     async def score(self, case: Case, calls: Calls) -> tuple[float, float]:

