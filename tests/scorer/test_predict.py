@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pointsman.scorer import predict_gain_per_usd, predict_need
-from pointsman.scorer.familiar import KNOWN, familiar_words, pack_words, unpack_words
+from pointsman.scorer.familiar import KNOWN, familiar_words, pack_bits, unpack_words
 from pointsman.scorer.model import Scorer, held_out, shipped
 from pointsman.scorer.reading import GROUPS, read
 
@@ -71,7 +71,7 @@ def test_reasons_come_with_the_shipped_weights():
 
 
 def test_the_map_of_words_survives_its_packed_form():
-    bits = pack_words({300, 301, 65_535})
+    bits = pack_bits({300, 301, 65_535})
     table = unpack_words(bits)
     assert [at for at, kind in enumerate(table) if kind == KNOWN] == [300, 301, 65_535]
     packed = files("pointsman.scorer").joinpath("familiar.bin").read_bytes()

@@ -2,6 +2,7 @@
 
 import zlib
 from binascii import crc_hqx
+from collections.abc import Iterable
 from functools import cache
 from pkgutil import get_data
 
@@ -32,21 +33,24 @@ def unpack_words(bits: bytes) -> bytes:
     """
     if len(bits) * 8 != BUCKETS:
         raise ValueError(f"the map of familiar words has {len(bits)} bytes, not {BUCKETS // 8}")
-    table = bytearray(BUCKETS)
-    for at, byte in enumerate(bits):
-        for bit in range(8):
-            table[8 * at + bit] = (byte >> bit) & 1
+    table = bytearray(unpack_bits(bits))
     for token in silent_tokens():
         table[crc_hqx(token, 0)] = SILENT
     return bytes(table)
 
 
-def pack_words(known: set[int]) -> bytes:
-    """Return the bits of `unpack_words` for a set of CRC-16 values."""
+def pack_bits(buckets: Iterable[int]) -> bytes:
+    """Return one bit a CRC-16 value, (8192,), lowest bit first: 1 for those given."""
     bits = bytearray(BUCKETS // 8)
-    for word in known:
-        bits[word // 8] |= 1 << word % 8
+    for bucket in buckets:
+        bits[bucket // 8] |= 1 << bucket % 8
     return bytes(bits)
+
+
+def unpack_bits(bits: bytes) -> bytes:
+    """Return one byte, 0 or 1, for each of the bits of `pack_bits`."""
+    spread = [bytes(byte >> bit & 1 for bit in range(8)) for byte in range(256)]
+    return b"".join(map(spread.__getitem__, bits))
 
 
 def silent_tokens() -> tuple[bytes, ...]:

@@ -1,16 +1,18 @@
 """Heads: the linear functions of each group, and the file that holds them."""
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from math import exp, fsum, sqrt
 from operator import mul
 
 import msgspec
 
-from pointsman.scorer.reading import COUNT_NAMES, COUNTS_OF_TEXT, GROUPS, Reading
+from pointsman.core.types import Reading
+from pointsman.scorer.familiar import BUCKETS, pack_bits, unpack_bits
+from pointsman.scorer.reading import COUNT_NAMES, COUNTS_OF_TEXT, GROUPS
 
-BUCKETS = 65_536
 FORMAT = 2
 _HEADER_SIZE_BYTES = 4
 
@@ -155,23 +157,14 @@ def _weights(table: bytes) -> list[tuple[int, int]]:
 
 def _pack_weights(weights: Sequence[tuple[int, int]]) -> bytes:
     """Return one bit a bucket that has a weight, then the weights in that order."""
-    bits = bytearray(BUCKETS // 8)
-    for bucket, _ in weights:
-        bits[bucket // 8] |= 1 << bucket % 8
-    return bytes(bits) + bytes(byte for _, byte in weights)
+    return pack_bits({bucket for bucket, _ in weights}) + bytes(byte for _, byte in weights)
 
 
 def _unpack_weights(raw: bytes, at: int, n: int) -> tuple[bytes, int]:
     """Return the table of `n` weights packed at `at`, and where the next one starts."""
-    bits, start = raw[at : at + BUCKETS // 8], at + BUCKETS // 8
+    start = at + BUCKETS // 8
+    buckets = compress(range(BUCKETS), unpack_bits(raw[at:start]))
     table = bytearray([128]) * BUCKETS
-    for bucket, byte in zip(_buckets(bits), raw[start : start + n], strict=True):
+    for bucket, byte in zip(buckets, raw[start : start + n], strict=True):
         table[bucket] = byte
     return bytes(table), start + n
-
-
-def _buckets(bits: bytes) -> Iterator[int]:
-    for at, byte in enumerate(bits):
-        for bit in range(8):
-            if byte >> bit & 1:
-                yield 8 * at + bit

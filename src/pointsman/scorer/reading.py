@@ -34,7 +34,7 @@ CLIP_CHARS = HEAD_CHARS + TAIL_CHARS
 
 COUNTED: Final = tuple(bytes([mark]) for mark in b'0\n.,?$\\(=%"')
 _FOREIGN_WORD_BYTES: Final = 4
-_TAKEN_AS_KNOWN: Final = 2
+_TAKEN_AS_KNOWN: Final = 6
 
 # One name for each of `Reading.counts`, as a person may read it.
 COUNT_NAMES: Final = (
@@ -115,7 +115,7 @@ def read_features(features: Features) -> Reading:
 
 
 def _familiarity(words: Sequence[int], *, foreign_bytes: int) -> float:
-    """Return the share of known words, with a few more taken as known: one name proves nothing."""
+    """Return the share of known words, with a few more taken as known: two names prove nothing."""
     seen = bytes(map(familiar_words().__getitem__, words))
     known = seen.count(KNOWN)
     unknown = seen.count(UNKNOWN) + foreign_bytes // _FOREIGN_WORD_BYTES
