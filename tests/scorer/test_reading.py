@@ -124,6 +124,7 @@ def test_case_and_the_value_of_digits_do_not_matter():
         "Write a function that returns the largest value of a list, with a short explanation.",
         "What are the main causes of inflation, and how can a central bank respond to them?",
         "what is a monad",
+        "Rename to kebab-case: UserProfileCard",
     ],
 )
 def test_plain_english_is_familiar(text: str):
