@@ -98,6 +98,18 @@ async def test_an_answer_of_the_strongest_tier_itself_is_a_label_of_one(
 
 
 @each_store
+async def test_an_answer_that_no_model_compared_with_another_teaches_nothing(
+    store: Store, tmp_path: Path
+):
+    ledger = store.open(tmp_path)
+    for name, strongest in (("r1", "p/weak"), ("r2", "p/strong")):
+        await answered(ledger, name)
+        await ledger.book_audit(label(name, judge="tier:mid", strongest=strongest), READING)
+    assert [found.request_id for found in ledger.labels()] == ["r2"]
+    await ledger.close()
+
+
+@each_store
 async def test_the_latest_feedback_is_a_label_of_the_answer_and_its_reading(
     store: Store, tmp_path: Path
 ):

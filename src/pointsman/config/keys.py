@@ -249,10 +249,10 @@ KEYS: Mapping[Pattern, Key] = {
         "1.0",
     ),
     ("audit", "judge"): Key(
-        "Who says how good an answer is: `validators`; `command:<command line>`, a program that"
-        ' reads `{"prompt": …, "answer": …}` and prints a number from 0 to 1; `tier:<tier>`, a'
-        " model that compares both answers blind and in both orders (best one that wrote neither);"
-        " or a judge of an installed package."
+        "Who says how good an answer is: `validators`, which see no more than `[validation]` does;"
+        ' `command:<command line>`, a program that reads `{"prompt": …, "answer": …}` and prints a'
+        " number from 0 to 1; `tier:<tier>`, a model that compares both answers blind and in both"
+        " orders (best one that wrote neither); or a judge of an installed package."
     ),
     ("audit", "max_tokens"): Key(
         "Most tokens of the strongest tier's answer where the client sets no bound; one that is cut"

@@ -200,7 +200,8 @@ class Ledger(Protocol):
     def labels(self) -> Iterator[Label]:
         """Yield what can be learned from, audits first, then the latest feedback by request.
 
-        In bounded memory. Feedback on a request that has no answer is left out.
+        In bounded memory. Left out: feedback on a request that has no answer, and an audit in
+        which a model would have compared an answer with itself.
         """
 
     async def close(self) -> None:

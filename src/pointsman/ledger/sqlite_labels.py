@@ -25,6 +25,7 @@ SELECT request_id, at_ns, regime, "group", steps, steps_after, floor, judge, rou
     quality_routed, quality_strongest, id
 FROM audits WHERE id > ? ORDER BY id LIMIT ?
 """
+# An answer that a model would have compared with itself teaches nothing: nobody has judged it.
 # Of a request's attempts one gives the answer; the audit's own ones stand under a request id of
 # their own (`audit.calls`).
 _SELECT_AUDIT_LABELS = """
@@ -38,6 +39,7 @@ JOIN intents AS i ON i.request_id = a.request_id
 JOIN ends AS e ON e.request_id = i.request_id AND e.attempt = i.attempt
 LEFT JOIN readings AS r ON r.request_id = a.request_id
 WHERE a.id > ? AND e.outcome = 'answered'
+    AND NOT (a.routed = a.strongest AND a.judge LIKE 'tier:%')
 ORDER BY a.id LIMIT ?
 """
 _SELECT_FEEDBACK_LABELS = """
