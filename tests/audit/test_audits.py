@@ -27,7 +27,7 @@ from tests.pipeline.rig import (
 
 from pointsman.audit.allowance import DAY_NS
 from pointsman.audit.settings import AuditSettings
-from pointsman.core.errors import UpstreamUnavailable
+from pointsman.core.errors import UpstreamTimeout, UpstreamUnavailable
 from pointsman.core.events import Event, Finished, ToolCallDelta
 from pointsman.core.types import Request, Step
 from pointsman.ledger import AuditLabel
@@ -330,6 +330,34 @@ async def test_the_day_s_money_is_never_exceeded_and_its_end_is_told_once(tmp_pa
         r.clock.now_s += DAY_NS / 1e9
         await ask(r)
         assert len(labels(r)) == len(spent) + 1
+
+
+async def test_what_is_under_way_holds_its_worst_case_of_the_day_s_money(tmp_path):
+    audit = AuditSettings(share=1.0, daily_usd=0.005, max_tokens=100)  # room for two at once
+    fake = Stuck({"weak": [FINE], "strong": [FINE]}, stops_at=0)
+    async with opened(tmp_path, fake, audit) as r:
+        for _ in range(4):
+            await r.ask(asking())
+        await passes()
+        assert fake.calls.count("p/strong") == 2
+        fake.go_on.set()
+        await idle(r)
+        await ask(r)  # two have cost less than they might have
+        assert fake.calls.count("p/strong") == 3
+
+
+async def test_an_audit_whose_cost_nobody_knows_counts_with_its_worst_case(tmp_path):
+    lost = Scripted(error=UpstreamTimeout("too slow"))
+    audit = AuditSettings(share=1.0, daily_usd=0.0045, max_tokens=100)
+    async with opened(tmp_path, {"weak": [FINE], "strong": [lost, FINE]}, audit) as r:
+        for _ in range(2):
+            await ask(r)
+            r.clock.now_s += 3_600  # the deployment has had its rest
+        spent = [row for row in r.rows() if row.intent.policy == "audit"]
+        assert [row.settlement.cost_nanousd for row in spent] == [None, STRONG_NANOUSD]
+        await ask(r)
+        await ask(r)
+        assert len([row for row in r.rows() if row.intent.policy == "audit"]) == 3
 
 
 async def test_what_was_spent_before_a_restart_still_counts(tmp_path):
