@@ -43,12 +43,19 @@ def test_outcomes_say_how_steep_a_curve_is():
     assert steep.spread[0][1] < flat.spread[0][1]
 
 
-def test_few_outcomes_leave_the_shipped_shape_nearly_as_it_is():
-    needs, gains = outcomes(12, 0.0)
-    few = measure_curves(SHIPPED, needs, gains)
-    shares, heights, _ = np.array(SHIPPED.spread).T
-    for share, height, _ in few.spread:
-        assert height == pytest.approx(np.interp(share, shares, heights), abs=0.5)
+def test_few_outcomes_leave_a_curve_about_as_steep_as_the_shipped_one():
+    few = measure_curves(SHIPPED, *outcomes(12, 0.0))
+    many = measure_curves(SHIPPED, *outcomes(12_000, 0.7))
+    heights = [height for _, height, _ in SHIPPED.spread]
+    shipped = np.std(heights) / np.mean(heights)
+    found = [np.std([height for _, height, _ in it.spread]) for it in (few, many)]
+    assert abs(found[0] - shipped) < 0.25 < found[1]
+
+
+def test_a_curve_is_never_flat_below_its_middle():
+    for curves in (measure_curves(SHIPPED, *outcomes(50, slope)) for slope in (-0.5, 0.0)):
+        heights = [height for _, height in curves.relative_gain]
+        assert len(set(heights)) == len(heights)
 
 
 def test_gains_that_come_to_nothing_leave_the_shape():

@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from pointsman.training.metrics import Floats, Places
+from pointsman.training.ridge import ridge
 
 # Found on three public sets, each with a prior that had seen it and one that had not.
 LENGTH_SHARE = 0.05
@@ -21,8 +22,6 @@ COUNT_SCALE = 0.05
 PRIOR_SCALE = 0.2
 
 FOLDS = 5
-_STEPS_MAX = 80
-_STOP_AT = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +71,15 @@ def correct(terms: Terms, gain: Floats) -> Corrected:
     dense = np.column_stack((COUNT_SCALE * terms.counts, PRIOR_SCALE * terms.prior))
     columns = sp.hstack([terms.grams[:, used], sp.csr_array(dense)], format="csr")
     left = gain - LENGTH_SHARE * terms.length - PRIOR_SHARE * terms.prior
-    level = np.average(left, weights=terms.weight)
-    found = _ridge(columns, left - level, terms.weight)
+    found = ridge(
+        columns,
+        np.zeros((len(gain), 0)),
+        left,
+        # `ridge` gives the weights a mean of 1; the penalty is for labels that weigh 1 each.
+        penalty=PENALTY / float(terms.weight.mean()),
+        count_scale=1.0,
+        weights=terms.weight,
+    ).grams
     grams = np.zeros(terms.grams.shape[1])
     grams[used] = found[: len(used)]
     dense_part = found[len(used) :]
@@ -97,25 +103,3 @@ def _folds(n: int) -> Iterator[tuple[Places, Places]]:
     fold = np.arange(n) % FOLDS
     for one in range(FOLDS):
         yield np.flatnonzero(fold != one), np.flatnonzero(fold == one)
-
-
-def _ridge(columns: sp.csr_array, target: Floats, weight: Floats) -> Floats:
-    """Return the weighted ridge solution by conjugate gradients, (n_columns,)."""
-    root = np.sqrt(weight)
-    whole = sp.csr_array(columns.multiply(root[:, None]))
-    turned = sp.csr_array(whole.T)
-    residual: Floats = turned @ (root * target)
-    solution = np.zeros(whole.shape[1])
-    direction = residual.copy()
-    square = float(residual @ residual)
-    stop = _STOP_AT**2 * square
-    for _ in range(_STEPS_MAX):
-        if square <= stop:
-            break
-        image = turned @ (whole @ direction) + PENALTY * direction
-        step = square / float(direction @ image)
-        solution += step * direction
-        residual -= step * image
-        before, square = square, float(residual @ residual)
-        direction = residual + square / before * direction
-    return solution

@@ -10,14 +10,14 @@ from typing import TypeAlias
 
 import msgspec
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from pointsman.core.types import Reading
-from pointsman.scorer.heads import BUCKETS, Head, Heads, Linear, pack_heads
-from pointsman.scorer.reading import COUNT_OF_LENGTH
+from pointsman.scorer.heads import Head, Heads, Linear, pack_heads
+from pointsman.scorer.reading import COUNT_OF_LENGTH, COUNTS
 from pointsman.training.correction import Corrected, Terms, correct, unseen_values
 from pointsman.training.curves import measure_curves
+from pointsman.training.design import design
 from pointsman.training.labels import Labels
 from pointsman.training.metrics import Floats
 
@@ -68,17 +68,6 @@ def only_fitted(heads: Heads, prior: Heads) -> Heads:
     return Heads(heads.version, changed, heads.stand_ins)
 
 
-def read_grams(readings: Sequence[Reading]) -> sp.csr_array:
-    """Return one row a reading, (n, 65536): 1 for each gram it has, over the root of how many."""
-    sizes = [len(reading.grams) for reading in readings]
-    columns = np.concatenate(
-        [np.array(sorted(reading.grams), dtype=np.int64) for reading in readings]
-    )
-    values = np.repeat([1.0 / np.sqrt(size or 1) for size in sizes], sizes)
-    starts = np.concatenate(([0], np.cumsum(sizes)))
-    return sp.csr_array((values, columns, starts), shape=(len(readings), BUCKETS))
-
-
 def _gains(labels: Labels, groups: Names) -> Floats:
     """Return each request's gain less its group's mean, (n,), over the tiers that answered it."""
     apart = labels.quality[:, -1:] - labels.quality[:, :-1]
@@ -101,11 +90,11 @@ def _fit_group(
     share = _BORROWED / (_BORROWED + int(own.sum()))
     rows = np.flatnonzero(own if share < _BORROWED_MIN else np.ones(len(groups), dtype=bool))
     some, own = [readings[row] for row in rows.tolist()], own[rows]
-    counts = np.array([reading.counts for reading in some], dtype=float)
+    grams, counts = design(some, COUNTS)
     needs = np.array([prior.need(reading) for reading in some])
     scaled = _standardised(np.column_stack((counts, needs)), groups[rows])
     terms = Terms(
-        grams=read_grams(some),
+        grams=grams,
         counts=scaled[:, :-1],
         length=scaled[:, COUNT_OF_LENGTH],
         prior=scaled[:, -1],

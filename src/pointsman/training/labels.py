@@ -12,10 +12,10 @@ from pointsman.compare.model_names import ModelNames
 from pointsman.compare.records import LoggedRequest, Outcome
 from pointsman.core.errors import ConfigError
 from pointsman.core.prices import cost_nanousd
-from pointsman.core.types import Deployment, Features, Need, Reading, Snapshot
+from pointsman.core.types import Deployment, Features, Reading, Snapshot
 from pointsman.core.usage import Usage
 from pointsman.scorer.model import shipped
-from pointsman.scorer.reading import COUNT_NAMES, Facts, read
+from pointsman.scorer.reading import COUNT_NAMES, read_features
 from pointsman.training.metrics import Floats, Pair, Places
 
 HELD_OUT_SHARE = 0.4
@@ -124,15 +124,8 @@ def gather(records: Iterable[LoggedRequest], snapshot: Snapshot) -> Labels:
 
 
 def with_reading(features: Features) -> Features:
-    """Return the features with what the scorer reads of them, as the policy `learned` reads it."""
-    if features.reading is not None:
-        return features
-    facts = Facts(
-        turns=features.turns,
-        system_chars=len(features.system),
-        has_tools=Need.TOOLS in features.needs,
-    )
-    return msgspec.structs.replace(features, reading=read(features.text, facts))
+    """Return the features with what the scorer reads of them."""
+    return msgspec.structs.replace(features, reading=read_features(features))
 
 
 def text_length(reading: Reading) -> float:

@@ -71,10 +71,10 @@ class Curve:
 
 def trace(need: Floats, pair: Pair) -> Curve:
     """Return the curve of a score, (n,): the higher, the sooner a request goes to the strongest."""
-    order = np.argsort(-need, kind="stable")
-    n = len(order)
-    gain = _tie_means(need, pair.strong - pair.weak)[order]
-    extra = _tie_means(need, pair.strong_cost - pair.weak_cost)[order]
+    n = len(need)
+    _, place, counts = np.unique(-need, return_inverse=True, return_counts=True)
+    gain = _tie_means(place, counts, pair.strong - pair.weak)
+    extra = _tie_means(place, counts, pair.strong_cost - pair.weak_cost)
     return Curve(
         share=np.arange(n + 1) / n,
         quality=pair.weak.mean() + np.concatenate(([0.0], np.cumsum(gain))) / n,
@@ -162,15 +162,22 @@ def with_intervals(
 
     `figures` works them out for the rows it is given. The draws are the same every time.
     """
+    drawn = draws(figures, n, resamples)
+    whole = figures(np.arange(n))
+    return {name: as_figure(value, drawn[name]) for name, value in whole.items()}
+
+
+def draws(
+    figures: Callable[[Places], Mapping[str, float]], n: int, resamples: int = RESAMPLES
+) -> dict[str, Floats]:
+    """Return each figure over draws of n of n requests with replacement, (resamples,)."""
     rng = np.random.default_rng(_SEED)
     drawn = [figures(rng.integers(0, n, n)) for _ in range(resamples)]
-    return {
-        name: _figure(value, np.array([draw[name] for draw in drawn]))
-        for name, value in figures(np.arange(n)).items()
-    }
+    return {name: np.array([draw[name] for draw in drawn]) for name in drawn[0]}
 
 
-def _figure(value: float, drawn: Floats) -> Figure:
+def as_figure(value: float, drawn: Floats) -> Figure:
+    """Return a figure with the interval of its draws, (resamples,)."""
     known = drawn[np.isfinite(drawn)]
     if not np.isfinite(value) or not len(known):
         return UNKNOWN
@@ -178,10 +185,12 @@ def _figure(value: float, drawn: Floats) -> Figure:
     return Figure(round(float(value), 6), round(float(low), 6), round(float(high), 6))
 
 
-def _tie_means(need: Floats, values: Floats) -> Floats:
-    """Return the mean of `values` among the requests of the same score: what random order gives."""
-    _, place = np.unique(need, return_inverse=True)
-    means: Floats = (np.bincount(place, values) / np.bincount(place))[place]
+def _tie_means(place: Places, counts: Places, values: Floats) -> Floats:
+    """Return the values in order of their places, each as the mean of those that share its place.
+
+    That is what a random order among equals is expected to give.
+    """
+    means: Floats = np.repeat(np.bincount(place, values) / counts, counts)
     return means
 
 
