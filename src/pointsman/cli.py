@@ -17,6 +17,8 @@ COMMANDS = {
     "explain": ("route_commands", "Say where a prompt would go, and why."),
     "report": ("report_command", "Show what was spent and saved."),
     "compare": ("compare_command", "Compare strategies over a log."),
+    "train": ("train_command", "Fit the scorer to your own outcomes, and certify it."),
+    "evaluate": ("evaluate_command", "Say what policies are worth on labelled requests."),
     "demo": ("demo_command", "Run two real local models through the router."),
 }
 
