@@ -17,7 +17,7 @@ from pointsman.assembly import build_routing, policy_settings
 from pointsman.clock import SystemClock
 from pointsman.commands.terminal import OK, AsJson, ConfigPath, complain, note
 from pointsman.compare import Comparison, LeftOut, render
-from pointsman.compare.bundled import BUNDLES, DEFAULT, Bundle, find_bundle
+from pointsman.compare.bundled import BUNDLES, DEFAULT, Bundle, bundled_settings, find_bundle
 from pointsman.compare.chart import check_chart, write_chart
 from pointsman.compare.files import FileJob, find_files, not_before, run_files, size_of, ticked
 from pointsman.compare.on_ray import check_ray, run_files_on_ray
@@ -25,10 +25,20 @@ from pointsman.compare.own_ledger import read_ledger
 from pointsman.compare.partial import Partial
 from pointsman.compare.simulate import Job, conclude, play
 from pointsman.compare.what_if import with_what_if
-from pointsman.config import Settings, load_settings
+from pointsman.config import Settings, find_config, load_settings
 from pointsman.core.errors import ConfigError, GatewayError
 from pointsman.ledger.opening import open_ledger
 
+DataPaths = Annotated[
+    list[Path] | None,
+    Parameter(
+        name="--data",
+        consume_multiple=True,
+        negative="",
+        help="Logs, labelled data, or folders of them; `sample` and `chores` come with the package;"
+        " without it our own ledger.",
+    ),
+]
 _Tick: TypeAlias = Callable[[int], None]
 
 _INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
@@ -39,15 +49,7 @@ _SPAN_UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(m
 
 
 def compare(
-    data: Annotated[
-        list[Path] | None,
-        Parameter(
-            name="--data",
-            consume_multiple=True,
-            help="Logs, labelled data, or folders of them; `sample` and `chores` come with the"
-            " package; without it our own ledger.",
-        ),
-    ] = None,
+    data: DataPaths = None,
     *,
     strategies: Annotated[
         str | None, Parameter(help='Names with commas between, such as "signals,all-fast + cache".')
@@ -76,11 +78,8 @@ def compare(
     Example: pointsman compare --data requests.jsonl --chart costs.png
     """
     try:
-        if chart is not None:
-            check_chart(chart)
-        if ray:
-            check_ray()
-        settings = load_settings(config, os.environ, needs_keys=False)
+        _check_extras(chart, on_ray=ray)
+        settings = _settings(config, data)
         if what_if is not None:
             settings = with_what_if(settings, what_if, os.environ)
         job = FileJob(
@@ -100,6 +99,28 @@ def compare(
         note("interrupted; the log is only read, and nothing was written")
         return _INTERRUPTED
     return OK
+
+
+def _settings(config: str | None, data: list[Path] | None) -> Settings:
+    """Return the settings; where there is nothing to route to, those of bundled data will do.
+
+    Raises ConfigError.
+    """
+    try:
+        return load_settings(config, os.environ, needs_keys=False)
+    except ConfigError:
+        is_bundled = not data or (len(data) == 1 and find_bundle(data[0]) is not None)
+        if not is_bundled or find_config(config, os.environ) is not None:
+            raise
+    return bundled_settings(str(data[0]) if data else DEFAULT)
+
+
+def _check_extras(chart: Path | None, *, on_ray: bool) -> None:
+    """Raise ConfigError where something is missing that is only needed at the end."""
+    if chart is not None:
+        check_chart(chart)
+    if on_ray:
+        check_ray()
 
 
 def _job(settings: Settings, names: list[str] | None, what_if: Path | None) -> Job:

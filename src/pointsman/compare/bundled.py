@@ -2,10 +2,16 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
+from pointsman.compare.labelled import read_labelled
 from pointsman.compare.records import LeftOut, LoggedRequest
+from pointsman.config import Settings, parse_settings
 from pointsman.core.types import Snapshot
+from pointsman.deployments import price_book, resolve_tiers
+from pointsman.sample.parts import PARTS, Part
 
 DEFAULT = "sample"
 
@@ -24,12 +30,35 @@ class Bundle:
     is_held_out: bool = False
 
 
-# What `--data NAME` opens where no file of that name is.
-BUNDLES: Mapping[str, Callable[[], Bundle]] = {}
-
-
 def find_bundle(path: Path) -> Bundle | None:
     """Return the bundle that a path names, None for a path of the user's own."""
     if path.exists() or str(path) not in BUNDLES:
         return None
     return BUNDLES[str(path)]()
+
+
+def bundled_settings(name: str) -> Settings:
+    """Return the settings that have the tiers of bundled data. Raises KeyError for another name."""
+    return parse_settings(PARTS[name].config_text, f"--data {name}", {}, needs_keys=False)
+
+
+def _bundle(part: Part) -> Bundle:
+    settings = bundled_settings(part.name)
+    tiers = resolve_tiers(settings, prices=price_book(settings), at=datetime.now(UTC))
+    return Bundle(
+        read=partial(_records, part),
+        snapshot=Snapshot(tiers=tiers, default_tier=tiers[len(tiers) // 2].name),
+        words=f"This is {part.title}. {part.caveat}",
+        is_held_out=part.is_held_out,
+    )
+
+
+def _records(part: Part, left_out: LeftOut) -> Iterator[LoggedRequest]:
+    with part.open() as file:
+        yield from read_labelled(file, left_out)
+
+
+# What `--data NAME` opens where no file of that name is.
+BUNDLES: Mapping[str, Callable[[], Bundle]] = {
+    name: partial(_bundle, part) for name, part in PARTS.items()
+}

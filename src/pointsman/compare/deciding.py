@@ -28,6 +28,7 @@ class Decider:
         self._policies = policies
         self._snapshot = snapshot
         self._aliases = aliases
+        self._tiers = frozenset(snapshot.names)
         self._fixed: dict[str, Decision] = {}
         self._targets: dict[str, Target] = {}
         self._served_by_all: dict[tuple[object, ...], bool] = {}
@@ -77,7 +78,7 @@ class Decider:
             self._asked_for(record.request.model),
             self._snapshot,
             policy,
-            tier_pin=pin if pin in self._snapshot.names else "",
+            tier_pin=pin if pin in self._tiers else "",
             stay_on=stay_on,
         )
 

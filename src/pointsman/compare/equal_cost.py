@@ -1,12 +1,13 @@
 """Equal cost: what other ways to spend the same money would have given, with no model at all.
 
-Each sends a share of the requests to the strongest tier and the rest to the cheapest, and spends
+Each sends a share of the requests to the strongest tier and the rest to one weaker tier, and spends
 what the reference strategy spent: by chance; on the longest texts first; or where the step up costs
-least first. All three are worked out at the end from sums, kept in bins of 4% by length and by
-extra cost, so memory does not grow with the log. Within a bin chance decides.
+least first. The weaker tier is the one that serves it best, so that nobody is fooled by a straw man.
+All is worked out at the end from sums, kept in bins of 4% by length and by extra cost, so memory
+does not grow with the log. Within a bin chance decides.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import log
 
@@ -19,9 +20,9 @@ _BINS_MAX = 1_024
 
 
 class Bin:
-    """Sums over some requests: costs at the cheapest tier and at the strongest, and qualities.
+    """Sums over some requests: costs at the weaker tier and at the strongest, and qualities.
 
-    `qualities` are counted where cheapest c, strongest s and reference r all have one: the number,
+    `qualities` are counted where weaker c, strongest s and reference r all have one: the number,
     then the sums of c, s, r, cc, ss, rr, cs, cr, sr.
     """
 
@@ -40,7 +41,7 @@ class Bin:
         self.strong_nanousd += strong_nanousd
 
     def add_quality(self, c: float, s: float, r: float) -> None:
-        """Take the qualities of one request: at the cheapest tier, the strongest, the reference."""
+        """Take the qualities of one request: at the weaker tier, the strongest, the reference."""
         one = (1.0, c, s, r, c * c, s * s, r * r, c * s, c * r, s * r)
         self.qualities = (
             list(map(sum, zip(self.qualities, one, strict=True))) if (self.qualities) else list(one)
@@ -60,12 +61,13 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """What one way to spend the money gives.
+    """What one way to spend the money gives. `tier`: the weaker one.
 
     `share`: of the requests that go to the strongest tier, 0..1. `against_strongest` and
     `against_reference`: its quality (x) beside theirs (y), the expected value where chance decides.
     """
 
+    tier: str
     cost_nanousd: int
     count: int
     share: float
@@ -75,14 +77,15 @@ class Mix:
 
 @dataclass(slots=True)
 class Trades:
-    """All that the three ways need to know of a log. `unknown` requests have no cost."""
+    """All that the ways from one weaker tier need to know. `unknown` requests have no cost."""
 
+    tier: str
     by_length: dict[int, Bin] = field(default_factory=dict)
     by_extra_cost: dict[int, Bin] = field(default_factory=dict)
     unknown: int = 0
 
     def add(self, features: Features, cheap: Call, strong: Call, reference: Call | None) -> None:
-        """Take one request, as the cheapest tier, the strongest and the reference serve it."""
+        """Take one request, as the weaker tier, the strongest and the reference serve it."""
         low, high = cheap.cost_nanousd, strong.cost_nanousd
         if low is None or high is None:
             self.unknown += 1
@@ -115,15 +118,27 @@ class Trades:
         whole = Bin()
         for one in self.by_length.values():
             whole.merge(one)
-        return _mix([whole], spent_nanousd)
+        return _mix(self.tier, [whole], spent_nanousd)
 
     def by_longest(self, spent_nanousd: int) -> Mix:
         """Return what the money gives on the longest texts."""
-        return _mix(_ordered(self.by_length, lambda place: -place), spent_nanousd)
+        return _mix(self.tier, _ordered(self.by_length, lambda place: -place), spent_nanousd)
 
     def by_cheapest(self, spent_nanousd: int) -> Mix:
         """Return what the money gives where the strongest tier costs least more."""
-        return _mix(_ordered(self.by_extra_cost, lambda place: place), spent_nanousd)
+        return _mix(self.tier, _ordered(self.by_extra_cost, lambda place: place), spent_nanousd)
+
+
+def best_mix(mixes: Sequence[Mix], spent_nanousd: int) -> Mix:
+    """Return the best of one way's mixes, which come from the cheapest weaker tier on.
+
+    One that costs more than the money is left out. Without labels it is that of the cheapest tier.
+    """
+    payable = [mix for mix in mixes if mix.cost_nanousd <= spent_nanousd + mix.count]
+    labelled = [mix for mix in payable if mix.against_strongest.ratio()]
+    if not labelled:
+        return mixes[0]
+    return max(labelled, key=lambda mix: mix.against_strongest.ratio() or (0.0,))
 
 
 def _place(value: int) -> int:
@@ -142,7 +157,7 @@ def _ordered(bins: dict[int, Bin], key: Callable[[int], int]) -> list[Bin]:
     return [bins[place] for place in sorted(bins, key=key)]
 
 
-def _mix(bins: Iterable[Bin], spent_nanousd: int) -> Mix:
+def _mix(tier: str, bins: Iterable[Bin], spent_nanousd: int) -> Mix:
     """Return what comes of raising bin after bin to the strongest tier until the money is spent."""
     raised = list(_raised(list(bins), spent_nanousd))
     count = sum(one.count for one, _ in raised)
@@ -157,6 +172,7 @@ def _mix(bins: Iterable[Bin], spent_nanousd: int) -> Mix:
             strongest += with_strongest
             reference += with_reference
     return Mix(
+        tier=tier,
         cost_nanousd=round(cost),
         count=count,
         share=sum(one.count * share for one, share in raised) / count if count else 0.0,

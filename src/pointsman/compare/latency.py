@@ -142,7 +142,10 @@ class Latencies:
 
     def add_length(self, deployment: str, output_tokens: int) -> None:
         """Take an answer that the log has no latency for."""
-        self.lengths.setdefault(deployment, Sample()).add(output_tokens)
+        sample = self.lengths.get(deployment)
+        if sample is None:
+            sample = self.lengths[deployment] = Sample()
+        sample.add(output_tokens)
 
     def merge(self, other: "Latencies") -> None:
         """Take in the latencies of other requests."""

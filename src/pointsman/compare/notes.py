@@ -130,8 +130,9 @@ def _yardstick_notes(comparison: Comparison) -> Iterator[str]:
         yield (
             f"At equal cost: what {comparison.reference} costs, spent on the strongest tier by"
             " chance (the expected value), on the longest last turns first, or where the step up"
-            " from the cheapest costs least, which only hindsight knows. Latency is not worked out;"
-            " switching within a conversation costs nothing there."
+            " costs least, which only hindsight knows; all else on the weaker tier that serves the"
+            " way best. Latency is not worked out; switching within a conversation costs nothing"
+            " there."
         )
     if _has(comparison, CASCADE):
         yield (

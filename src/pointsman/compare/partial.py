@@ -15,12 +15,12 @@ class Partial:
     """The sums of one pass. What is kept grows with the number of strategies, not with the log.
 
     `tallies` by strategy; `singles` by the id of each deployment of the tiers, as if it alone
-    served; `facts` counts what `LogFacts` tells.
+    served; `trades` by the weaker tier, cheapest first; `facts` counts what `LogFacts` tells.
     """
 
     tallies: dict[Strategy, Tally] = field(default_factory=dict)
     singles: dict[str, Tally] = field(default_factory=dict)
-    trades: Trades = field(default_factory=Trades)
+    trades: dict[str, Trades] = field(default_factory=dict)
     speeds: dict[str, Speed] = field(default_factory=dict)
     facts: Counter[str] = field(default_factory=Counter)
     left_out: LeftOut = field(default_factory=LeftOut)
@@ -31,7 +31,8 @@ class Partial:
             self.tallies.setdefault(strategy, Tally()).merge(tally)
         for deployment, tally in other.singles.items():
             self.singles.setdefault(deployment, Tally()).merge(tally)
-        self.trades.merge(other.trades)
+        for tier, trades in other.trades.items():
+            self.trades.setdefault(tier, Trades(tier)).merge(trades)
         for deployment, speed in other.speeds.items():
             self.speeds[deployment] = self.speeds.get(deployment, Speed()) + speed
         self.facts += other.facts

@@ -10,6 +10,7 @@ from pointsman.compare.calls import Call, Known, charge, read_known
 from pointsman.compare.comparison import Comparison
 from pointsman.compare.conversations import Conversations, LastCall
 from pointsman.compare.deciding import Decider
+from pointsman.compare.equal_cost import Trades
 from pointsman.compare.key_window import KeyWindow
 from pointsman.compare.latency import Speed
 from pointsman.compare.model_names import ModelNames
@@ -106,7 +107,7 @@ class _Run:
 
     def __init__(self, job: Job) -> None:
         played = _played(build_strategies(job.strategies, job.snapshot), job.snapshot)
-        self._base, self._cheap = baseline(job.snapshot).spec, cheapest(job.snapshot).spec
+        self._base = baseline(job.snapshot).spec
         self._reference = reference().spec
         self._is_repriced = job.is_repriced
         self._specs = tuple(dict.fromkeys(one.spec for one in played if one.is_policy))
@@ -122,10 +123,16 @@ class _Run:
             for tier in job.snapshot.tiers
             for deployment in tier.deployments
         )
+        weaker = job.snapshot.tiers[:-1] or job.snapshot.tiers
         self._partial = Partial(
             tallies={one: Tally() for one in played},
             singles={deployment.id: Tally() for _, _, deployment in self._singles},
+            trades={tier.name: Trades(tier.name) for tier in weaker},
         )
+        # Between cheapest and strongest a tier need not be played: its first model stands in.
+        specs = [f"{SINGLE}{tier.deployments[0].id}" for tier in weaker]
+        specs[0] = cheapest(job.snapshot).spec
+        self._trades = tuple(zip(specs, self._partial.trades.values(), strict=True))
 
     def add(self, record: LoggedRequest) -> None:
         """Take one request into every strategy, or into none when nobody can serve it."""
@@ -238,9 +245,11 @@ class _Run:
             tally.add(call)
             if record.outcomes:
                 tally.add_quality(call, base, reference_call)
-        cheap = calls[self._cheap]
-        assert cheap is not None and base is not None, "a fixed policy decides every request"
-        self._partial.trades.add(record.features, cheap, base, reference_call)
+        assert base is not None, "a fixed policy decides every request"
+        for spec, trades in self._trades:
+            weaker = calls[spec]
+            assert weaker is not None, "a fixed policy, or a single model, takes every request"
+            trades.add(record.features, weaker, base, reference_call)
 
     def _note(self, record: LoggedRequest, known: Known) -> None:
         """Note what the request says of the log, and of the speed of who answered."""

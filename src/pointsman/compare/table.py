@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import inf, isfinite
 
 from pointsman.compare.comparison import Comparison, LogFacts, StrategyRow
-from pointsman.compare.equal_cost import Mix
+from pointsman.compare.equal_cost import Mix, best_mix
 from pointsman.compare.latency import Line, Speed
 from pointsman.compare.notes import annotated
 from pointsman.compare.paired import Paired
@@ -138,19 +138,23 @@ class _Table:
     def _mixed(self) -> dict[str, Mix]:
         """Return what the reference's cost buys in other ways, nothing where it is not known."""
         spent = self._reference.known_cost_nanousd if self._reference else None
-        trades = self._partial.trades
-        if spent is None or trades.unknown:
+        every = self._partial.trades.values()
+        if spent is None or any(trades.unknown for trades in every):
             return {}
         return {
-            RANDOM: trades.at_random(spent),
-            LENGTH: trades.by_longest(spent),
-            CHEAPEST: trades.by_cheapest(spent),
+            RANDOM: best_mix([trades.at_random(spent) for trades in every], spent),
+            LENGTH: best_mix([trades.by_longest(spent) for trades in every], spent),
+            CHEAPEST: best_mix([trades.by_cheapest(spent) for trades in every], spent),
         }
+
+    @property
+    def _unknown_costs(self) -> int:
+        return max(trades.unknown for trades in self._partial.trades.values())
 
     def _mixed_row(self, strategy: Strategy) -> StrategyRow:
         assert self._reference is not None, "played beside every strategy at equal cost"
         mix = self._mixes.get(strategy.spec)
-        low, high = self._snapshot.names[0], self._snapshot.names[-1]
+        low, high = mix.tier if mix else "", self._snapshot.names[-1]
         raised = round(mix.count * mix.share) if mix else 0
         tokens = max(self.base.estimated_tokens, self._cheap.estimated_tokens)
         quality, share, interval = _quality(mix.against_strongest if mix else Paired())
@@ -170,7 +174,7 @@ class _Table:
             latency_p95_ms=None,
             is_latency_estimated=False,
             cache_hits=0,
-            unpriced=0 if mix else self._reference.unpriced or self._partial.trades.unknown,
+            unpriced=0 if mix else self._reference.unpriced or self._unknown_costs,
             undecided=0 if mix else self._reference.undecided,
             requests_by_tier=_by_tier(low, high, raised, mix.count) if mix else {},
             labelled=labelled,
