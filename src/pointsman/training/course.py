@@ -19,7 +19,7 @@ from pointsman.policies import PolicySettings
 from pointsman.policies.learned import Learned
 from pointsman.scorer.calibration import GroupCalibration
 from pointsman.scorer.heads import Heads, pack_heads
-from pointsman.scorer.model import shipped
+from pointsman.scorer.model import Scorer, shipped
 from pointsman.scorer.tuning import Tuning
 from pointsman.training.certifying import Certification, certify, own_groups
 from pointsman.training.deciding import outcome_figures, route, servable
@@ -158,7 +158,9 @@ def _tuned(
         data=plan.data,
         labels=len(fit_on),
         heads=_packed(heads, shipped().heads),
-        measured=merged(measure_models(outcomes, own), before),
+        measured=merged(
+            measure_models(outcomes, own, None if plan.is_sample else _in_use(plan)), before
+        ),
     )
     proof = _certified(fit_on, held_out, plan, tuning, own)
     if proof is None:
@@ -171,9 +173,18 @@ def _tuned(
 def _heads(fit_on: Labels, plan: Plan, tick: Tick) -> Heads:
     """Return the heads fitted to the labels, or those in use where these are to be kept."""
     if not plan.keep_scorer:
-        return fit_heads(fit_on, shipped().heads, lambda group: tick(f"fitting {group}"))
-    in_use = plan.settings.tuning
-    return (shipped() if in_use is None else in_use.build_scorer()).heads
+        return fit_heads(
+            fit_on,
+            shipped().heads,
+            is_sample=plan.is_sample,
+            tick=lambda group: tick(f"fitting {group}"),
+        )
+    return _in_use(plan).heads
+
+
+def _in_use(plan: Plan) -> Scorer:
+    tuning = plan.settings.tuning
+    return shipped() if tuning is None else tuning.build_scorer()
 
 
 def _packed(heads: Heads, prior: Heads) -> str:

@@ -35,11 +35,15 @@ Names: TypeAlias = NDArray[np.str_]
 Tick: TypeAlias = Callable[[str], None]
 
 
-def fit_heads(labels: Labels, prior: Heads, tick: Tick = lambda _: None) -> Heads:
+def fit_heads(
+    labels: Labels, prior: Heads, *, is_sample: bool = True, tick: Tick = lambda _: None
+) -> Heads:
     """Return the prior's heads with those of the groups that have enough labels fitted anew.
 
-    `labels`: requests that the strongest tier and another answered. `tick` is told each group.
-    Groups with less than 20 keep the prior's head, or that of the group which stands in for it.
+    `labels`: requests that the strongest tier and another answered. `is_sample`: whether they are a
+    random sample of the traffic; else they say what ranks above what, but not how much is at stake
+    on what was never tried, and the prior's curves stay. `tick` is told each group. Groups with
+    less than 20 keep the prior's head, or that of the group which stands in for it.
     """
     readings = labels.readings
     groups = np.array([reading.group for reading in readings])
@@ -49,7 +53,7 @@ def fit_heads(labels: Labels, prior: Heads, tick: Tick = lambda _: None) -> Head
     fitted: dict[str, Head] = {}
     for name in enough:
         tick(name)
-        fitted[name] = _fit_group(name, readings, groups, gains, labels, prior[name])
+        fitted[name] = _fit_group(name, readings, groups, gains, labels, prior[name], is_sample)
     stand_ins = {group: other for group, other in prior.stand_ins.items() if group not in fitted}
     version = _version(prior, fitted, stand_ins)
     return Heads(version, {**prior.by_group, **fitted}, stand_ins)
@@ -85,6 +89,7 @@ def _fit_group(
     gains: Floats,
     labels: Labels,
     prior: Head,
+    is_sample: bool,
 ) -> Head:
     own = groups == name
     share = _BORROWED / (_BORROWED + int(own.sum()))
@@ -103,7 +108,7 @@ def _fit_group(
     gain = gains[rows] / max(float(gains[rows][own].std()), _TINY)
     unseen = unseen_values(terms, gain)[own]
     placed = _Placed(correct(terms, gain), unseen, counts[own], needs[own], prior)
-    return placed.head(labels.pick(rows[own]))
+    return placed.head(labels.pick(rows[own]), is_sample=is_sample)
 
 
 class _Placed:
@@ -119,7 +124,7 @@ class _Placed:
         self._stretch = float(needs.std() or 1.0) / max(float(unseen.std()), _TINY)
         self._unseen_needs = self._need_mean + self._stretch * (unseen - self._middle)
 
-    def head(self, labels: Labels) -> Head:
+    def head(self, labels: Labels, *, is_sample: bool) -> Head:
         """Return the head, its curves measured on needs by fits that had not seen the request."""
         prior, stretch = self._prior.rules, self._stretch
         from_prior = stretch * self._found.prior * self._need_scale
@@ -137,7 +142,9 @@ class _Placed:
             gram_unit=unit,
             output_tokens=_output_tokens(prior.output_tokens, labels),
             count_means=tuple(round(float(mean), _PLACES) for mean in self._means),
-            curves=measure_curves(prior.curves, self._unseen_needs, _mean_gains(labels)),
+            curves=measure_curves(prior.curves, self._unseen_needs, _mean_gains(labels))
+            if is_sample
+            else prior.curves,
         )
         return Head(rules, bytes((np.rint(grams / unit).astype(int) + _NEUTRAL).tolist()))
 
