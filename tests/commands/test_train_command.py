@@ -112,6 +112,28 @@ def test_a_dry_run_installs_nothing_and_json_has_the_figures(config, tmp_path, c
     assert not (tmp_path / "scorer.json").exists()
 
 
+def test_a_new_model_joins_with_outcomes_of_its_own(config, tmp_path, capsys):
+    data = write_labels(tmp_path / "labels.jsonl", labelled(600))
+    assert run("--data", data, "--config", config) == 0
+    before = decode_tuning((tmp_path / "scorer.json").read_bytes())
+    new = labelled(200, gap=0.2, models=("acme/small",), seed=8)
+    data = write_labels(tmp_path / "new.jsonl", new)
+    assert run("--data", data, "--config", config) == 2
+    assert "no outcome of acme/big" in capsys.readouterr().err
+    assert run("--data", data, "--config", config, "--keep-scorer") == 0
+    assert "acme/small: chat 0.8" in capsys.readouterr().out
+    after = decode_tuning((tmp_path / "scorer.json").read_bytes())
+    assert after.heads == before.heads and after.certificate is None
+    assert after.measured["acme/big"] == before.measured["acme/big"]
+    assert after.measured["acme/small"]["chat"].labels == 200
+
+
+def test_a_handful_of_outcomes_measures_no_model(config, tmp_path, capsys):
+    few = write_labels(tmp_path / "few.jsonl", labelled(10, models=("acme/small",)))
+    assert run("--data", few, "--config", config, "--keep-scorer") == 1
+    assert "no model has 20 labels" in capsys.readouterr().out
+
+
 def fill_ledger(path: Path, count: int) -> None:
     async def write() -> None:
         ledger = SqliteLedger(path)

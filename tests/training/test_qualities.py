@@ -47,10 +47,16 @@ def test_a_cheap_model_that_was_only_asked_what_is_easy_is_not_taken_for_good():
     assert abs(freed - truth) < abs(naive - truth)
 
 
-def test_models_that_were_not_seen_now_keep_what_was_measured():
-    old = {"a": {"chat": Measured(0.5, 30)}, "b": {"chat": Measured(0.6, 30)}}
+def test_what_is_not_measured_now_stays_as_it_was_measured():
+    old = {
+        "a": {"chat": Measured(0.5, 30)},
+        "b": {"chat": Measured(0.6, 30), "code": Measured(0.7, 30)},
+    }
     new = {"b": {"chat": Measured(0.9, 40)}}
-    assert merged(new, old) == {"a": old["a"], "b": new["b"]}
+    assert merged(new, old) == {
+        "a": old["a"],
+        "b": {"chat": Measured(0.9, 40), "code": Measured(0.7, 30)},
+    }
 
 
 def test_labels_that_are_no_sample_leave_the_curves_as_they_were():

@@ -25,8 +25,9 @@ from pointsman.library import AsyncRouter
 
 try:
     from pointsman.compare.labelled import read_labelled
-    from pointsman.training.course import Course, Plan, take_course
+    from pointsman.training.course import LABELS_MIN, Course, Plan, take_course
     from pointsman.training.installing import install
+    from pointsman.training.joining import Joined, join_models, show_joined
     from pointsman.training.labels import Labels, gather
     from pointsman.training.replay_session import Replaying, run_replay
     from pointsman.training.sources import LedgerFacts, labelled_rows
@@ -107,9 +108,12 @@ def train(
         labels, plan = _labels(
             settings, routing.snapshot, data, confidence, keep_scorer=keep_scorer
         )
+        if keep_scorer and len(labels.compared()) < LABELS_MIN:
+            joined = join_models(labels, plan)
+            return _finish(joined, show_joined(joined), settings, is_dry=dry_run, json=json)
         with progress("Training") as tick:
             course = take_course(labels, plan, tick)
-        return _finish(course, settings, is_dry=dry_run, json=json)
+        return _finish(course, show_course(course), settings, is_dry=dry_run, json=json)
     except GatewayError as error:
         return refuse(error, json=json)
     except KeyboardInterrupt:
@@ -135,12 +139,15 @@ def progress(title: str) -> Iterator[Callable[[str], None]]:
         yield lambda step: status.update(f"{title}: {step}")
 
 
-def read_labels(path: Path, snapshot: Snapshot) -> "Labels":
-    """Return the labels of a file, told what was left out. Raises ConfigError."""
+def read_labels(path: Path, snapshot: Snapshot, *, needs_all: bool = True) -> "Labels":
+    """Return the labels of a file, and tell what was left out. Raises ConfigError.
+
+    `needs_all`: whether every tier's first model must have outcomes.
+    """
     left_out = LeftOut()
     try:
         with path.open("rb") as file:
-            labels = gather(read_labelled(file, left_out), snapshot)
+            labels = gather(read_labelled(file, left_out), snapshot, needs_all=needs_all)
     except OSError as error:
         raise ConfigError(
             f'--data "{path}": cannot be read: {error.strerror or error}; name a JSONL file of'
@@ -165,7 +172,7 @@ def _labels(
         raise ConfigError(f"--confidence {stated:g}: give a number above 0 and below 1")
     now = datetime.now(UTC)
     if data is not None:
-        labels, name = read_labels(data, snapshot), data.name
+        labels, name = read_labels(data, snapshot, needs_all=not keep_scorer), data.name
     else:
         labels, name = _ledger_labels(settings, snapshot), "the ledger"
     plan = Plan(
@@ -235,33 +242,35 @@ def _ledger_labels(settings: Settings, snapshot: Snapshot) -> "Labels":
     return gather(records, snapshot)
 
 
-def _finish(course: "Course", settings: Settings, *, is_dry: bool, json: bool) -> int:
+def _finish(
+    found: "Course | Joined", told: str, settings: Settings, *, is_dry: bool, json: bool
+) -> int:
     """Install what is worth it, and say what came of it."""
     path = settings.routing.scorer
-    if course.faults:
-        outcome, status = "not installed: " + "; ".join(course.faults), FAILED
+    if found.faults:
+        outcome, status = "not installed: " + "; ".join(found.faults), FAILED
     elif is_dry:
         outcome, status = "a dry run: nothing is installed", OK
     elif not path:
         outcome, status = 'not installed: routing.scorer = "" names no file to put it in', FAILED
     else:
-        former = install(course.tuning, Path(path))
+        former = install(found.tuning, Path(path))
         kept = f"; the former one is kept as {former}" if former else ""
         outcome, status = f"installed as {path}{kept}", OK
     if json:
         say_json(
-            {"outcome": outcome, "is_installed": outcome.startswith("installed"), **_told(course)}
+            {"outcome": outcome, "is_installed": outcome.startswith("installed"), **_told(found)}
         )
     else:
-        say(show_course(course))
+        say(told)
         say("")
         say(outcome)
     return status
 
 
-def _told(course: "Course") -> dict[str, object]:
-    """Return a course for machines, without the weights."""
-    told: dict[str, object] = msgspec.to_builtins(course)
+def _told(found: "Course | Joined") -> dict[str, object]:
+    """Return what came of it for machines, without the weights."""
+    told: dict[str, object] = msgspec.to_builtins(found)
     tuning = told.pop("tuning")
     assert isinstance(tuning, dict), "a Struct"
     return {**told, "tuning": {name: value for name, value in tuning.items() if name != "heads"}}

@@ -102,17 +102,20 @@ class _Rows:
     estimated: int = 0
 
 
-def gather(records: Iterable[LoggedRequest], snapshot: Snapshot) -> Labels:
+def gather(
+    records: Iterable[LoggedRequest], snapshot: Snapshot, *, needs_all: bool = True
+) -> Labels:
     """Return the labels of the records that some tier's first model answered.
 
-    Raises ConfigError where a tier's first model answered none, naming models and remedy.
+    Raises ConfigError where a tier's first model answered none, naming models and remedy; unless
+    `needs_all`, where none of them answered any.
     """
     names, rows = ModelNames(snapshot), _Rows()
     firsts = [tier.deployments[0] for tier in snapshot.tiers]
     for record in records:
         _add(rows, record, firsts, names, snapshot)
     quality = np.array(rows.quality, dtype=float).reshape(-1, len(firsts))
-    _require_models(snapshot, quality, rows.names)
+    _require_models(snapshot, quality, rows.names, needs_all=needs_all)
     return Labels(
         snapshot=snapshot,
         features=tuple(rows.features),
@@ -201,12 +204,14 @@ def _stored(features: Features) -> Reading:
     return features.reading
 
 
-def _require_models(snapshot: Snapshot, quality: Floats, names: Counter[str]) -> None:
+def _require_models(
+    snapshot: Snapshot, quality: Floats, names: Counter[str], *, needs_all: bool
+) -> None:
     """Raise ConfigError where a tier's first model has no outcome at all."""
     if len(snapshot.tiers) < 2:
         raise ConfigError("the configuration has one tier; there is nothing to choose between")
     silent = [not np.isfinite(column).any() for column in quality.T]
-    if not any(silent):
+    if not any(silent) or not (needs_all or all(silent)):
         return
     missing = ", ".join(
         f"{tier.deployments[0].id} (tier {tier.name})"

@@ -73,9 +73,8 @@ def _relative_gains(labels: Labels, scorer: Scorer | None) -> Floats:
 def merged(
     new: Mapping[str, Mapping[str, Measured]], old: Mapping[str, Mapping[str, Measured]]
 ) -> dict[str, dict[str, Measured]]:
-    """Return what is measured now, and of what was measured before the models not seen now."""
-    kept = {model: dict(groups) for model, groups in old.items() if model not in new}
-    return {**kept, **{model: dict(groups) for model, groups in new.items()}}
+    """Return what is measured now, and what was measured before of all else."""
+    return {model: {**old.get(model, {}), **new.get(model, {})} for model in {**old, **new}}
 
 
 def _expected(snapshot: Snapshot, groups: NDArray[np.str_]) -> Floats:
