@@ -43,10 +43,10 @@ class Place:
 
 # Found by `train_scorer.py --places`.
 PLACES = {
-    "choice": Place(0.816, 3.85, 4.6, 3.6),
-    "long-choice": Place(1.52, 0.64, 5.11, 2.14),
-    "code-reading": Place(1.43, 0.613, 5.61, 1.14),
-    "programming": Place(1.44, 1.1, 4.64, 1.2),
+    "choice": Place(0.816, 3.85, 4.6, 4.32),
+    "long-choice": Place(1.52, 0.64, 5.11, 2.57),
+    "code-reading": Place(1.53, 0.613, 5.61, 1.14),
+    "programming": Place(1.44, 1.1, 4.54, 1.2),
     "maths": Place(1.57, 0.882, 4.75, 1.16),
     "word-problem": Place(1.13, 0.0871, 5.52, 0.289),
     "chat": Place(0.513, 0.929, 4.33, 1.26),
@@ -63,8 +63,8 @@ MIXTURES: tuple[tuple[tuple[str, ...], tuple[tuple[str, str], ...]], ...] = (
 )
 _ROWS_MAX = 1_500
 _FOLDS = range(5)
-_LEVEL_STEPS = (0.4, 0.2)
-_NEED_WORTH, _GAIN_WORTH = 1e-3, 2e-3  # a step must be worth this much
+_LEVEL_STEPS = (0.4, 0.2, 0.1)
+_NEED_WORTH, _GAIN_WORTH = 1e-3, 4e-3  # a step must be worth this much
 
 
 class HasFits(Protocol):
@@ -260,7 +260,7 @@ def _gain_worth(line: Line, traffic: list[Traffic]) -> float:
         values = line.values(some) - some.log_costs
         average = np.mean([_saving(values, some, share) for share in (93, 94, 95, 96, 97)])
         total += some.share * float(
-            1.5 * average + np.mean([_saving_in_each_set(values, some, t) for t in (94, 95, 96)])
+            4.0 * average + np.mean([_saving_in_each_set(values, some, t) for t in (94, 95, 96)])
         )
     return total / sum(some.share for some in traffic)
 
