@@ -6,32 +6,28 @@ judge the result and certify it. What was fitted on them would prove nothing.
 
 from base64 import b85encode
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TypeAlias
 
 import msgspec
-import numpy as np
 
 from pointsman.core.errors import ConfigError
 from pointsman.policies import PolicySettings
-from pointsman.policies.learned import Learned
 from pointsman.scorer.calibration import GroupCalibration
 from pointsman.scorer.heads import Heads, pack_heads
 from pointsman.scorer.model import Scorer, shipped
 from pointsman.scorer.tuning import Tuning
 from pointsman.training.certifying import Certification, certify, own_groups
-from pointsman.training.deciding import outcome_figures, route, servable
+from pointsman.training.contest import Ranking, judge_held_out
+from pointsman.training.deciding import servable
 from pointsman.training.fitting import fit_heads, fitted_groups, only_fitted
 from pointsman.training.labels import Labels
-from pointsman.training.metrics import Figure, Floats, Places, apgr, as_figure, draws, saving, trace
 from pointsman.training.qualities import measure_models, merged
 
 LABELS_MIN = 80
 HELD_OUT_MIN = 20
-
-NEW, IN_USE, LENGTH, RANDOM = "new", "in use", "length alone", "random"
 
 Tick: TypeAlias = Callable[[str], None]
 
@@ -51,20 +47,6 @@ class Plan:
     made_on: str
     is_sample: bool = True
     keep_scorer: bool = False
-
-
-class Ranking(msgspec.Struct, frozen=True, kw_only=True):
-    """How one way to rank the held-out requests did. `apgr`: see `metrics`; random has 0.5.
-
-    `saving95`: in hindsight. `quality_kept`, `saving`: of the policy as it would route, None for
-    what is no policy.
-    """
-
-    name: str
-    apgr: Figure
-    saving95: Figure
-    quality_kept: Figure | None = None
-    saving: Figure | None = None
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,7 +103,7 @@ def take_course(labels: Labels, plan: Plan, tick: Tick = lambda _: None) -> Cour
     tick("certifying")
     tuning, proof = _tuned(usable, heads, fit_on, held_out, plan)
     tick("judging")
-    judged = _judge(held_out, plan, tuning)
+    judged = judge_held_out(held_out, plan.settings, tuning, is_kept=plan.keep_scorer)
     return Course(
         data=plan.data,
         models=labels.models,
@@ -191,81 +173,6 @@ def _packed(heads: Heads, prior: Heads) -> str:
     """Return the heads that differ from the prior's, "" where none does."""
     changed = only_fitted(heads, prior)
     return b85encode(pack_heads(changed)).decode("ascii") if changed.by_group else ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    rankings: tuple[Ranking, ...]
-    beats_length: float
-    beats_in_use: float
-    faults: tuple[str, ...]
-
-
-def _judge(held_out: Labels, plan: Plan, tuning: Tuning) -> _Judged:
-    """Return how the new scorer ranks the held-out labels, beside what it must beat."""
-    settings = plan.settings
-    ways = {
-        NEW: Learned(msgspec.structs.replace(settings, tuning=tuning)),
-        IN_USE: Learned(settings),
-    }
-    needs: dict[str, Floats] = {}
-    done: dict[str, dict[str, Figure]] = {}
-    for name, policy in ways.items():
-        routed = route(held_out, policy)
-        assert routed.need is not None, "learned grades"
-        needs[name] = routed.need
-        done[name] = outcome_figures(held_out, routed.places)
-    needs |= {LENGTH: held_out.lengths(), RANDOM: np.zeros(len(held_out))}
-    pair = held_out.pair()
-
-    def figures(rows: Places) -> dict[str, float]:
-        drawn = pair.pick(rows)
-        curves = {name: trace(need[rows], drawn) for name, need in needs.items()}
-        return {f"apgr {name}": apgr(curve) for name, curve in curves.items()} | {
-            f"saving {name}": saving(curve, 0.95) for name, curve in curves.items()
-        }
-
-    whole, drawn = figures(np.arange(len(held_out))), draws(figures, len(held_out))
-    new = drawn[f"apgr {NEW}"]
-    return _Judged(
-        rankings=tuple(
-            Ranking(
-                name=name,
-                apgr=as_figure(whole[f"apgr {name}"], drawn[f"apgr {name}"]),
-                saving95=as_figure(whole[f"saving {name}"], drawn[f"saving {name}"]),
-                quality_kept=done.get(name, {}).get("quality_kept"),
-                saving=done.get(name, {}).get("saving"),
-            )
-            for name in needs
-        ),
-        beats_length=round(float((new > drawn[f"apgr {LENGTH}"]).mean()), 3),
-        beats_in_use=round(float((new > drawn[f"apgr {IN_USE}"]).mean()), 3),
-        faults=tuple(
-            _faults({name: whole[f"apgr {name}"] for name in needs}, is_kept=plan.keep_scorer)
-        ),
-    )
-
-
-def _faults(reached: Mapping[str, float], *, is_kept: bool) -> list[str]:
-    """Return why the new scorer is not to be installed, by the APGR that each way reached.
-
-    One that is kept has to beat length alone, not itself.
-    """
-    new = reached[NEW]
-    if not np.isfinite(new):
-        return [
-            "the strongest tier is not better than the cheapest on the held-out labels: there is"
-            " nothing to route by; send all to the cheapest, or label harder requests"
-        ]
-    told = {LENGTH: "the length of the text alone"}
-    if not is_kept:
-        told[IN_USE] = "the scorer in use, which --keep-scorer certifies"
-    return [
-        f"it does not beat {what}: APGR {new:.3f} against {reached[other]:.3f} on the held-out"
-        " labels; more labels may help"
-        for other, what in told.items()
-        if not new > reached[other]
-    ]
 
 
 def _certified(

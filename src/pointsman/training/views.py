@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from pointsman.scorer.calibration import GroupCalibration
-from pointsman.training.course import IN_USE, LENGTH, NEW, Course, Ranking
+from pointsman.training.contest import IN_USE, LENGTH, NEW, Ranking
+from pointsman.training.course import Course
 from pointsman.training.metrics import Figure
 
 
