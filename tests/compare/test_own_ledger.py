@@ -9,7 +9,7 @@ from tests.compare.builders import TIERS
 from pointsman.compare import Comparison, LeftOut, LoggedRequest, StrategyRow, compare
 from pointsman.compare.own_ledger import read_ledger
 from pointsman.core.usage import Usage
-from pointsman.ledger import Intent, Outcome, Settlement
+from pointsman.ledger import AUDIT, Intent, Outcome, Settlement
 from pointsman.ledger.sqlite import SqliteLedger
 
 SECOND = 1_000_000_000
@@ -75,6 +75,13 @@ def compared(records: list[LoggedRequest], left_out: LeftOut | None = None) -> C
 
 def row_of(comparison: Comparison, strategy: str) -> StrategyRow:
     return next(row for row in comparison.rows if row.strategy == strategy)
+
+
+def test_audits_are_no_requests_of_anybody(tmp_path):
+    asked = attempt("1")
+    shadow = attempt("2", "power", outcome="audited", policy=AUDIT)
+    records, left_out = read(tmp_path, asked, shadow)
+    assert [record.model for record in records] == ["acme/small"] and not left_out.attempts
 
 
 def test_an_answered_attempt_is_a_record_without_its_prompt(tmp_path):

@@ -110,7 +110,7 @@ async def test_an_answer_carries_every_header_and_names_its_model():
     assert reply.headers["x-pointsman-cache"] == "miss"
     assert reply.headers["x-pointsman-attempts"] == "1"
     assert reply.headers["x-pointsman-cost-usd"] == "0.000020000"  # 10 tokens at 1, 5 at 2
-    assert reply.headers["x-pointsman-policy"] == "signals"
+    assert reply.headers["x-pointsman-policy"] == "learned"
     assert re.fullmatch(r"req_[0-9a-f]{24}", reply.headers["x-request-id"])
     assert reply.headers["cache-control"] == "private, no-store"
     assert reply.headers["vary"] == "authorization"

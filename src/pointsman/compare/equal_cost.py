@@ -2,9 +2,9 @@
 
 Each sends a share of the requests to the strongest tier and the rest to one weaker tier, and spends
 what the reference strategy spent: by chance; on the longest texts first; or where the step up costs
-least first. The weaker tier is the one that serves it best, so that nobody is fooled by a straw man.
-All is worked out at the end from sums, kept in bins of 4% by length and by extra cost, so memory
-does not grow with the log. Within a bin chance decides.
+least first. The weaker tier is the one that serves it best, so that nobody is fooled by a straw
+man. All is worked out at the end from sums, kept in bins of 4% by length and by extra cost, so
+memory does not grow with the log. Within a bin chance decides.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -43,9 +43,8 @@ class Bin:
     def add_quality(self, c: float, s: float, r: float) -> None:
         """Take the qualities of one request: at the weaker tier, the strongest, the reference."""
         one = (1.0, c, s, r, c * c, s * s, r * r, c * s, c * r, s * r)
-        self.qualities = (
-            list(map(sum, zip(self.qualities, one, strict=True))) if (self.qualities) else list(one)
-        )
+        kept = self.qualities
+        self.qualities = [a + b for a, b in zip(kept, one, strict=True)] if kept else [*one]
 
     def merge(self, other: "Bin") -> None:
         """Take in the sums of other requests."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from pointsman.compare.records import Booked, LeftOut, LoggedRequest
 from pointsman.core.types import Features
-from pointsman.ledger import Row
+from pointsman.ledger import AUDIT, Row
 
 _NS_PER_S = 1_000_000_000
 # Requests whose first attempt has failed while a later one still runs; in flight at once, so few.
@@ -21,6 +21,8 @@ def read_ledger(rows: Iterable[Row], left_out: LeftOut) -> Iterator[LoggedReques
     first_tiers: OrderedDict[str, str] = OrderedDict()
     for row in rows:
         intent, end = row.intent, row.settlement
+        if intent.policy == AUDIT:  # nobody asked for it
+            continue
         if end.outcome in ("answered", "hit"):
             yield _record(row, first_tiers.pop(intent.request_id, intent.tier))
             continue

@@ -6,9 +6,8 @@ from functools import partial
 import msgspec
 
 from pointsman.core.errors import RequestError
-from pointsman.core.types import CacheMode, Caller, Request
+from pointsman.core.types import CacheMode, Caller, Decision, Request
 from pointsman.core.wire import CODECS, Codec
-from pointsman.explanation import Explanation
 from pointsman.router import Pipeline
 from pointsman.server.apart import read_apart
 from pointsman.server.exchange import Exchange, Headers, Responder, reply_json
@@ -38,12 +37,11 @@ async def decide(pipeline: Pipeline, exchange: Exchange, responder: Responder) -
     """Tell the decision for a chat body, calling nobody. Raises RequestError."""
     request = await read_request(exchange, CODECS["openai-chat"])
     explanation = await asyncio.to_thread(pipeline.explain, request)
-    await reply_json(responder, 200, msgspec.json.encode(decision_object(explanation)))
+    await reply_json(responder, 200, msgspec.json.encode(decision_object(explanation.decision)))
 
 
-def decision_object(explanation: Explanation) -> dict[str, object]:
-    """Return a decision as users see it (SPEC, section 4), with the policy's own reasons if any."""
-    decision, insight = explanation.decision, explanation.insight
+def decision_object(decision: Decision) -> dict[str, object]:
+    """Return a decision as users see it (SPEC, section 4)."""
     return {
         "tier": decision.tier,
         "model": decision.deployments[0],
@@ -53,7 +51,6 @@ def decision_object(explanation: Explanation) -> dict[str, object]:
         "signals": decision.signals,
         "filtered": decision.filtered,
         "would_change": decision.would_change,
-        **({} if insight is None else {"insight": insight}),
     }
 
 
