@@ -38,9 +38,8 @@ _KEY = "key:"
 class Certification:
     """What the held-out labels prove. `certificate` None: nothing for any group.
 
-    `undecided`: groups with too few labels to prove anything even if all went well; they keep the
-    prior's threshold. One with more that proves nothing is in the certificate: none may leave the
-    strongest tier.
+    `undecided`: groups with too few labels for a fair test; they keep the prior's threshold. One
+    with more that proves nothing is in the certificate: none may leave the strongest tier.
     `left_out`: how many labels not every tier can serve.
     """
 
@@ -57,8 +56,7 @@ def own_groups(held_out: Labels, *, floor: float, confidence: float) -> tuple[st
     """
     counts = Counter(label for features in held_out.features for label in features.labels)
     keys = [label for label in counts if label.startswith(_KEY)]
-    error = (1.0 - confidence) / max(len(counts), 1)
-    enough = 2 * fewest_wins(error=error, loss_max=floor, win=1.0 - floor)
+    enough = _enough(floor, (1.0 - confidence) / max(len(counts), 1))
     return tuple(
         sorted(
             label
@@ -89,10 +87,8 @@ def certify(
         confidence=confidence,
         thresholds=thresholds_from(bench.losses_below_strongest(fitted_on)),
     )
-    fewest = fewest_wins(
-        error=1.0 - confidence, loss_max=settings.quality_floor, win=1.0 - settings.quality_floor
-    )
-    decided = [it for it in calibration.groups if it.threshold is not None or it.labels >= fewest]
+    enough = _enough(settings.quality_floor, 1.0 - confidence)
+    decided = [it for it in calibration.groups if it.threshold is not None or it.labels >= enough]
     certificate = Certificate(
         floor=settings.quality_floor,
         confidence=confidence,
@@ -108,6 +104,11 @@ def certify(
         undecided=tuple(group for group in calibration.groups if group not in decided),
         left_out=left_out,
     )
+
+
+def _enough(floor: float, error: float) -> int:
+    """Return how many labels make a fair test: twice those that do where all answers are right."""
+    return 2 * fewest_wins(error=error, loss_max=floor, win=1.0 - floor)
 
 
 class _Bench:

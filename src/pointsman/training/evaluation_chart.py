@@ -62,7 +62,7 @@ def draw(evaluated: Evaluated) -> "Drawing":
     count = evaluated.evaluation.labels
     axes.set_title(
         f"Quality against cost on {count:,} labelled requests\n"
-        "(curves in hindsight, bands: 95% bootstrap intervals)",
+        "(curves: cheapest and strongest tier, in hindsight; bands: 95% bootstrap intervals)",
         fontsize=12,
         color=_INK,
     )

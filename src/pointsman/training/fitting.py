@@ -108,7 +108,7 @@ def _fit_group(
     gain = gains[rows] / max(float(gains[rows][own].std()), _TINY)
     unseen = unseen_values(terms, gain)[own]
     placed = _Placed(correct(terms, gain), unseen, counts[own], needs[own], prior)
-    return placed.head(labels.pick(rows[own]), is_sample=is_sample)
+    return placed.head(name, labels.pick(rows[own]), is_sample=is_sample)
 
 
 class _Placed:
@@ -124,7 +124,7 @@ class _Placed:
         self._stretch = float(needs.std() or 1.0) / max(float(unseen.std()), _TINY)
         self._unseen_needs = self._need_mean + self._stretch * (unseen - self._middle)
 
-    def head(self, labels: Labels, *, is_sample: bool) -> Head:
+    def head(self, group: str, labels: Labels, *, is_sample: bool) -> Head:
         """Return the head, its curves measured on needs by fits that had not seen the request."""
         prior, stretch = self._prior.rules, self._stretch
         from_prior = stretch * self._found.prior * self._need_scale
@@ -138,6 +138,7 @@ class _Placed:
         weights[: len(prior.need.weights)] += from_prior * np.array(prior.need.weights)
         rules = msgspec.structs.replace(
             prior,
+            group=group,  # the prior may be that of a group that stands in for this one
             need=_linear(bias, weights),
             gram_unit=unit,
             output_tokens=_output_tokens(prior.output_tokens, labels),
