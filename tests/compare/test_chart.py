@@ -2,15 +2,23 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
+import msgspec
+import numpy as np
 import pytest
 from tests.compare.builders import BIG, SMALL, TIERS, deployment, logged, price
 
 from pointsman.compare import Comparison, compare
 from pointsman.compare.chart import check_chart, draw, write_chart
+from pointsman.compare.curve import drawable
+from pointsman.compare.records import Outcome
 from pointsman.core.errors import ConfigError
 from pointsman.core.types import Snapshot, Tier
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def sample(snapshot: Snapshot = TIERS, *, latency_ms: int | None = 300) -> Comparison:
@@ -56,6 +64,47 @@ def test_without_latencies_there_is_one_panel():
     assert len(draw(sample(latency_ms=None)).axes) == 1
 
 
+def labelled(count: int = 40) -> Comparison:
+    records = [
+        msgspec.structs.replace(
+            logged(f"explain {number}"),
+            outcomes={
+                "acme/small": Outcome(quality=float(number % 2), cost_nanousd=1_000),
+                "acme/middle": Outcome(quality=float(number % 3 > 0), cost_nanousd=2_000),
+                "acme/big": Outcome(quality=float(number % 5 > 0), cost_nanousd=9_000 + number),
+            },
+        )
+        for number in range(count)
+    ]
+    return compare(records, snapshot=TIERS)
+
+
+def test_labelled_data_is_drawn_as_quality_against_cost():
+    comparison = labelled()
+    (axes,) = draw(comparison).axes
+    assert axes.get_xlabel() == "cost, % of all-power" and "95% interval" in axes.get_ylabel()
+    named = ", ".join(text.get_text() for text in axes.texts).split(", ")
+    assert sorted(named) == sorted(row.strategy for row in drawable(comparison))
+    drawn = [xy for line in axes.lines for xy in np.asarray(line.get_xydata()).tolist()]
+    for row in drawable(comparison):
+        assert row.cost_share is not None
+        assert [100 * row.cost_share, row.quality] in drawn
+
+
+def test_the_interval_of_a_point_is_that_of_its_row():
+    from matplotlib.collections import LineCollection
+
+    assert drawable(compare([], snapshot=TIERS)) == []
+    row = next(row for row in labelled().rows if row.strategy == "all-fast")
+    (axes,) = draw(msgspec.structs.replace(labelled(), rows=(row,))).axes
+    (bars,) = axes.collections
+    assert isinstance(bars, LineCollection)
+    (low, high) = bars.get_segments()[0][:, 1]
+    assert row.quality_interval and row.quality_share and row.quality is not None
+    scale = row.quality / row.quality_share
+    assert (low, high) == pytest.approx([bound * scale for bound in row.quality_interval])
+
+
 NAMES = ("a-tier-with-a-rather-long-name", "b")
 
 
@@ -79,9 +128,18 @@ NAMES = ("a-tier-with-a-rather-long-name", "b")
     ids=["three", "long", "free", "unpriced"],
 )
 def test_no_text_lies_on_another_or_outside(snapshot: Snapshot):
+    assert_readable(draw(sample(snapshot)))
+
+
+def test_no_name_on_the_curve_lies_on_another_or_outside():
+    figure = draw(labelled())
+    figure.axes[0].set_yticks([])
+    assert_readable(figure)
+
+
+def assert_readable(figure: "Figure") -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    figure = draw(sample(snapshot))
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     renderer = canvas.get_renderer()

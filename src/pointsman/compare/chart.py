@@ -1,10 +1,11 @@
-"""Chart: cost and latency of every strategy as bars, in a PNG or SVG file."""
+"""Chart: quality against cost where there are labels, else bars, in a PNG or SVG file."""
 
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pointsman.compare.comparison import Comparison, StrategyRow
+from pointsman.compare.curve import draw_curve, drawable
 from pointsman.core.errors import ConfigError
 from pointsman.core.prices import format_usd
 
@@ -52,8 +53,15 @@ def write_chart(comparison: Comparison, path: Path) -> None:
 
 
 def draw(comparison: Comparison) -> "Figure":
-    """Return the chart: cost at the left and, where any is known, latency at the right."""
+    """Return the chart: the cost-quality curve where there are labels.
+
+    Else bars: cost at the left and, where any is known, latency at the right.
+    """
     rows = comparison.rows
+    if drawable(comparison):
+        curve = _figure_class()()
+        draw_curve(curve, comparison)
+        return curve
     has_latency = any(row.latency_mean_ms is not None for row in rows)
     figure = _figure_class()(figsize=(_WIDTH_IN, _FRAME_IN + _ROW_IN * len(rows)))
     figure.set_layout_engine("constrained", wspace=0.06)

@@ -46,7 +46,8 @@ class LogFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     `compared` went into every row; `measured` of them have tokens counted by who served them.
     `unserved`: no deployment can serve them. `without_prompt`: only tokens are known.
-    `without_answer`: the output is assumed. `without_time`: they never age in the cache.
+    `without_text`: only what the policies read of it. `without_answer`: the output is assumed.
+    `without_time`: they never age in the cache.
     `in_tool_loop`: they bring a tool's result; of `loops_unplaced` nothing says which conversation
     they belong to. `in_conversation`: that is known. `labelled`: outcomes are known.
     `not_repriced`: outcomes whose cost has no tokens to price anew. `lines_left_out` counts lines
@@ -61,6 +62,7 @@ class LogFacts(msgspec.Struct, frozen=True, kw_only=True):
     without_answer: int
     without_time: int
     in_tool_loop: int
+    without_text: int = 0
     loops_unplaced: int = 0
     in_conversation: int = 0
     labelled: int = 0

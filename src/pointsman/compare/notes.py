@@ -180,7 +180,9 @@ def _cache_notes(comparison: Comparison) -> Iterator[str]:
     yield "A cache hit counts as costing nothing and taking 0 ms."
     if log.without_prompt:
         yield "Where the log has no prompts, the cache hits are those that were booked."
-    if log.without_time and log.without_time > log.without_prompt:
+    if log.without_text:
+        yield f"{_of(log.without_text, log)} come without their text: the cache finds none of them."
+    if log.without_time:
         yield f"{_of(log.without_time, log)} have no time: there, answers in the cache never age."
     if log.keys_dropped:
         yield f"The simulated caches were full {log.keys_dropped:,} times: hits may be too few."

@@ -259,7 +259,8 @@ class _Run:
         facts["labelled"] += bool(record.outcomes)
         facts["without_prompt"] += record.request is None and record.booked is not None
         facts["without_answer"] += record.usage is None and not record.outcomes
-        facts["without_time"] += record.at_s is None
+        facts["without_time"] += record.at_s is None and record.request is not None
+        facts["without_text"] += record.request is None and record.booked is None
         facts["in_tool_loop"] += record.features.is_tool_loop
         facts["loops_unplaced"] += record.features.is_tool_loop and not record.conversation
         facts["in_conversation"] += bool(record.conversation)

@@ -254,6 +254,7 @@ def _log_facts(partial: Partial) -> LogFacts:
         without_answer=facts["without_answer"],
         without_time=facts["without_time"],
         in_tool_loop=facts["in_tool_loop"],
+        without_text=facts["without_text"],
         loops_unplaced=facts["loops_unplaced"],
         in_conversation=facts["in_conversation"],
         labelled=facts["labelled"],
