@@ -14,7 +14,7 @@ from pointsman.audit import Auditing, build_judge
 from pointsman.cache import build_cache
 from pointsman.catalog import model_rows
 from pointsman.clock import Clock, SystemClock
-from pointsman.config import ModelSettings, Settings
+from pointsman.config import ModelSettings, Settings, TierBounds
 from pointsman.core.errors import ConfigError
 from pointsman.core.prices import Price
 from pointsman.core.types import Deployment, Snapshot, Step, Tier
@@ -83,6 +83,7 @@ def build_routing(
     tiers = resolve_tiers(settings, prices=prices, at=now())
     others = _others(settings, tiers, at=now())
     snapshot = Snapshot(tiers=tiers, default_tier=_default_tier(settings), others=others)
+    bounds = settings.routing.bounds.items()
     names = {d.provider for tier in tiers for d in tier.deployments} | {d.provider for d in others}
     validators = build_validators(settings.validation)
     return Routing(
@@ -98,6 +99,7 @@ def build_routing(
         price_of=price_of,
         total_s=settings.timeouts.total_s,
         audit=_auditing(settings, validators, tiers),
+        bounded={tenant: _bounded(snapshot, stated) for tenant, stated in bounds},
     )
 
 
@@ -178,6 +180,18 @@ def _warn_of_unknown_prices(tiers: tuple[Tier, ...]) -> None:
         log.warning(
             'no price is known for %s: its cost is booked as unknown; add [prices."%s"]', name, name
         )
+
+
+def _bounded(snapshot: Snapshot, bounds: TierBounds) -> Snapshot:
+    """Return the tiers within the bounds; the default one, where it is out, gives way to the next.
+
+    Models of no tier are out of all bounds.
+    """
+    names = snapshot.names
+    first = names.index(bounds.tier_min) if bounds.tier_min else 0
+    last = names.index(bounds.tier_max) if bounds.tier_max else len(names) - 1
+    wanted = min(max(names.index(snapshot.default_tier), first), last)
+    return Snapshot(tiers=snapshot.tiers[first : last + 1], default_tier=names[wanted])
 
 
 def _default_tier(settings: Settings) -> str:

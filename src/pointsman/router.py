@@ -98,7 +98,8 @@ class Pipeline:
     def explain(self, request: Request) -> Explanation:
         """Return the decision and what each tier would cost. Raises RequestError."""
         features, decision, _ = _decide(request, self.routing, self._loops.began_by(request))
-        return explain(decision, features, self.routing.snapshot, self.routing.policy)
+        snapshot = self.routing.snapshot_for(request.caller.tenant)
+        return explain(decision, features, snapshot, self.routing.policy)
 
     def model_names(self) -> tuple[tuple[str, str], ...]:
         """Return every name a client may ask for, each with whose it is."""
@@ -176,7 +177,8 @@ class Pipeline:
     @asynccontextmanager
     async def _joined(self, key: bytes, job: Job, kept: KeptAnswers) -> AsyncIterator[AnswerStream]:
         def land(committed: Committed, recording: Recording) -> None:
-            snapshot, request_id = self.routing.snapshot, job.request.caller.request_id
+            caller = job.request.caller
+            snapshot, request_id = self.routing.snapshot_for(caller.tenant), caller.request_id
             kept.keep(
                 key, job.decision, committed, recording, snapshot=snapshot, request_id=request_id
             )
@@ -283,7 +285,7 @@ class Pipeline:
 def _decide(
     request: Request, routing: Routing, stay_on: str, *, is_kept: bool = False
 ) -> tuple[Features, Decision, bytes]:
-    features, snapshot = extract(request), routing.snapshot
+    features, snapshot = extract(request), routing.snapshot_for(request.caller.tenant)
     targets = resolve(request.model, snapshot, routing.aliases)
     pin = request.caller.tier
     decision = decide(features, targets, snapshot, routing.policy, tier_pin=pin, stay_on=stay_on)

@@ -18,7 +18,10 @@ from pointsman.providers import Provider
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """What a reload replaces, all at once: the tiers, and how they are chosen and called."""
+    """What a reload replaces, all at once: the tiers, and how they are chosen and called.
+
+    `bounded`: by tenant, the part of the snapshot for those who may not use all of it.
+    """
 
     snapshot: Snapshot
     aliases: tuple[str, ...]
@@ -29,6 +32,11 @@ class Routing:
     price_of: PriceOf
     total_s: float
     audit: Auditing
+    bounded: Mapping[str, Snapshot]
+
+    def snapshot_for(self, tenant: str) -> Snapshot:
+        """Return what there is for the tenant whose key it is: all, or the tiers it may use."""
+        return self.bounded.get(tenant, self.snapshot)
 
     @property
     def model_names(self) -> tuple[tuple[str, str], ...]:
@@ -45,7 +53,7 @@ class Routing:
             return build_plan(
                 job.decision,
                 job.features,
-                self.snapshot,
+                self.snapshot_for(job.request.caller.tenant),
                 is_ready=lambda name: is_ready(name, now_s),
                 may_escalate=self.may_escalate,
             )

@@ -129,7 +129,7 @@ def test_every_key_stands_in_the_file_with_its_default_and_may_be_switched_on():
     # What has no default is switched on with its example.
     signals = {"power": None, "fast": None, "power_words": None}
     routing = structs.replace(
-        settings.routing, signals=structs.replace(settings.routing.signals, **signals)
+        settings.routing, signals=structs.replace(settings.routing.signals, **signals), bounds={}
     )
     assert routing == defaults.routing
     for name in ("server", "cache", "validation", "timeouts", "ledger"):

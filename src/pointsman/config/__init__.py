@@ -17,6 +17,7 @@ from pointsman.config.settings import (
     RoutingSettings,
     ServerSettings,
     Settings,
+    TierBounds,
     TierSettings,
     split_model,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "RoutingSettings",
     "ServerSettings",
     "Settings",
+    "TierBounds",
     "TierSettings",
     "check_exposure",
     "check_settings",

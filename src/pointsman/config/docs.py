@@ -61,10 +61,8 @@ class Section:
                 return "[[tiers]] models"
             case ("prices", "*"):
                 return '[prices."provider/model"]'
-            case (name, "*"):
-                return f"[{name}.x]"
             case _:
-                return f"[{'.'.join(self.pattern)}]"
+                return f"[{'.'.join('x' if name == '*' else name for name in self.pattern)}]"
 
 
 def sections() -> tuple[Section, ...]:

@@ -98,6 +98,10 @@ SECTIONS: Mapping[Pattern, str] = {
         "The keyword policy, and rules above the policy `learned`. A word matches whole words, a"
         " phrase whole phrases, in any case."
     ),
+    ("routing", "bounds", "*"): (
+        "The tiers that a client's key may use, by the key's name: whatever it asks for and however"
+        " its answers escalate. Other tiers and models are unknown to it."
+    ),
     ("cache",): "Identical requests are answered once.",
     ("validation",): "Free checks of an answer before it goes out.",
     ("audit",): (
@@ -208,6 +212,8 @@ KEYS: Mapping[Pattern, Key] = {
     ("routing", "signals", "sensitive"): Key(
         "Words and phrases of an ask that a model may rightly refuse: its refusal is no failure."
     ),
+    ("routing", "bounds", "*", "tier_min"): Key("Weakest tier it may use; empty is any."),
+    ("routing", "bounds", "*", "tier_max"): Key("Strongest tier it may use; empty is any."),
     ("cache", "exact"): Key("Whether identical requests are answered from the cache."),
     ("cache", "ttl_s"): Key(
         "Seconds for which an answer may be served again.", least=1, most=_MANY

@@ -13,7 +13,7 @@ from pointsman.config.file_paths import find_misplaced
 from pointsman.config.locate import KeyPath
 from pointsman.config.problems import Problem, did_you_mean
 from pointsman.config.secrecy import looks_like_secret, looks_random
-from pointsman.config.settings import ProviderSettings, Settings, split_model
+from pointsman.config.settings import ProviderSettings, Settings, TierBounds, split_model
 from pointsman.core.errors import ConfigError
 from pointsman.core.wire import CODECS
 from pointsman.policies.registry import policy_names
@@ -186,12 +186,28 @@ def _routing(settings: Settings) -> Iterator[Problem]:
         if not _NAME.fullmatch(alias) or ":" in alias:
             text = 'an alias is visible ASCII without ":", such as "auto"'
             yield Problem(("routing", "aliases", index), text, alias)
+    for key, bounds in settings.routing.bounds.items():
+        yield from _bounds(("routing", "bounds", key), bounds, tiers)
     default = settings.routing.signals.default
     if default and default not in tiers:
         text = f"no tier has this name; there are: {', '.join(tiers)}."
         yield Problem(
             ("routing", "signals", "default"), text + did_you_mean(default, tiers), default
         )
+
+
+def _bounds(path: KeyPath, bounds: TierBounds, tiers: list[str]) -> Iterator[Problem]:
+    for name in ("tier_min", "tier_max"):
+        tier = getattr(bounds, name)
+        if tier and tier not in tiers:
+            text = f"no tier has this name; there are: {', '.join(tiers)}."
+            yield Problem((*path, name), text + did_you_mean(tier, tiers), tier)
+            return
+    if bounds.tier_min and bounds.tier_max:
+        weakest, strongest = tiers.index(bounds.tier_min), tiers.index(bounds.tier_max)
+        if weakest > strongest:
+            text = f"is stronger than tier_max, {bounds.tier_max}, so no tier is left; swap them"
+            yield Problem((*path, "tier_min"), text, bounds.tier_min)
 
 
 def _prices(settings: Settings) -> Iterator[Problem]:

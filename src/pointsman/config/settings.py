@@ -67,6 +67,13 @@ class TierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
+class TierBounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The tiers that one client key may use, both ends included; "" sets no bound."""
+
+    tier_min: str = ""
+    tier_max: str = ""
+
+
 class RoutingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who picks the tier, how much quality it keeps, and for which model names.
 
@@ -83,6 +90,7 @@ class RoutingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     scorer: str = "pointsman.scorer.json"
     aliases: tuple[str, ...] = ("auto",)
     signals: SignalSettings = SignalSettings()
+    bounds: Mapping[str, TierBounds] = {}
 
 
 class PriceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -62,6 +62,8 @@ def _section(section: Section, draft: Draft) -> Iterator[str]:
             for name, price in (draft.prices or {}).items():
                 yield from _table(f"[prices.{write_key(name)}]", msgspec.to_builtins(price))
             yield from _example('[prices."local/qwen3"]', section)
+        case ("routing", "bounds", "*"):
+            yield from _example("[routing.bounds.team-a]", section)
         case _:
             yield section.header
             for key in section.keys:
