@@ -12,11 +12,13 @@ from cyclopts import App
 from tests.contracts.test_ledger_labels import answered, label
 from tests.training.builders import labelled
 
+from pointsman import AsyncRouter, Tier
 from pointsman.commands import train_command
 from pointsman.commands.train_command import confirm_with, train
 from pointsman.compare.records import LoggedRequest
 from pointsman.core.errors import ConfigError
 from pointsman.ledger.sqlite import SqliteLedger
+from pointsman.providers.fake import FakeProvider
 from pointsman.scorer.reading import pack_reading, read_features
 from pointsman.scorer.tuning import decode_tuning
 
@@ -220,3 +222,39 @@ def test_money_is_not_spent_without_a_yes(monkeypatch, capsys):
 class NoTerminal:
     def isatty(self) -> bool:
         return False
+
+
+def test_a_replay_costs_nothing_unasked_and_its_outcomes_are_learned_from(
+    config, tmp_path, capsys, monkeypatch
+):
+    log, out = tmp_path / "log.jsonl", tmp_path / "out.jsonl"
+    asks = [{"messages": [{"role": "user", "content": f"What is {n}?"}]} for n in range(30)]
+    log.write_text("".join(json.dumps(ask) + "\n" for ask in asks))
+    replay = ("--replay", str(log), "--judge", "validators", "--out", str(out), "--config", config)
+    monkeypatch.setattr(AsyncRouter, "from_config", lambda _: fake_router(tmp_path))
+    monkeypatch.setattr(sys, "stdin", NoTerminal())
+    assert run(*replay) == 2
+    told = capsys.readouterr().err
+    assert "30 requests go to each of fast, power: about $" in told and "--yes" in told
+    assert not out.exists()
+    assert run(*replay, "--yes") == 2
+    told = capsys.readouterr().err
+    assert "30 requests were answered and judged for $0.0081" in told
+    assert "30 labels that compare" in told and "50 more" in told
+    assert len(out.read_text().splitlines()) == 30
+
+
+def fake_router(folder: Path) -> AsyncRouter:
+    provider = FakeProvider({"small": ["It is so."], "big": ["It is so indeed."]})
+    prices = {
+        "acme/small": {"input": 1.0, "output": 2.0},
+        "acme/big": {"input": 10.0, "output": 30.0},
+    }
+    return AsyncRouter(
+        (Tier("fast", ["acme/small"]), Tier("power", ["acme/big"])),
+        env={},
+        call_with={"acme": provider},
+        providers={"acme": {"dialect": "openai-chat", "base_url": "http://127.0.0.1:1/v1"}},
+        prices=prices,
+        ledger={"url": f"sqlite:///{folder}/replay.db"},
+    )

@@ -116,7 +116,7 @@ def test_too_few_labels_prove_nothing_and_say_how_many_are_missing():
 
 def test_a_cheap_model_that_fails_is_not_certified_and_none_may_go_to_it():
     bad = gather(labelled(400, gap=0.9), TWO_TIERS)
-    settings = tuned(bad, quality_floor=0.99)
+    settings = tuned(bad, quality_floor=0.98)
     proof = certified(bad, settings)
     assert proof.certificate is not None
     assert proof.certificate.groups["chat"].threshold is None
