@@ -69,6 +69,18 @@ def test_the_configuration_example_loads():
     assert [tier.name for tier in settings.tiers] == ["fast", "mid", "power"]
 
 
+def test_the_table_of_the_bundled_sample_is_what_the_command_prints(tmp_path):
+    command = [sys.executable, "-m", "pointsman", "compare", "--data", "sample"]
+    done = subprocess.run(
+        command, check=True, cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=90
+    )
+    (shown,) = re.findall(
+        r"^    pointsman compare --data sample\n.*?^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL
+    )
+    assert done.stdout.split("\n\n")[0].strip() in shown
+    assert shown.strip() in done.stdout
+
+
 def test_the_explain_example_says_what_the_readme_says(tmp_path, local_models):
     write_config(tmp_path, local_models)
     prompt = "Please rename this and count the lines"
