@@ -9,6 +9,7 @@ from tests.compare.builders import LOGS, TIERS, logged
 
 from pointsman.compare import Comparison, LeftOut, compare, render
 from pointsman.compare.openai_jsonl import read_openai_jsonl
+from pointsman.compare.records import Outcome
 from pointsman.compare.views import plain_text
 
 
@@ -65,6 +66,34 @@ def test_the_table_says_the_same_on_a_terminal_of_80_columns(monkeypatch):
     for cell in ("all-power", "signals", "no labels", "$0.0682", "~1.33 s", "all-power + cache"):
         assert cell in text
     assert "hits" in text and max(map(len, re.sub(r"\x1b.*?m", "", text).splitlines())) <= 80
+
+
+def labelled() -> Comparison:
+    records = [
+        msgspec.structs.replace(
+            logged("explain it"),
+            outcomes={
+                "acme/small": Outcome(quality=float(number % 2), cost_nanousd=1_000),
+                "acme/big": Outcome(quality=1.0, cost_nanousd=9_000),
+            },
+        )
+        for number in range(100)
+    ]
+    return compare(records, snapshot=TIERS, strategies=["all-power", "all-fast"])
+
+
+def test_labelled_rows_have_their_quality_and_its_interval():
+    table = plain_text(labelled()).splitlines()
+    assert table[2].split()[:5] == ["all-power", "$0.0009", "100%", "1.000", "100.0%"]
+    assert "50.0% (40.2 to 59.8)" in table[3]
+
+
+def test_on_a_narrow_terminal_quality_keeps_its_place(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = re.sub(r"\x1b.*?m", "", rendered(labelled(), Terminal())).splitlines()
+    (row,) = [line for line in lines if line.strip().startswith("all-fast")]
+    assert "50.0% (40.2–59.8)" in row and max(map(len, lines)) <= 80
+    assert not any("hits" in line for line in lines)
 
 
 def test_the_sentence_names_the_policies_and_what_they_save():

@@ -29,7 +29,7 @@ class Sample:
         self.total += value
         if len(self._kept) < self._size_max:
             self._kept.append(value)
-        elif (place := self._rng.randrange(self.count)) < self._size_max:
+        elif (place := int(self._rng.random() * self.count)) < self._size_max:
             self._kept[place] = value
 
     def merge(self, other: "Sample") -> None:

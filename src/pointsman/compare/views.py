@@ -13,7 +13,9 @@ from pointsman.core.prices import format_usd
 _UNKNOWN = "-"
 _TEXT_WIDTH = 100
 _LEFT = 0  # the one column that is not of figures
-_QUALITY_SHARE = 4  # the column that goes first where the terminal is narrow and has nothing in it
+# Columns that go where the terminal is narrow: of quality where there is none, else what matters
+# least beside it.
+_WITHOUT_LABELS, _WITH_LABELS = (4,), (6, 7)
 _ROOMY_WIDTH = 110
 
 
@@ -53,9 +55,8 @@ def _print_table(comparison: Comparison, out: TextIO) -> None:
 
     console = Console(file=out)
     lines = [_headings(comparison), *(_cells(row, comparison) for row in comparison.rows)]
-    if console.width < _ROOMY_WIDTH and all(row.quality is None for row in comparison.rows):
-        lines = [line[:_QUALITY_SHARE] + line[_QUALITY_SHARE + 1 :] for line in lines]
-        lines[0] = tuple(heading.replace(" ", "\n") for heading in lines[0])
+    if console.width < _ROOMY_WIDTH:
+        lines = _narrowed(lines, has_labels=any(row.quality is not None for row in comparison.rows))
     # A figure too wide is broken rather than shortened.
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for place, heading in enumerate(lines[0]):
@@ -65,6 +66,7 @@ def _print_table(comparison: Comparison, out: TextIO) -> None:
             justify=justify,
             vertical="bottom",
             overflow="fold",
+            min_width=max(len(word) for line in lines for word in line[place].split()),
         )
     for line in lines[1:]:
         table.add_row(*(Text(cell) for cell in line))
@@ -73,6 +75,16 @@ def _print_table(comparison: Comparison, out: TextIO) -> None:
     console.print(Text(summary, style="bold"))
     for note in notes:
         console.print(Text(note, style="dim"))
+
+
+def _narrowed(lines: list[tuple[str, ...]], *, has_labels: bool) -> list[tuple[str, ...]]:
+    """Return the lines, the headings first, with fewer columns and shorter ones."""
+    gone = _WITH_LABELS if has_labels else _WITHOUT_LABELS
+    kept = [
+        tuple(cell.replace(" to ", "–") for place, cell in enumerate(line) if place not in gone)
+        for line in lines
+    ]
+    return [tuple(heading.replace(" ", "\n") for heading in kept[0]), *kept[1:]]
 
 
 def _headings(comparison: Comparison) -> tuple[str, ...]:
@@ -115,8 +127,8 @@ def _share(row: StrategyRow, comparison: Comparison) -> str:
 def _quality(row: StrategyRow, comparison: Comparison) -> tuple[str, str]:
     if row.quality is None:
         return comparison.quality_note, comparison.quality_note
-    interval = row.quality_interval
-    bounds = f" ({interval[0]:.1%} to {interval[1]:.1%})" if interval else ""
+    interval = row.quality_interval if row.strategy != comparison.baseline else None
+    bounds = f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else ""
     share = _UNKNOWN if row.quality_share is None else f"{row.quality_share:.1%}{bounds}"
     return f"{row.quality:.3f}", share
 
