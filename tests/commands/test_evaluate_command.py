@@ -8,8 +8,10 @@ from cyclopts import App
 from tests.commands.test_train_command import CONFIG, write_labels
 from tests.training.builders import labelled
 
-from pointsman.commands import evaluate_command
 from pointsman.commands.evaluate_command import evaluate
+from pointsman.scorer.model import shipped
+from pointsman.scorer.tuning import Tuning
+from pointsman.training.installing import install
 
 
 @pytest.fixture
@@ -71,7 +73,15 @@ def test_lines_of_no_use_are_counted(config, tmp_path, capsys):
     assert "2 lines of" in capsys.readouterr().err
 
 
-def test_the_missing_extra_is_named(config, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(evaluate_command, "_missing", "numpy")
-    assert run("--data", str(tmp_path / "x"), "--config", config) == 2
-    assert "numpy is not installed; pip install 'pointsman[train]'" in capsys.readouterr().err
+def test_labels_that_were_fitted_on_can_be_left_out(config, tmp_path, capsys):
+    data = write_labels(tmp_path / "labels.jsonl", labelled(300))
+    arguments = ("--data", data, "--config", config, "--policy", "learned")
+    assert run(*arguments, "--held-out") == 0
+    out = capsys.readouterr().out
+    assert int(out.split()[0]) < 150
+    tuning = Tuning(
+        scorer=shipped().version, trained_on="2026-11-23", data="labels.jsonl", labels=180
+    )
+    install(tuning, tmp_path / "scorer.json")
+    assert run(*arguments) == 0
+    assert "was fitted on 60% of labels.jsonl" in capsys.readouterr().err

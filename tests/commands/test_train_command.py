@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -179,6 +180,8 @@ def test_an_empty_ledger_says_what_to_do(config, capsys):
         (["--data", "nowhere.jsonl"], 'nowhere.jsonl": cannot be read'),
         (["--data", "x", "--ledger"], "only one of them"),
         (["--replay", "x"], "say who judges"),
+        (["--replay", "x", "--judge", "validators", "--limit", "0"], "1 or more"),
+        (["--replay", "x", "--judge", "validators", "--max-usd", "0"], "above 0"),
         (["--data", "x", "--confidence", "1.5"], "above 0 and below 1"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -194,10 +197,27 @@ def test_too_few_labels_are_counted(config, tmp_path, capsys):
     assert "50 more" in capsys.readouterr().err
 
 
-def test_the_missing_extra_is_named(config, capsys, monkeypatch):
-    monkeypatch.setattr(train_command, "_missing", "numpy")
-    assert run("--config", config) == 2
-    assert "numpy is not installed; pip install 'pointsman[train]'" in capsys.readouterr().err
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_without_the_extra_there_is_help_and_its_name(config, command):
+    code = f"""
+import sys
+sys.modules["numpy"] = None
+sys.argv = ["pointsman", "{command}", *sys.argv[1:]]
+from pointsman.cli import main
+main()
+"""
+    for arguments, status in ((["--help"], 0), (["--config", config, "--data", "x"], 2)):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == status
+        told = done.stdout + done.stderr
+        assert ("Example: pointsman" if not status else "pip install 'pointsman[train]'") in told
+        assert "Traceback" not in told
 
 
 def test_an_interrupt_leaves_nothing_installed(config, tmp_path, capsys, monkeypatch):

@@ -42,6 +42,10 @@ def evaluate(
         list[str] | None,
         Parameter(help="A policy's name, as routing.policy has it; may be repeated. Else all."),
     ] = None,
+    held_out: Annotated[
+        bool,
+        Parameter(negative="", help="Only the 40% of the labels that `train` never fits on."),
+    ] = False,
     chart: Annotated[
         Path | None, Parameter(help="Also draw quality against cost, in this PNG or SVG file.")
     ] = None,
@@ -57,6 +61,10 @@ def evaluate(
         if chart is not None:
             check_chart(chart)
         labels, policies = _labels(data, config)
+        if held_out:
+            labels = labels.split()[1]
+        elif policies.tuning is not None and policies.tuning.data == data.name:
+            note(f"the scorer in use was fitted on 60% of {data.name}; --held-out leaves that out")
         names = policy or default_policies(labels)
         with progress("Evaluating") as tick:
             found = evaluate_policies(labels, names, policies, data.name, tick)

@@ -102,7 +102,7 @@ def train(
         if sum((data is not None, ledger, replay is not None)) > 1:
             raise ConfigError("--data, --ledger and --replay: only one of them can be learned from")
         if replay is not None:
-            wanted = Replaying(replay, _stated_judge(judge), out, limit, max_usd)
+            wanted = _replaying(replay, judge, out, limit, max_usd)
             _replay(wanted, config, is_confirmed=yes)
             data = out
         labels, plan = _labels(
@@ -186,13 +186,20 @@ def _labels(
     return labels, plan
 
 
-def _stated_judge(judge: str | None) -> str:
+def _replaying(
+    log: Path, judge: str | None, out: Path, limit: int, max_usd: float | None
+) -> "Replaying":
+    """Return what is to be replayed. Raises ConfigError for what makes no sense."""
     if judge is None:
         raise ConfigError(
             "--replay: say who judges the answers, with --judge command:<command line>,"
             " --judge validators or --judge tier:<tier>"
         )
-    return judge
+    if limit < 1:
+        raise ConfigError(f"--limit {limit}: give a number of prompts, 1 or more")
+    if max_usd is not None and max_usd <= 0:
+        raise ConfigError(f"--max-usd {max_usd:g}: give a sum above 0")
+    return Replaying(log, judge, out, limit, max_usd)
 
 
 def _replay(wanted: "Replaying", config: str | None, *, is_confirmed: bool) -> None:

@@ -56,6 +56,11 @@ def _blocks(course: Course) -> Iterator[str]:
     heads = ("on what was held out", "APGR", "saved at 95%*", "quality kept**", "saved**")
     yield align(heads, [_ranking_line(ranking) for ranking in course.rankings])
     yield "* in hindsight, strongest and cheapest tier  ** as the policy would route"
+    if course.tuning.certificate is not None:
+        yield (
+            "the thresholds of the new one were found on these very labels: what holds on other"
+            " traffic is the certificate's floor, not its figures here"
+        )
     yield (
         f"{NEW} is ahead of {LENGTH} in {course.beats_length:.0%} of the bootstrap draws, of the"
         f" scorer {IN_USE} in {course.beats_in_use:.0%}"
