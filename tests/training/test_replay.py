@@ -16,7 +16,12 @@ from pointsman.compare.records import LeftOut, LoggedRequest
 from pointsman.core.errors import UpstreamError
 from pointsman.providers.fake import FakeProvider, Scripted
 from pointsman.training.labels import gather
-from pointsman.training.replay import draw_requests, estimate_nanousd, read_done
+from pointsman.training.replay import (
+    draw_requests,
+    estimate_judging_nanousd,
+    estimate_nanousd,
+    read_done,
+)
 from pointsman.training.replay_session import Replaying, run_replay
 
 TIERS = (Tier("fast", ["fake/small"]), Tier("power", ["fake/large"]))
@@ -156,8 +161,10 @@ def test_a_model_as_judge_compares_with_the_strongest_answer(log, tmp_path):
         ledger={"url": "sqlite://"},
         **{**SECTIONS, "prices": prices},
     )
-    done = run_replay(wanted(log, judge="tier:mid"), made, lambda _: True)
+    yes = Yes()
+    done = run_replay(wanted(log, judge="tier:mid"), made, yes)
     assert done.answered == 8
+    assert "judging included" in yes.told[0]
     # A tie in both orders costs nothing: as good as the strongest one, which is 1.
     assert {tuple(row["scores"].values()) for row in written(log)} == {(1.0, 1.0, 1.0)}
     assert provider.calls.count("fake/wise") == 8 + 8 * 4
@@ -221,6 +228,27 @@ def test_the_estimate_goes_by_the_logged_answers():
     assert estimate_nanousd(drawn, made.pipeline.routing.snapshot) == pytest.approx(
         1_004 * 11_000 + 10 * 32_000, rel=0.01
     )
+
+
+def test_the_estimate_of_judging_counts_both_orders_of_each_pair():
+    made = AsyncRouter(
+        TIERS,
+        env={},
+        call_with={"fake": FakeProvider({})},
+        ledger={"url": "sqlite://"},
+        **SECTIONS,
+    )
+    drawn = draw_requests([logged("x" * 4_000)], 1)
+    # Twice: about 1,004 tokens of request, 20 of answers, 200 around them; 10 out at 30 USD.
+    judging = estimate_judging_nanousd(drawn, made.pipeline.routing.snapshot, "power")
+    assert judging == pytest.approx(2 * (1_224 * 10_000 + 10 * 30_000), rel=0.01)
+
+
+def test_a_judge_that_there_is_not_is_refused_before_anything_is_asked(log, tmp_path):
+    yes = Yes()
+    with pytest.raises(ConfigError, match=r'--judge "tier:nix": no tier has the name'):
+        run_replay(wanted(log, judge="tier:nix"), router(tmp_path), yes)
+    assert yes.told == []
 
 
 def test_what_is_done_is_read_from_whole_lines(tmp_path):

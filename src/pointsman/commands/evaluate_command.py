@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import msgspec
 from cyclopts import Parameter
@@ -30,25 +30,31 @@ else:
 _INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
 
 
+_Data: TypeAlias = Annotated[
+    Path,
+    Parameter(
+        name="--data",
+        help='JSONL: "prompt" or "messages", "scores" by model (0..1), "costs"; or "sample".',
+    ),
+]
+_Policies: TypeAlias = Annotated[
+    list[str] | None,
+    Parameter(help="A policy's name, as routing.policy has it; may be repeated. Else all."),
+]
+_HeldOut: TypeAlias = Annotated[
+    bool, Parameter(negative="", help="Only the 40% of the labels that `train` never fits on.")
+]
+_Chart: TypeAlias = Annotated[
+    Path | None, Parameter(help="Also draw quality against cost, in this PNG or SVG file.")
+]
+
+
 def evaluate(
     *,
-    data: Annotated[
-        Path,
-        Parameter(
-            help='JSONL: "prompt" or "messages", "scores" by model (0..1), "costs"; or "sample".'
-        ),
-    ] = Path(DEFAULT),
-    policy: Annotated[
-        list[str] | None,
-        Parameter(help="A policy's name, as routing.policy has it; may be repeated. Else all."),
-    ] = None,
-    held_out: Annotated[
-        bool,
-        Parameter(negative="", help="Only the 40% of the labels that `train` never fits on."),
-    ] = False,
-    chart: Annotated[
-        Path | None, Parameter(help="Also draw quality against cost, in this PNG or SVG file.")
-    ] = None,
+    data: _Data = Path(DEFAULT),
+    policy: _Policies = None,
+    held_out: _HeldOut = False,
+    chart: _Chart = None,
     json: AsJson = False,
     config: ConfigPath = None,
 ) -> int:

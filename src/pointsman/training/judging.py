@@ -130,9 +130,11 @@ def choose_judge(
     tiers: Sequence[str],
     calls: Callable[[str], Calls],
 ) -> AnswerJudge:
-    """Return the judge that `--judge` names. Raises ConfigError."""
+    """Return the judge that `--judge` names, which `judge_fault` has no fault to find with.
+
+    Raises ConfigError where an installed one cannot be loaded.
+    """
     if spec.startswith(_COMMAND):
-        build_judge(spec, validators, tiers)  # says what is wrong with a command line
         return ByProgram(tuple(shlex.split(spec.removeprefix(_COMMAND))))
     return ByComparison(build_judge(spec, validators, tiers), calls)
 

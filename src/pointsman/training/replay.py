@@ -18,7 +18,9 @@ import msgspec
 from pointsman.compare.records import LoggedRequest
 from pointsman.core.errors import ConfigError, GatewayError
 from pointsman.core.features import extract
-from pointsman.core.types import Answer, Caller, Request, Snapshot
+from pointsman.core.prices import Price, cost_nanousd
+from pointsman.core.types import Answer, Caller, Deployment, Features, Request, Snapshot
+from pointsman.core.usage import Usage
 from pointsman.scorer.model import shipped
 from pointsman.scorer.prospects import expected_costs
 from pointsman.scorer.reading import read_features
@@ -29,6 +31,7 @@ TAG = ("pointsman", "replay")
 _AT_ONCE = 4
 _FAILURES_MAX = 5
 _NANOUSD = 1_000_000_000
+_FRAME_TOKENS, _VERDICT_TOKENS = 200, 10  # of a comparison by a model, beside what it compares
 
 
 class Router(Protocol):
@@ -80,6 +83,22 @@ def estimate_nanousd(drawn: Sequence[Drawn], snapshot: Snapshot) -> int:
     for a model without a price.
     """
     return sum(sum(_costs(it, snapshot)) for it in drawn)
+
+
+def estimate_judging_nanousd(drawn: Sequence[Drawn], snapshot: Snapshot, tier: str) -> int:
+    """Return about what it costs that a tier's first model compares all answers, in both orders.
+
+    It reads the request and two answers each time, and says a word. Raises ConfigError for a model
+    without a price.
+    """
+    price = _price(snapshot.tier(tier).deployments[0])
+    total = 0
+    for it in drawn:
+        features = extract(it.request)
+        read = features.input_tokens + round(2 * _output_tokens(it, features)) + _FRAME_TOKENS
+        usage = Usage(input_tokens=read, output_tokens=_VERDICT_TOKENS)
+        total += 2 * (len(snapshot.tiers) - 1) * cost_nanousd(usage, price)
+    return total
 
 
 def read_done(path: Path) -> frozenset[str]:
@@ -244,16 +263,23 @@ def _drawn(record: LoggedRequest) -> Drawn | None:
 def _costs(it: Drawn, snapshot: Snapshot) -> list[int]:
     """Return what the request is expected to cost on each tier, in nano-USD."""
     features = extract(it.request)
-    output = it.output_tokens
-    expected = shipped().output_tokens(read_features(features)) if output is None else output
-    costs = []
-    for tier, cost in zip(
-        snapshot.tiers, expected_costs(features, snapshot.tiers, expected), strict=True
-    ):
-        if cost is None:
-            name = tier.deployments[0].id
-            raise ConfigError(
-                f'--replay: {name} has no price, so its cost cannot be told; add [prices."{name}"]'
-            )
-        costs.append(cost)
-    return costs
+    for tier in snapshot.tiers:
+        _price(tier.deployments[0])
+    costs = expected_costs(features, snapshot.tiers, _output_tokens(it, features))
+    return [cost or 0 for cost in costs]
+
+
+def _output_tokens(it: Drawn, features: Features) -> float:
+    """Return how long an answer is expected to be: as logged, else as the scorer has it."""
+    if it.output_tokens is not None:
+        return it.output_tokens
+    return shipped().output_tokens(read_features(features))
+
+
+def _price(deployment: Deployment) -> Price:
+    if deployment.price is None:
+        raise ConfigError(
+            f"--replay: {deployment.id} has no price, so its cost cannot be told; add"
+            f' [prices."{deployment.id}"]'
+        )
+    return deployment.price

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pointsman.attempt import Desk
 from pointsman.audit.calls import Calls
+from pointsman.audit.judges import judge_fault
 from pointsman.clock import SystemClock
 from pointsman.compare.formats import open_log
 from pointsman.compare.records import LeftOut
@@ -19,6 +20,7 @@ from pointsman.training.replay import (
     Drawn,
     Replayed,
     draw_requests,
+    estimate_judging_nanousd,
     estimate_nanousd,
     read_done,
     replay,
@@ -59,13 +61,22 @@ def run_replay(
     left = [it for it in drawn if it.id not in earlier]
     if not left:
         return Replayed()
-    estimate = estimate_nanousd(left, routing.snapshot)
+    if fault := judge_fault(wanted.judge, routing.snapshot.names):
+        raise ConfigError(f'--judge "{wanted.judge}": {fault}')
+    estimate = estimate_nanousd(left, routing.snapshot) + _judging(wanted, left, routing.snapshot)
     bound = round(wanted.max_usd * _NANOUSD) if wanted.max_usd is not None else None
     spent_max = round(estimate * _MARGIN) if bound is None else bound
     told = _question(wanted, left, len(drawn), routing.snapshot, estimate, spent_max)
     if not confirm(told):
         raise ConfigError("--replay: not confirmed; nothing was sent")
     return asyncio.run(_replay(wanted, router, left, spent_max, tick))
+
+
+def _judging(wanted: Replaying, left: Sequence[Drawn], snapshot: Snapshot) -> int:
+    if not wanted.judge.startswith(_TIER_JUDGE):
+        return 0
+    tier = wanted.judge.removeprefix(_TIER_JUDGE)
+    return estimate_judging_nanousd(left, snapshot, tier)
 
 
 async def _replay(
@@ -113,11 +124,8 @@ def _question(
 ) -> str:
     """Return what is going to happen, for a person to say yes to."""
     earlier = f" ({drawn - len(left):,} more are answered already)" if drawn > len(left) else ""
-    judged = (
-        ", and what judging costs comes on top"
-        if wanted.judge.startswith(_TIER_JUDGE)
-        else ", judging costs nothing"
-    )
+    is_paid = wanted.judge.startswith(_TIER_JUDGE)
+    judged = ", judging included" if is_paid else ", and judging is free"
     return (
         f"{len(left):,} requests{earlier} go to each of {', '.join(snapshot.names)}: about"
         f" {format_usd(estimate_nanousd)} (estimated from their tokens{judged}); it ends before"
