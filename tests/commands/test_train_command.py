@@ -168,7 +168,14 @@ def test_audits_in_the_ledger_teach_but_certify_nothing(config, tmp_path, capsys
     assert "250 audits" in err
 
 
-def test_an_empty_ledger_says_what_to_do(config, capsys):
+def test_a_ledger_that_is_not_there_is_not_made(config, tmp_path, capsys):
+    assert run("--config", config) == 2
+    assert "there is no ledger there yet" in capsys.readouterr().err
+    assert not (tmp_path / "ledger.db").exists()
+
+
+def test_an_empty_ledger_says_what_to_do(config, tmp_path, capsys):
+    fill_ledger(tmp_path / "ledger.db", 0)
     assert run("--config", config) == 2
     told = capsys.readouterr().err
     assert "0 audits" in told and "--data" in told and "--replay" in told

@@ -37,6 +37,7 @@ except ModuleNotFoundError as error:  # what the extra brings is not installed
 else:
     _missing = ""
 
+_SQLITE_FILE = "sqlite:///"
 _INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
 
 
@@ -234,7 +235,14 @@ def confirm_with(*, is_confirmed: bool) -> Callable[[str], bool]:
 
 
 def _ledger_labels(settings: Settings, snapshot: Snapshot) -> "Labels":
-    ledger = open_ledger(settings.ledger.url, durability=settings.ledger.durability)
+    url = settings.ledger.url
+    path = url.removeprefix(_SQLITE_FILE)
+    if path != url and not Path(path).is_file():
+        raise ConfigError(
+            f'[ledger] url "{url}": there is no ledger there yet; send requests through pointsman'
+            " first, or name outcomes with --data, or a log with --replay"
+        )
+    ledger = open_ledger(url, durability=settings.ledger.durability)
     facts = LedgerFacts()
     try:
         records = list(labelled_rows(ledger, facts))
