@@ -2,8 +2,9 @@
 
 import zlib
 from binascii import crc_hqx
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache
+from operator import itemgetter
 from pkgutil import get_data
 
 BUCKETS = 65_536
@@ -51,6 +52,14 @@ def unpack_bits(bits: bytes) -> bytes:
     """Return one byte, 0 or 1, for each of the bits of `pack_bits`."""
     spread = [bytes(byte >> bit & 1 for bit in range(8)) for byte in range(256)]
     return b"".join(map(spread.__getitem__, bits))
+
+
+def look_up(table: bytes, at: Collection[int]) -> Sequence[int]:
+    """Return the table's byte at each place; faster than one place after another."""
+    if len(at) > 1:
+        found: Sequence[int] = itemgetter(*at)(table)
+        return found
+    return [table[place] for place in at]
 
 
 def silent_tokens() -> tuple[bytes, ...]:

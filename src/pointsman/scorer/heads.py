@@ -10,7 +10,7 @@ from operator import mul
 import msgspec
 
 from pointsman.core.types import Reading
-from pointsman.scorer.familiar import BUCKETS, pack_bits, unpack_bits
+from pointsman.scorer.familiar import BUCKETS, look_up, pack_bits, unpack_bits
 from pointsman.scorer.reading import COUNT_NAMES, COUNTS_OF_TEXT, GROUPS
 
 FORMAT = 2
@@ -74,7 +74,7 @@ class Head:
         the order of a set, the platform and its math library leave no trace.
         """
         rules, grams = self.rules, reading.grams
-        units = sum(map(self.table.__getitem__, grams)) - 128 * len(grams)
+        units = sum(look_up(self.table, grams)) - 128 * len(grams)
         text = rules.gram_unit * units / sqrt(len(grams) or 1)
         need = rules.need
         return round(fsum((need.bias, text, *map(mul, need.weights, reading.counts))), 6)

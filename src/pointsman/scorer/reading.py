@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from pointsman.core.types import Features, Need, Reading
-from pointsman.scorer.familiar import KNOWN, UNKNOWN, familiar_words
+from pointsman.scorer.familiar import KNOWN, UNKNOWN, familiar_words, look_up
 from pointsman.scorer.groups import GROUPS, find_group
 
 __all__ = [
@@ -116,7 +116,7 @@ def read_features(features: Features) -> Reading:
 
 def _familiarity(words: Sequence[int], *, foreign_bytes: int) -> float:
     """Return the share of known words, with a few more taken as known: two names prove nothing."""
-    seen = bytes(map(familiar_words().__getitem__, words))
+    seen = bytes(look_up(familiar_words(), words))
     known = seen.count(KNOWN)
     unknown = seen.count(UNKNOWN) + foreign_bytes // _FOREIGN_WORD_BYTES
     if not known + unknown:
