@@ -13,7 +13,7 @@ from pointsman.compare import Comparison, LeftOut, LoggedRequest, StrategyRow, c
 from pointsman.compare.formats import find_format
 from pointsman.compare.labelled import read_labelled
 from pointsman.core.errors import ConfigError
-from pointsman.core.types import Reading, Snapshot, Tier
+from pointsman.core.types import Capability, Reading, Snapshot, Tier
 from pointsman.core.usage import Usage
 from pointsman.scorer.reading import pack_reading, read
 
@@ -24,6 +24,7 @@ TOY: list[tuple[str, tuple[float, ...], tuple[int, ...]]] = [
     ("architect it", (0, 0, 1), (1, 2, 20)),  # big
     ("word " * 600, (1, 0, 0.5), (1, 2, 40)),  # big
 ]
+CHAT = {"role": "user", "content": "what is a monad"}
 MODELS = ("acme/small", "middle", "acme/big")
 
 
@@ -175,6 +176,20 @@ def test_what_needs_labels_is_refused_without_them_by_name_and_else_left_out(nam
     with pytest.raises(ConfigError, match=f'strategy "{name}": .* labelled data set'):
         compare([bare], snapshot=TIERS, strategies=[name])
     assert name not in rows_of(compare([bare], snapshot=TIERS))
+
+
+def test_a_tier_asked_for_that_cannot_serve_is_no_crash():
+    blind = Capability(context_tokens=1)
+    small = msgspec.structs.replace(TIERS.tiers[0].deployments[0], capability=blind)
+    tiers = (Tier(name="fast", deployments=(small,)), *TIERS.tiers[1:])
+    row = {**toy_rows()[0], "prompt": None, "request": {"model": "fast", "messages": [CHAT]}}
+    found, _ = records([row])
+    comparison = compare(
+        found,
+        snapshot=Snapshot(tiers=tiers, default_tier="mid"),
+        strategies=["all-power", "cascade"],
+    )
+    assert (comparison.log.compared, comparison.log.unserved) == (0, 1)
 
 
 READING = read("fix the typo in this sentence")

@@ -63,17 +63,17 @@ def read_known(record: LoggedRequest, names: ModelNames) -> Known:
 
 
 def charge(
-    known: Known, tier: str, deployment: Deployment, *, is_warm: bool, is_repriced: bool
+    known: Known, tier: str, name: str, deployment: Deployment, *, is_warm: bool, is_repriced: bool
 ) -> Call:
-    """Return the call of a deployment.
+    """Return the call of a deployment, `name` by its id.
 
     `is_warm`: the provider's prompt cache gives what it gave in the log. `is_repriced`: a measured
     cost gives way to the measured tokens at the deployment's price, where both are known.
     """
-    key = (tier, deployment.id, is_warm)
+    key = (tier, name, is_warm)
     call = known.calls.get(key)
     if call is None:
-        outcome = known.outcomes.get(deployment.id) if known.outcomes else None
+        outcome = known.outcomes.get(name) if known.outcomes else None
         if outcome is None:
             call = _estimated(known, tier, deployment, is_warm=is_warm)
         else:

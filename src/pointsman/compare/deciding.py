@@ -32,6 +32,8 @@ class Decider:
         self._fixed: dict[str, Decision] = {}
         self._targets: dict[str, Target] = {}
         self._served_by_all: dict[tuple[object, ...], bool] = {}
+        self._latest: Features | None = None
+        self._is_latest_served = False
         self._deployments = {
             (tier.name, deployment.id): deployment
             for tier in snapshot.tiers
@@ -96,6 +98,12 @@ class Decider:
 
     def _is_served_by_all(self, features: Features) -> bool:
         """Return whether no deployment is left out for this request."""
+        if features is self._latest:
+            return self._is_latest_served
+        self._latest, self._is_latest_served = features, self._find_served(features)
+        return self._is_latest_served
+
+    def _find_served(self, features: Features) -> bool:
         key = (features.needs, features.max_tokens, features.input_tokens.bit_length())
         found = self._served_by_all.get(key)
         if found is None:

@@ -83,24 +83,26 @@ class Trades:
     by_extra_cost: dict[int, Bin] = field(default_factory=dict)
     unknown: int = 0
 
-    def add(self, features: Features, cheap: Call, strong: Call, reference: Call | None) -> None:
-        """Take one request, as the weaker tier, the strongest and the reference serve it."""
+    def add(self, length_place: int, cheap: Call, strong: Call, reference: Call | None) -> None:
+        """Take one request, as the weaker tier, the strongest and the reference serve it.
+
+        `length_place` is what `place_of_length` gives.
+        """
         low, high = cheap.cost_nanousd, strong.cost_nanousd
         if low is None or high is None:
             self.unknown += 1
             return
-        length = features.words or features.input_tokens
-        bins = (
-            _bin(self.by_length, _place(length)),
-            _bin(self.by_extra_cost, _place(high - low)),
-        )
-        for one in bins:
-            one.add(low, high)
+        by_length = _bin(self.by_length, length_place)
+        by_extra_cost = _bin(self.by_extra_cost, _place(high - low))
+        by_length.add(low, high)
+        by_extra_cost.add(low, high)
         c, s = cheap.quality, strong.quality
+        if c is None:
+            return
         r = reference.quality if reference else None
-        if c is not None and s is not None and r is not None:
-            for one in bins:
-                one.add_quality(c, s, r)
+        if s is not None and r is not None:
+            by_length.add_quality(c, s, r)
+            by_extra_cost.add_quality(c, s, r)
 
     def merge(self, other: "Trades") -> None:
         """Take in the requests of another log."""
@@ -138,6 +140,11 @@ def best_mix(mixes: Sequence[Mix], spent_nanousd: int) -> Mix:
     if not labelled:
         return mixes[0]
     return max(labelled, key=lambda mix: mix.against_strongest.ratio() or (0.0,))
+
+
+def place_of_length(features: Features) -> int:
+    """Return the bin of a request by its length: words of the last user turn, else tokens."""
+    return _place(features.words or features.input_tokens)
 
 
 def _place(value: int) -> int:

@@ -10,7 +10,7 @@ from pointsman.compare.calls import Call, Known, charge, read_known
 from pointsman.compare.comparison import Comparison
 from pointsman.compare.conversations import Conversations, LastCall
 from pointsman.compare.deciding import Decider
-from pointsman.compare.equal_cost import Trades
+from pointsman.compare.equal_cost import Trades, place_of_length
 from pointsman.compare.key_window import KeyWindow
 from pointsman.compare.latency import Speed
 from pointsman.compare.model_names import ModelNames
@@ -31,7 +31,7 @@ from pointsman.compare.strategies import (
 from pointsman.compare.table import tabulate
 from pointsman.compare.tally import Tally
 from pointsman.core.errors import NoCapableModel
-from pointsman.core.types import Decision, Deployment, Snapshot
+from pointsman.core.types import Decision, Snapshot
 from pointsman.policies import PolicySettings
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -119,14 +119,14 @@ class _Run:
         self._keys = AnswerKeys()
         self._windows = {one: KeyWindow(ttl_s=job.ttl_s) for one in played if one.has_cache}
         self._singles = tuple(
-            (f"{SINGLE}{deployment.id}", tier.name, deployment)
+            (f"{SINGLE}{deployment.id}", tier.name, deployment.id, deployment)
             for tier in job.snapshot.tiers
             for deployment in tier.deployments
         )
         weaker = job.snapshot.tiers[:-1] or job.snapshot.tiers
         self._partial = Partial(
             tallies={one: Tally() for one in played},
-            singles={deployment.id: Tally() for _, _, deployment in self._singles},
+            singles={name: Tally() for _, _, name, _ in self._singles},
             trades={tier.name: Trades(tier.name) for tier in weaker},
         )
         # Between cheapest and strongest a tier need not be played: its first model stands in.
@@ -143,11 +143,11 @@ class _Run:
                 spec: self._decider.decide(spec, record, stay_on=began.get(spec, ""))
                 for spec in self._specs
             }
+            known = read_known(record, self._names)
+            calls = self._calls(record, known, decisions, last)
         except NoCapableModel:
             self._partial.facts["unserved"] += 1
             return
-        known = read_known(record, self._names)
-        calls = self._calls(record, known, decisions, last)
         self._note(record, known)
         self._count(record, calls, self._found(record, decisions))
         if record.conversation:
@@ -174,28 +174,32 @@ class _Run:
             if decision is None:
                 calls[spec] = None
                 continue
-            deployment = self._decider.deployment(decision)
-            calls[spec] = self._charge(record, known, spec, decision.tier, deployment, last)
-        for spec, tier, deployment in self._singles:
-            calls[spec] = self._charge(record, known, spec, tier, deployment, last)
+            name, deployment = decision.deployments[0], self._decider.deployment(decision)
+            is_warm = self._is_warm(record, known, spec, name, last)
+            calls[spec] = charge(
+                known,
+                decision.tier,
+                name,
+                deployment,
+                is_warm=is_warm,
+                is_repriced=self._is_repriced,
+            )
+        for spec, tier, name, deployment in self._singles:
+            is_warm = self._is_warm(record, known, spec, name, last)
+            calls[spec] = charge(
+                known, tier, name, deployment, is_warm=is_warm, is_repriced=self._is_repriced
+            )
         if record.outcomes:
             calls[CASCADE] = self._staged.cascade(record, known)
             calls[ORACLE] = self._staged.oracle(record, known)
         return calls
 
-    def _charge(
-        self,
-        record: LoggedRequest,
-        known: Known,
-        spec: str,
-        tier: str,
-        deployment: Deployment,
-        last: LastCall,
-    ) -> Call:
-        is_warm = not record.conversation or last.is_warm(
-            spec, deployment.id, record.at_s, known.answered_by
-        )
-        return charge(known, tier, deployment, is_warm=is_warm, is_repriced=self._is_repriced)
+    def _is_warm(
+        self, record: LoggedRequest, known: Known, spec: str, name: str, last: LastCall
+    ) -> bool:
+        if not record.conversation:
+            return True
+        return last.is_warm(spec, name, record.at_s, known.answered_by)
 
     def _found(
         self, record: LoggedRequest, decisions: Mapping[str, Decision | None]
@@ -239,17 +243,18 @@ class _Run:
                 tally.add(call)
             if record.outcomes:
                 tally.add_quality(call, base, reference_call)
-        for spec, _, deployment in self._singles:
-            call, tally = calls[spec], self._partial.singles[deployment.id]
+        for spec, _, name, _ in self._singles:
+            call, tally = calls[spec], self._partial.singles[name]
             assert call is not None, "a single model takes every request"
             tally.add(call)
             if record.outcomes:
                 tally.add_quality(call, base, reference_call)
         assert base is not None, "a fixed policy decides every request"
+        length_place = place_of_length(record.features)
         for spec, trades in self._trades:
             weaker = calls[spec]
             assert weaker is not None, "a fixed policy, or a single model, takes every request"
-            trades.add(record.features, weaker, base, reference_call)
+            trades.add(length_place, weaker, base, reference_call)
 
     def _note(self, record: LoggedRequest, known: Known) -> None:
         """Note what the request says of the log, and of the speed of who answered."""

@@ -62,7 +62,7 @@ class Staged:
 
     def _charge(self, known: Known, tier: str, deployment: str) -> Call:
         found = self._decider.named(tier, deployment)
-        return charge(known, tier, found, is_warm=True, is_repriced=self._is_repriced)
+        return charge(known, tier, deployment, found, is_warm=True, is_repriced=self._is_repriced)
 
 
 def _is_accepted(draft: Call) -> bool:

@@ -44,8 +44,9 @@ def tabulate(
     """
     table = _Table(partial, snapshot)
     has_labels = partial.facts["labelled"] > 0
+    is_lacking = partial.facts["compared"] > 0 and not has_labels and not is_default
     for strategy in strategies:
-        if strategy.needs_labels and not has_labels and not is_default:
+        if strategy.needs_labels and is_lacking:
             raise ConfigError(
                 f'strategy "{strategy.name}": it hangs on what several models make of one request,'
                 " which this data does not have; name a labelled data set with --data"
