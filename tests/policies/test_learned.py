@@ -212,3 +212,11 @@ def test_any_text_is_decided_the_same_each_time(text: str):
     first = policy.decide(features(text), WORLD)
     assert first.tier in WORLD.names
     assert learned().decide(features(text), WORLD) == first
+
+
+def test_what_is_still_needed_to_prove_anything_is_told():
+    group = read(PLAIN).group
+    policy = learned(tuning=tuning({}, labels_needed={group: 81, "maths": 0}))
+    assert "about 81 more held-out labels" in policy.insight(features(PLAIN), WORLD).certificate
+    told = policy.proof(WORLD.tiers)
+    assert f"{group} 81" in told and "maths" not in told

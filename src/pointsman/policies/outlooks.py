@@ -22,6 +22,7 @@ class OutlookBook:
         self._settings = settings
         self._scorer = scorer
         self._tables: dict[tuple[int, ...], _Table] = {}
+        self._labels_needed = settings.tuning.labels_needed if settings.tuning else {}
 
     def outlook(self, group: str, labels: Sequence[str], tiers: Sequence[Tier]) -> Outlook:
         """Return the outlook of the first label that is certified, else of the task group."""
@@ -35,8 +36,10 @@ class OutlookBook:
         """Say in words what is proven of an outlook."""
         table = self._table(tiers)
         told = NOT_CERTIFIED + (f": {table.fault}" if table.fault else "")
-        if outlook.is_certified:
-            told = self.proof(tiers)
+        if outlook.is_certified and table.certificate:
+            told = table.certificate.told()
+        elif needed := self._labels_needed.get(outlook.group):
+            told = f"{NOT_CERTIFIED}; about {needed:,} more held-out labels are needed"
         steps = self._settings.steps.get(outlook.group, 0)
         if not steps:
             return told
@@ -47,8 +50,11 @@ class OutlookBook:
         """Say in words what is proven of a tier table."""
         table = self._table(tiers)
         if table.certificate:
-            return table.certificate.told()
-        return NOT_CERTIFIED + (f": {table.fault}" if table.fault else "")
+            told = table.certificate.told()
+        else:
+            told = NOT_CERTIFIED + (f": {table.fault}" if table.fault else "")
+        needed = [f"{name} {more:,}" for name, more in sorted(self._labels_needed.items()) if more]
+        return f"{told}; more held-out labels needed: {', '.join(needed)}" if needed else told
 
     def _table(self, tiers: Sequence[Tier]) -> "_Table":
         key = tuple([id(tier.deployments[0]) for tier in tiers])

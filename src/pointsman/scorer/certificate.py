@@ -62,8 +62,12 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
     def told(self) -> str:
         """Return it in one line for a person."""
-        proven = [name for name, group in self.groups.items() if group.threshold is not None]
-        where = f"in {', '.join(sorted(proven))}" if proven else "in no group yet"
+        proven = [
+            f"{name} (saves about {group.saving_estimated:.0%}, estimated)"
+            for name, group in sorted(self.groups.items())
+            if group.threshold is not None
+        ]
+        where = f"in {', '.join(proven)}" if proven else "in no group yet"
         return (
             f"certified {where}: at least {self.floor:.0%} of the strongest tier's quality, with"
             f" {self.confidence:.0%} confidence, from {self.labels:,} labels ({self.data}) on"
