@@ -13,7 +13,7 @@ same data gives the same bytes. `bench/unseen_scorer.py` evaluates the two score
 import argparse
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -41,6 +41,7 @@ from pointsman.training.ridge import Fit, ridge
 
 OUT = Path(__file__).parents[1] / "src/pointsman/scorer"
 DATE = "2026-11-23"
+LETTER_ANSWERS = {"routellm_mmlu"}
 STAND_INS = {"edit": "chat", "code": "chat"}
 FOLDS = range(5)
 
@@ -135,14 +136,33 @@ def fit_group(group: str, rows: Mapping[str, Rows]) -> Fitted | None:
     need = replace(need, counts=with_length)
     need = replace(need, bias=need.bias - float(need.values(grams, counts).mean()))
 
-    def of_counts(target: Floats) -> Fit:
-        return ridge(grams * 0.0, counts, target, penalty=1.0, count_scale=0.3, weights=weights)
-
     return Fitted(
         need,
-        of_counts(np.concatenate([log_costs(some) for some in sets])),
-        of_counts(np.concatenate([log_output_tokens(some) for some in sets])),
+        of_counts(sets, log_costs),
+        of_counts(written_out(group, sets), log_output_tokens),
         counts.mean(axis=0),
+    )
+
+
+def written_out(group: str, sets: Sequence[Rows]) -> Sequence[Rows]:
+    """Return the sets that tell how long a group's answers are.
+
+    What is like none of the sets learns it from those whose answers are written out: one letter, as
+    in routellm_mmlu, says nothing of how long a chat's answer is.
+    """
+    told = [some for some in sets if group != "chat" or some.name not in LETTER_ANSWERS]
+    return told or sets
+
+
+def of_counts(sets: Sequence[Rows], target: Callable[[Rows], Floats]) -> Fit:
+    """Return what is learned from the counts alone, without the words."""
+    return ridge(
+        sp.vstack([some.grams for some in sets]).tocsr() * 0.0,
+        np.vstack([some.counts for some in sets]),
+        np.concatenate([target(some) for some in sets]),
+        penalty=1.0,
+        count_scale=0.3,
+        weights=np.concatenate([np.full(len(some), len(some) ** -0.5) for some in sets]),
     )
 
 
