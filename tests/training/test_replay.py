@@ -136,7 +136,7 @@ def test_a_second_run_goes_on_where_the_first_one_stopped(log, tmp_path):
     with (tmp_path / "out.jsonl").open("ab") as file:
         file.write(b'{"id": "cut')  # as a crash leaves it
     yes = Yes()
-    second = run_replay(wanted(log), router(tmp_path), yes)
+    second = run_replay(wanted(log, max_usd=1.0), router(tmp_path), yes)
     assert first.answered + second.answered == 8
     assert len(read_done(tmp_path / "out.jsonl")) == 8
     assert f"{first.answered} more are answered already" in yes.told[0]
