@@ -52,8 +52,7 @@ def records(rows: list[dict[str, Any]]) -> tuple[list[LoggedRequest], LeftOut]:
 @pytest.fixture
 def signals_alone(monkeypatch):
     """Without `learned`, which weighs words, `signals` is the reference of all rows."""
-    names = ("signals", "cascade", "fixed:<tier>")
-    monkeypatch.setattr("pointsman.compare.strategies.policy_names", lambda: names)
+    monkeypatch.setattr("pointsman.compare.strategies._policies", lambda: ("signals",))
 
 
 def compared(rows: list[dict[str, Any]], *strategies: str) -> Comparison:

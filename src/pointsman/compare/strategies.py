@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from pointsman.core.decision import Policy
 from pointsman.core.errors import ConfigError
@@ -140,8 +141,12 @@ def _roles(snapshot: Snapshot) -> dict[str, str]:
     return {"power": snapshot.names[-1], **between, "fast": snapshot.names[0]}
 
 
+@cache
 def _policies() -> tuple[str, ...]:
-    """Return the policies that decide once and for all; what a cascade does hangs on its drafts."""
+    """Return the policies that decide once and for all; what a cascade does hangs on its drafts.
+
+    Kept, for looking up what is installed takes 10 ms, and a log may have thousands of files.
+    """
     names = (name for name in policy_names() if name != CASCADE and not name.startswith(FIXED))
     return tuple(sorted(names, key=lambda name: (name != SIGNALS, name != LEARNED)))
 
