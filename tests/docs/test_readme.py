@@ -75,7 +75,9 @@ def test_the_table_of_the_bundled_sample_is_what_the_command_prints(tmp_path):
         command, check=True, cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=90
     )
     (shown,) = re.findall(
-        r"^    pointsman compare --data sample\n.*?^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL
+        r"^    pointsman compare --data sample\n.*?^```\n(.*?)^```",
+        README,
+        re.MULTILINE | re.DOTALL,
     )
     assert done.stdout.split("\n\n")[0].strip() in shown
     assert shown.strip() in done.stdout
