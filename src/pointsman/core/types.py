@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -71,7 +72,7 @@ def middle_tier(tiers: Sequence[Tier]) -> Tier | None:
     return tiers[(len(tiers) - 1) // 2] if len(tiers) > 2 else None
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """What a policy may know besides the request. `tiers` go from cheapest to strongest.
 
     `others` can be asked for by name but belong to no tier.
@@ -88,7 +89,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
                 return tier
         raise KeyError(name)
 
-    @property
+    @cached_property  # read some ten times a request
     def names(self) -> tuple[str, ...]:
         """Return the tiers' names, cheapest first."""
         return tuple(tier.name for tier in self.tiers)
