@@ -7,7 +7,7 @@ from pointsman.core.plan import build_plan
 from pointsman.core.prices import cost_nanousd
 from pointsman.core.types import Decision, Features, Snapshot
 from pointsman.core.usage import Usage
-from pointsman.policies import Explaining, Insight
+from pointsman.policies import Changing, Explaining, Insight
 
 
 class TierCost(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,11 +38,14 @@ def explain(
     decision: Decision, features: Features, snapshot: Snapshot, policy: Policy
 ) -> Explanation:
     """Return the explanation of a decision that was made for these features."""
-    insight = None
-    if decision.policy == policy.name and isinstance(policy, Explaining):
-        insight = policy.insight(features, snapshot)
-        change = decision.would_change or insight.would_change
-        decision = msgspec.structs.replace(decision, would_change=change)
+    insight, change = None, decision.would_change
+    if decision.policy == policy.name:
+        if isinstance(policy, Explaining):
+            insight = policy.insight(features, snapshot)
+            change = change or insight.would_change
+        elif isinstance(policy, Changing):
+            change = change or policy.would_change(decision, features, snapshot)
+    decision = msgspec.structs.replace(decision, would_change=change)
     return Explanation(
         decision=decision,
         input_tokens_estimated=features.input_tokens,

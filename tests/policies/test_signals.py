@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -18,7 +19,10 @@ WORLD = snapshot(tier("fast"), tier("mid"), tier("power"))
 
 def decide(text: str, world: Snapshot = WORLD, **settings: Any) -> Decision:
     policy = Signals(PolicySettings(signals=SignalSettings(**settings)))
-    return policy.decide(features(text, words=count_words(text)), world)
+    facts = features(text, words=count_words(text))
+    decision = policy.decide(facts, world)
+    change = policy.would_change(decision, facts, world)
+    return msgspec.structs.replace(decision, would_change=change)
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,14 @@ class Explaining(Protocol):
         """Return in words what is proven of the quality that it keeps with these tiers."""
 
 
+@runtime_checkable
+class Changing(Protocol):
+    """A policy that can say what would change a decision of its own, which costs extra."""
+
+    def would_change(self, decision: Decision, features: Features, snapshot: Snapshot) -> str:
+        """Return the change in words, "" when none is known."""
+
+
 def quality_proof(policy: object, tiers: Sequence[Tier]) -> str:
     """Return what is proven of a policy's quality, to stand wherever its savings do."""
     return policy.proof(tiers) if isinstance(policy, Explaining) else NOT_CERTIFIED

@@ -104,18 +104,19 @@ class Signals:
         """Return the tier of the first rule that applies, and every signal that fired."""
         lowered = lower_in_place(features.text)
         tier, reason, signals = self._read(lowered, features.words, snapshot)
-        if signals:
-            change = self._without(lowered, signals, snapshot)
-        else:
-            change = self._with(features.words, tier, snapshot)
         return Decision(
             tier=tier,
             reason=reason,
             scores={name: float(name == tier) for name in snapshot.names},
             signals=signals,
-            would_change=change,
             is_harmless=self._harm.is_harmless(lowered),
         )
+
+    def would_change(self, decision: Decision, features: Features, snapshot: Snapshot) -> str:
+        """Return what would lead the request to another tier; it takes as long as deciding."""
+        if decision.signals:
+            return self._without(lower_in_place(features.text), decision.signals, snapshot)
+        return self._with(features.words, decision.tier, snapshot)
 
     def _read(
         self, lowered: str, words: int, snapshot: Snapshot
