@@ -76,19 +76,19 @@ class Pipeline:
         GatewayError; after entering, the events raise it.
         """
         request = self._identified(request)
-        features, decision, key = await self._decided(request)
+        routing, features, decision, key = await self._decided(request)
         job = Job(request, features, decision, self._deadline_s(), self._booked_as(request))
         if self.stores.has_readings:
             self.stores.ledger.keep_reading(request.caller.request_id, encode_reading(features))
         if self._kept is None or job.cache == "off":
-            async with self._called(job) as stream:
+            async with self._called(job, routing) as stream:
                 yield stream
             return
         entry = self._kept.find(key) if request.caller.cache == "on" else None
-        if entry is not None:
+        if entry is not None and routing.may_serve(request.caller.tenant, entry.tier):
             yield await self._replayed(job, entry)
             return
-        async with self._joined(key, job, self._kept) as stream:
+        async with self._joined(key, job, routing, self._kept) as stream:
             yield stream
 
     def decide(self, request: Request) -> Decision:
@@ -147,14 +147,19 @@ class Pipeline:
         caller = msgspec.structs.replace(request.caller, request_id=self._new_id())
         return msgspec.structs.replace(request, caller=caller)
 
-    async def _decided(self, request: Request) -> tuple[Features, Decision, bytes]:
-        """Return the facts, the decision and the answer's key; a large body's from a thread."""
+    async def _decided(self, request: Request) -> tuple[Routing, Features, Decision, bytes]:
+        """Return the facts, the decision and the answer's key; a large body's from a thread.
+
+        The routing goes along: a reload while the request is under way changes nothing for it.
+        """
         routing, is_kept = self.routing, self._booked_as(request) != "off"
         work = partial(_decide, request, routing, self._loops.began_by(request), is_kept=is_kept)
         if len(request.body) <= INLINE_BYTES_MAX:
-            return work()
+            return routing, *work()
         decided = await asyncio.to_thread(work)
-        return decided if routing is self.routing else await self._decided(request)  # swapped
+        if routing is not self.routing:
+            return await self._decided(request)  # swapped meanwhile
+        return routing, *decided
 
     def _deadline_s(self) -> float:
         return self._clock.monotonic_s() + self.routing.total_s
@@ -166,8 +171,8 @@ class Pipeline:
     # One upstream answer, for one reader or for all who ask the same at once.
 
     @asynccontextmanager
-    async def _called(self, job: Job) -> AsyncIterator[AnswerStream]:
-        committed = await self._commit(job)
+    async def _called(self, job: Job, routing: Routing) -> AsyncIterator[AnswerStream]:
+        committed = await self._commit(job, routing)
         try:
             async with aclosing(self._watched(job, committed, committed.events())) as events:
                 yield self._stream(job, committed, events, is_hit=False)
@@ -175,15 +180,17 @@ class Pipeline:
             await committed.aclose()  # for a caller who has not read a single event
 
     @asynccontextmanager
-    async def _joined(self, key: bytes, job: Job, kept: KeptAnswers) -> AsyncIterator[AnswerStream]:
+    async def _joined(
+        self, key: bytes, job: Job, routing: Routing, kept: KeptAnswers
+    ) -> AsyncIterator[AnswerStream]:
         def land(committed: Committed, recording: Recording) -> None:
             caller = job.request.caller
-            snapshot, request_id = self.routing.snapshot_for(caller.tenant), caller.request_id
+            snapshot, request_id = routing.snapshot_for(caller.tenant), caller.request_id
             kept.keep(
                 key, job.decision, committed, recording, snapshot=snapshot, request_id=request_id
             )
 
-        flight, is_leader = self._flights.join(key, lambda: self._commit(job), land)
+        flight, is_leader = self._flights.join(key, lambda: self._commit(job, routing), land)
         try:
             committed = await flight.committed()
             events = self._watched(job, committed, flight.recording.read())
@@ -194,9 +201,8 @@ class Pipeline:
         finally:
             flight.leave()
 
-    async def _commit(self, job: Job) -> Committed:
+    async def _commit(self, job: Job, routing: Routing) -> Committed:
         """Return the draft that passes its gate, of the plan for the job's decision."""
-        routing = self.routing
         desk = Desk(self.stores.ledger, self._clock, self.health, routing.price_of, self._observe)
         run = PlanRun(
             routing.plan(job, self.health, self._clock.monotonic_s()),
@@ -289,6 +295,8 @@ def _decide(
     targets = resolve(request.model, snapshot, routing.aliases)
     pin = request.caller.tier
     decision = decide(features, targets, snapshot, routing.policy, tier_pin=pin, stay_on=stay_on)
+    if snapshot is not routing.snapshot:  # the floor is that of other tiers, so no audit of it
+        decision = msgspec.structs.replace(decision, group="")
     if not is_kept:
         return features, decision, b""
     shape = CODECS[request.dialect].shape(request)

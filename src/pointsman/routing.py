@@ -38,6 +38,10 @@ class Routing:
         """Return what there is for the tenant whose key it is: all, or the tiers it may use."""
         return self.bounded.get(tenant, self.snapshot)
 
+    def may_serve(self, tenant: str, tier: str) -> bool:
+        """Return whether an answer of that tier, "" for a model of none, may go to the tenant."""
+        return tenant not in self.bounded or tier in self.bounded[tenant].names
+
     @property
     def model_names(self) -> tuple[tuple[str, str], ...]:
         """Return every name a client may ask for, each with whose it is."""

@@ -8,6 +8,7 @@ from tests.core.builders import deployment, features, snapshot, tier
 
 from pointsman.core.prices import Price
 from pointsman.policies import PolicySettings, SignalSettings
+from pointsman.policies.flips import without
 from pointsman.policies.learned import Learned
 from pointsman.scorer.certificate import NOT_CERTIFIED, Certificate, GroupCertificate
 from pointsman.scorer.model import shipped
@@ -163,7 +164,9 @@ def test_steps_of_the_audit_take_the_threshold_down():
     group = read(PLAIN).group
 
     def threshold(steps: int) -> float:
-        return learned(steps={group: steps}).insight(features(PLAIN), WORLD).threshold
+        found = learned(steps={group: steps}).insight(features(PLAIN), WORLD).threshold
+        assert found is not None
+        return found
 
     assert threshold(0) > threshold(1) > threshold(2) > 0
     assert threshold(99) < 0
@@ -220,3 +223,34 @@ def test_what_is_still_needed_to_prove_anything_is_told():
     assert "about 81 more held-out labels" in policy.insight(features(PLAIN), WORLD).certificate
     told = policy.proof(WORLD.tiers)
     assert f"{group} 81" in told and "maths" not in told
+
+
+def test_with_a_budget_the_flip_is_what_a_good_answer_is_worth():
+    insight = learned(goal="budget").insight(features(HARD_SUM), WORLD)
+    assert insight.threshold is None
+    worth, other = insight.would_change.removeprefix("with quality_usd = ").split(" it would be ")
+    tuned = learned(goal="budget", quality_usd=float(worth))
+    assert tuned.decide(features(HARD_SUM), WORLD).tier == other
+
+
+def test_a_word_is_left_out_whole_or_not_at_all():
+    text = "Fix this bug: def f(x)"
+    assert without("f", text) == "Fix this bug: def (x)"
+    assert without("this bug", text) == "Fix : def f(x)"
+
+
+def test_a_rule_without_which_nothing_changes_is_no_flip():
+    change = learned().insight(features(f"architect. {HARD_SUM}"), WORLD).would_change
+    assert change.startswith('without "architect" it would still be power')
+
+
+@pytest.mark.parametrize("text", ["Rename x to y in this file", "Explain this to me", "fix code"])
+def test_where_nothing_is_like_the_training_data_no_request_may_lose_more_than_the_floor(text):
+    insight = learned().insight(features(text), WORLD)
+    strongest = insight.prospects[-1].quality
+    assert insight.threshold is not None and insight.threshold <= 0.05 * strongest + 1e-9
+
+
+def test_a_megabyte_of_one_odd_letter_is_explained_in_bounded_work():
+    text = "\u0130" * 200_000
+    assert learned().insight(features(text), WORLD).group

@@ -236,6 +236,7 @@ def _told(explanation: Explanation) -> str:
 def _insight_lines(insight: Insight) -> Iterator[str]:
     known = f"{insight.familiarity:.0%} of its words are known to the scorer"
     yield f"group:   {insight.group}; {known}"
+    yield f"gain:    {insight.relative_gain:.2f} times its group's mean, from a stronger tier"
     for prospect in insight.prospects:
         assumed = ", assumed" if prospect.is_assumed else ""
         yield (
@@ -247,5 +248,6 @@ def _insight_lines(insight: Insight) -> Iterator[str]:
     for what, weight in insight.reasons:
         side = "for a stronger tier" if weight > 0 else "for a cheaper tier"
         yield f"reason:  {what} ({weight:+.3f}, {side})"
-    allowed = f"{insight.threshold:.3f}" if insight.threshold >= 0 else "none"
-    yield f"floor:   loss allowed in this group: {allowed} ({insight.certificate})"
+    if insight.threshold is not None:
+        allowed = f"{insight.threshold:.3f}" if insight.threshold >= 0 else "none"
+        yield f"floor:   loss allowed in this group: {allowed} ({insight.certificate})"

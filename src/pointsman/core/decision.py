@@ -184,6 +184,7 @@ def _by_policy(
     )
     if offered.names == snapshot.names:
         return decision
+    decision = msgspec.structs.replace(decision, group="")  # not the floor of the whole table
     free = policy.decide(features, snapshot)
     return decision if free.tier == decision.tier else _held_back(decision, free)
 

@@ -115,15 +115,18 @@ class Insight(msgspec.Struct, frozen=True, kw_only=True):
     """Why a policy decides as it does, for a person.
 
     `group`: the task group, or the caller's own one, whose threshold counts. `familiarity`: share
-    of the prompt's words that the scorer knows, 0..1. `threshold`: the highest predicted loss that
-    may leave the strongest tier. `certificate`: what is proven, in words. `reasons`: what of the
-    prompt asks for a stronger tier (weight above 0) or a weaker one, the weightiest first.
+    of the prompt's words that the scorer knows, 0..1. `relative_gain`: how many times as much the
+    prompt gains from the strongest tier as its group does on average. `threshold`: the highest
+    predicted loss that may leave the strongest tier; None where it does not decide. `certificate`:
+    what is proven, in words. `reasons`: what of the prompt asks for a stronger tier (weight above
+    0) or a weaker one, the weightiest first.
     """
 
     group: str
     familiarity: float
     prospects: tuple[Prospect, ...]
-    threshold: float
+    relative_gain: float
+    threshold: float | None
     certificate: str
     reasons: tuple[tuple[str, float], ...]
     would_change: str

@@ -9,7 +9,7 @@ import msgspec
 
 from pointsman.core.types import Decision, Features, Reading, Snapshot, Tier
 from pointsman.policies import POWER_PHRASES, Insight, PolicySettings
-from pointsman.policies.flips import smallest_change
+from pointsman.policies.flips import nearby_floors, nearby_worths, smallest_change
 from pointsman.policies.outlooks import OutlookBook
 from pointsman.policies.signals import HarmCheck, Rules, lower_in_place
 from pointsman.scorer.model import FAMILIARITY_MIN, held_out, shipped
@@ -77,7 +77,8 @@ class Learned:
             group=outlook.group,
             familiarity=reading.familiarity,
             prospects=tuple(self._prospects(reading, outlook, features, snapshot)),
-            threshold=outlook.threshold,
+            relative_gain=self._scorer.relative_gain(reading),
+            threshold=outlook.threshold if self._settings.goal == "floor" else None,
             certificate=self._book.told(outlook, snapshot.tiers),
             reasons=tuple((reason.what, reason.weight) for reason in reasons),
             would_change=smallest_change(
@@ -87,8 +88,7 @@ class Learned:
                 policy=self,
                 rules=self._rules,
                 words=[reason.what.strip('"') for reason in reasons if reason.what[:1] == '"'],
-                with_floor=None if outlook.is_certified else self._with_floor,
-                floor=self._settings.quality_floor,
+                others=self._others(outlook),
             ),
         )
 
@@ -96,8 +96,17 @@ class Learned:
         """Return the certificate in words, or why there is none that holds for these tiers."""
         return self._book.proof(tiers)
 
-    def _with_floor(self, floor: float) -> "Learned":
-        return Learned(msgspec.structs.replace(self._settings, quality_floor=floor))
+    def _others(self, outlook: Outlook) -> Iterator[tuple[str, "Learned"]]:
+        """Yield the policy with other settings, the nearest first; none where proof decides."""
+        settings = self._settings
+        if settings.goal == "budget":
+            for worth in nearby_worths(settings.quality_usd):
+                changed = msgspec.structs.replace(settings, quality_usd=worth)
+                yield f"quality_usd = {worth:g}", Learned(changed)
+        elif not outlook.is_certified:
+            for floor in nearby_floors(settings.quality_floor):
+                changed = msgspec.structs.replace(settings, quality_floor=floor)
+                yield f"quality_floor = {floor:g}", Learned(changed)
 
     def _best_value(
         self,

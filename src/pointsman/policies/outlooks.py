@@ -6,6 +6,7 @@ from pointsman.core.types import Deployment, Tier
 from pointsman.policies import PolicySettings
 from pointsman.scorer.certificate import NOT_CERTIFIED, Certificate
 from pointsman.scorer.drift import start_audit
+from pointsman.scorer.groups import CATCH_ALL
 from pointsman.scorer.model import Scorer
 from pointsman.scorer.prospects import Outlook, prior_threshold, tier_gaps
 from pointsman.scorer.standings import Standing, place_tiers
@@ -107,7 +108,10 @@ class _Table:
         certified = self.certificate.groups.get(name) if self.certificate else None
         if certified is None:
             spread = self._scorer.spread(group)
-            threshold = prior_threshold(spread, gaps, qualities[-1], self._floor)
+            is_typical = group != CATCH_ALL and self._scorer.is_trained(group)
+            threshold = prior_threshold(
+                spread, gaps, qualities[-1], self._floor, is_typical=is_typical
+            )
         else:
             # Nothing is below 0: where no threshold is proven, all go to the strongest tier.
             threshold = -1.0 if certified.threshold is None else certified.threshold

@@ -15,6 +15,7 @@ GROUPS = (
     "code",
     "chat",
 )
+CATCH_ALL = "chat"  # whatever has no other form: no training data is typical of it
 
 # Every search is over folded text: small letters, each digit 0, each blank but a new line a space.
 _CONTEST_SIGNS = (

@@ -70,14 +70,23 @@ def tier_gaps(qualities: Sequence[float]) -> tuple[float, ...]:
 
 
 def prior_threshold(
-    spread: Spread, gaps: Sequence[float], strongest_quality: float, floor: float
+    spread: Spread,
+    gaps: Sequence[float],
+    strongest_quality: float,
+    floor: float,
+    *,
+    is_typical: bool = True,
 ) -> float:
     """Return the highest loss to allow so that a group is expected to keep the floor, >= 0.
 
     `spread` says which share of the group's whole gain lies with the requests below each relative
     gain (`Scorer.spread`), so what the floor may cost can be spent on those that gain least.
-    Nothing is proven by it: it rests on the scorer's training data and the models' placed quality.
+    Where requests are not like the training data (not `is_typical`) none may pay for another: each
+    has to keep the floor. Nothing is proven by it: it rests on the scorer's training data and the
+    models' placed quality.
     """
+    if not is_typical:
+        return (1 - floor) * strongest_quality
     allowed = (1 - floor) * strongest_quality + 1e-12
     best = 0.0
     for threshold in sorted({gap * gain for gap in gaps for _, gain, _ in spread}):
