@@ -119,9 +119,11 @@ def read_tuning(path: str) -> Tuning | None:
     """Return what `pointsman train` installed, None where nothing is. Raises ConfigError."""
     if not path:
         return None
-    remedy = "take it away to use the scorer of the package, or run `pointsman train` again"
+    remedy = "take it away to use the scorer of the package; `pointsman train` makes a new one"
     try:
-        return decode_tuning(Path(path).read_bytes())
+        tuning = decode_tuning(Path(path).read_bytes())
+        tuning.build_scorer()  # damaged weights are to stop the start, not a request
+        return tuning
     except FileNotFoundError:
         return None
     except OSError as error:

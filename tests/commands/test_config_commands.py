@@ -330,3 +330,14 @@ def test_flags_are_read_from_the_command_line(capsys: pytest.CaptureFixture[str]
     assert app(["init", "x.toml", "--force"]) == 0
     assert app(["check", "--config", "x.toml", "--json"]) == 2
     assert '"ok": false' in capsys.readouterr().out
+
+
+def test_a_damaged_scorer_file_is_told_by_check(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    (tmp_path / "pointsman.scorer.json").write_text(
+        '{"scorer": "x", "trained_on": "d", "data": "d", "labels": 1, "heads": "!!!!"}'
+    )
+    monkeypatch.chdir(tmp_path)
+    assert check() == 2
+    told = capsys.readouterr()
+    assert "pointsman.scorer.json" in told.out + told.err and "take it away" in told.out + told.err

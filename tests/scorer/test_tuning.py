@@ -1,9 +1,13 @@
 """Tuning: the file that `pointsman train` installs, and the certificate in it."""
 
+from base64 import b85encode
+from dataclasses import replace
+
 import msgspec
 import pytest
 
 from pointsman.scorer.certificate import Certificate, GroupCertificate
+from pointsman.scorer.heads import pack_heads
 from pointsman.scorer.model import shipped
 from pointsman.scorer.tuning import Measured, Tuning, decode_tuning, encode_tuning
 
@@ -78,7 +82,7 @@ def test_a_certificate_holds_for_what_it_was_made_for(
 def test_a_certificate_tells_sample_floor_confidence_date_and_scorer():
     told = CERTIFICATE.told()
     for part in (
-        "chat (saves about 50%, estimated)",
+        "chat (400 labels, saves about 50%, estimated)",
         "95%",
         "90%",
         "412 labels",
@@ -88,3 +92,33 @@ def test_a_certificate_tells_sample_floor_confidence_date_and_scorer():
     ):
         assert part in told
     assert "maths" not in told
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"relative_gain": ()},
+        {"spread": ()},
+        {"relative_gain": ((2.0, 1.0), (1.0, 2.0))},
+        {"relative_gain": ((0.0, 1e308),)},
+    ],
+    ids=["no knots", "no spread", "knots that go back", "a huge number"],
+)
+def test_weights_that_would_fail_a_request_are_refused_at_once(changes):
+    heads = shipped().heads
+    group, head = next(iter(heads.by_group.items()))
+    curves = msgspec.structs.replace(head.rules.curves, **changes)
+    broken = replace(head, rules=msgspec.structs.replace(head.rules, curves=curves))
+    packed = pack_heads(replace(heads, by_group={**heads.by_group, group: broken}))
+    with pytest.raises(ValueError, match=group):
+        msgspec.structs.replace(TUNING, heads=b85encode(packed).decode()).build_scorer()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("floor", 2), ("confidence", 7)], ids=["floor", "confidence"]
+)
+def test_a_certificate_of_nonsense_is_refused(name, value):
+    data = msgspec.json.decode(encode_tuning(TUNING))
+    data["certificate"][name] = value
+    with pytest.raises(ValueError, match="is no tuning"):
+        decode_tuning(msgspec.json.encode(data))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from pointsman.assembly import read_tuning
 from pointsman.catalog import provider_row
 from pointsman.commands.discovery import LocalServer, find_servers, local_addresses
 from pointsman.commands.terminal import (
@@ -90,6 +91,7 @@ def check(config: ConfigPath = None, *, json: AsJson = False) -> int:
     try:
         found = find_config(config, os.environ)
         settings = load_settings(config, os.environ)
+        read_tuning(settings.routing.scorer)
     except ConfigError as error:
         return _complain_of([*error.message.splitlines(), *problems], json=json)
     if problems:

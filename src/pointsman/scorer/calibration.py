@@ -215,13 +215,19 @@ def _fewest_labels(floor: float, error: float) -> int:
 
 
 def _betting_order(sample: Iterable[Labelled]) -> list[Labelled]:
-    """Return the labels in the order of a hash of content and number among their equals."""
+    """Return the labels in the order of a hash of content, number among equals, and whole sample.
+
+    Without the whole sample in it, a few kinds of labels would be bet on in one order for ever, and
+    an unlucky one would break the promise time and again.
+    """
     seen: Counter[Labelled] = Counter()
-    keyed = []
+    told = []
     for label in sample:
         seen[label] += 1
         content = f"{seen[label]} {label.losses} {label.qualities} {label.costs_nanousd}"
-        keyed.append((sha256(content.encode()).digest(), label))
+        told.append((content.encode(), label))
+    salt = sha256(b"\n".join(sorted(content for content, _ in told))).digest()
+    keyed = [(sha256(salt + content).digest(), label) for content, label in told]
     return [label for _, label in sorted(keyed, key=itemgetter(0))]
 
 

@@ -1,6 +1,7 @@
 """Certificate: the proof that a quality floor holds on traffic like one sample of it."""
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import msgspec
 
@@ -16,7 +17,7 @@ class GroupCertificate(msgspec.Struct, frozen=True, kw_only=True):
     its quality) are those of the sample, each 0..1, the latter above 1 where cheaper was better.
     """
 
-    threshold: float | None
+    threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | None
     labels: int
     labels_needed: int = 0
     share_down: float = 0.0
@@ -32,8 +33,8 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     losses. `made_on`: ISO date. `data`: where the labels came from.
     """
 
-    floor: float
-    confidence: float
+    floor: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    confidence: Annotated[float, msgspec.Meta(ge=0, le=1)]
     made_on: str
     scorer: str
     data: str
@@ -63,7 +64,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     def told(self) -> str:
         """Return it in one line for a person."""
         proven = [
-            f"{name} (saves about {group.saving_estimated:.0%}, estimated)"
+            f"{name} ({group.labels:,} labels, saves about {group.saving_estimated:.0%}, estimated)"
             for name, group in sorted(self.groups.items())
             if group.threshold is not None
         ]

@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import chain, compress, pairwise
 from math import exp, fsum, sqrt
 from operator import mul
 
@@ -11,10 +11,12 @@ import msgspec
 
 from pointsman.core.types import Reading
 from pointsman.scorer.familiar import BUCKETS, look_up, pack_bits, unpack_bits
-from pointsman.scorer.reading import COUNT_NAMES, COUNTS_OF_TEXT, GROUPS
+from pointsman.scorer.reading import COUNT_NAMES, COUNTS, COUNTS_OF_TEXT, GROUPS
 
 FORMAT = 2
 _HEADER_SIZE_BYTES = 4
+_RAW_BYTES_MAX = 16 * 1024 * 1024
+_NUMBER_MAX = 1e6
 
 
 class Linear(msgspec.Struct, frozen=True):
@@ -129,7 +131,7 @@ def unpack_heads(packed: bytes, base: Heads | None = None) -> Heads:
     Raises ValueError when the file was written for other counts or groups, or is damaged.
     """
     try:
-        raw = zlib.decompress(packed)
+        raw = zlib.decompressobj().decompress(packed, _RAW_BYTES_MAX)
         size = int.from_bytes(raw[:_HEADER_SIZE_BYTES], "little")
         at = _HEADER_SIZE_BYTES + size
         header = msgspec.json.decode(raw[_HEADER_SIZE_BYTES:at], type=_Header)
@@ -142,6 +144,8 @@ def unpack_heads(packed: bytes, base: Heads | None = None) -> Heads:
         )
     by_group = dict(base.by_group) if base else {}
     for rules, n in zip(header.rules, header.gram_counts, strict=True):
+        if fault := _fault(rules):
+            raise ValueError(f'the scorer\'s weights for "{rules.group}" {fault}; train them again')
         table, at = _unpack_weights(raw, at, n)
         by_group[rules.group] = Head(rules, table)
     heads = Heads(header.version, by_group, header.stand_ins)
@@ -149,6 +153,25 @@ def unpack_heads(packed: bytes, base: Heads | None = None) -> Heads:
         if heads.stand_ins.get(group, group) not in by_group:
             raise ValueError(f'the scorer\'s weights lack the group "{group}"; train them again')
     return heads
+
+
+def _fault(rules: Rules) -> str:
+    """Return what is wrong with the rules of one group, which would fail a request later; or ""."""
+    linear = (rules.need, rules.gain_per_usd, rules.output_tokens)
+    if any(len(one.weights) > COUNTS for one in linear):
+        return f"are for more than {COUNTS} counts"
+    knots, spread = rules.curves.relative_gain, rules.curves.spread
+    if not knots or not spread:
+        return "have an empty curve"
+    if any(left[0] > right[0] for left, right in pairwise(knots)):
+        return "have a curve that goes back"
+    numbers = chain.from_iterable(
+        ((rules.gram_unit, rules.gain_slope), rules.count_means, *knots, *spread)
+    )
+    terms = chain.from_iterable((one.bias, *one.weights) for one in linear)
+    if any(not abs(number) <= _NUMBER_MAX for number in chain(numbers, terms)):
+        return f"have a number beyond {_NUMBER_MAX:g}"
+    return ""
 
 
 def _weights(table: bytes) -> list[tuple[int, int]]:

@@ -3,6 +3,7 @@
 import zlib
 from base64 import b85decode
 from collections.abc import Mapping
+from typing import Annotated
 
 import msgspec
 
@@ -16,7 +17,7 @@ FORMAT = 1
 class Measured(msgspec.Struct, frozen=True):
     """How good one model was in one group: mean score (0..1) over `labels` requests."""
 
-    quality: float
+    quality: Annotated[float, msgspec.Meta(ge=0, le=1)]
     labels: int
 
 
