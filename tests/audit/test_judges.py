@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shlex
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -98,6 +99,54 @@ async def test_a_cancelled_program_is_stopped(tmp_path):
         await task
     with pytest.raises(ProcessLookupError):
         os.kill(int(told.read_text()), 0)
+
+
+# Starts a child that holds the standard output, says its number, and either waits or ends.
+PARENT = """
+import os, pathlib, subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+pathlib.Path({wrote!r}).write_text(str(child.pid))
+os.rename({wrote!r}, {told!r})
+{then}
+"""
+
+
+@pytest.mark.parametrize("then", ["child.wait()", "print('0.5')"], ids=["waits", "ends"])
+async def test_a_cancelled_program_takes_its_children_along(tmp_path, then: str):
+    told = tmp_path / "told"
+    code = PARENT.format(wrote=str(tmp_path / "wrote"), told=str(told), then=then)
+    task = asyncio.create_task(scored(program(code), case()))
+    await until(told.exists)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 30)
+    child = int(told.read_text())
+    await until(lambda: not is_running(child))
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process runs; one that only waits to be reaped does not."""
+    stat = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, check=False)
+    return stat.stdout.strip()[:1] not in (b"", b"Z")
+
+
+async def test_a_program_that_holds_its_output_open_is_stopped_in_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("pointsman.audit.judges.COMMAND_S", 0.5)
+    told = tmp_path / "told"
+    code = PARENT.format(wrote=str(tmp_path / "wrote"), told=str(told), then="child.wait()")
+    with pytest.raises(NoVerdictError, match=r"took more than 0\.5 s"):
+        await asyncio.wait_for(scored(program(code), case()), 30)
+
+
+async def test_a_program_that_prints_without_end_gives_no_verdict():
+    code = "while True: print('1' * 10_000)"
+    with pytest.raises(NoVerdictError, match="printed more than 65,536 bytes"):
+        await asyncio.wait_for(scored(program(code), case()), 30)
+
+
+async def test_a_program_need_not_read_what_it_is_given():
+    long = case(routed="word " * 200_000)
+    assert await scored(program("print(1)"), long) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize("said", [None, "high", 2, -0.1, [1]], ids=str)

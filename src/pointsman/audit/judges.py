@@ -17,11 +17,15 @@ A judge that fails gives no label: nothing is ever assumed of an answer.
 """
 
 import asyncio
+import os
 import shlex
+import signal
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Protocol
+from typing import Protocol, cast
 
 import msgspec
 
@@ -32,6 +36,8 @@ from pointsman.validators import Ask, Draft, Validator, judge
 
 ENTRY_POINTS = "pointsman.judges"
 COMMAND_S = 60.0
+_OUTPUT_BYTES_MAX = 65_536
+_STOP_S = 5.0
 
 _COMMAND, _TIER = "command:", "tier:"
 
@@ -120,26 +126,12 @@ class ByCommand:
     async def _run(self, prompt: str, answer: str) -> float:
         given = msgspec.json.encode({"prompt": storable(prompt), "answer": storable(answer)})
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self.words,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-            )
+            status, said = await run_program(self.words, given, errors=asyncio.subprocess.DEVNULL)
         except OSError as error:
             raise NoVerdictError(f"{self.words[0]} does not start: {error.strerror}") from error
-        try:
-            async with asyncio.timeout(COMMAND_S):
-                said, _ = await process.communicate(given)
-        except TimeoutError as error:
-            raise NoVerdictError(f"{self.words[0]} took more than {COMMAND_S:g} s") from error
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        if process.returncode:
-            raise NoVerdictError(f"{self.words[0]} ended with status {process.returncode}")
-        return checked(said.decode("utf-8", "replace").strip(), self.words[0])
+        if status:
+            raise NoVerdictError(f"{self.words[0]} ended with status {status}")
+        return checked(said, self.words[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +160,35 @@ class ByFunction:
         except Exception as error:  # a third party's code: whatever it raises is no verdict
             raise NoVerdictError(f"{self.name} raised {type(error).__name__}") from error
         return checked(said, self.name)
+
+
+async def run_program(
+    words: Sequence[str], given: bytes, *, errors: int | None = None
+) -> tuple[int, str]:
+    """Run a program on `given`; return its status and what it printed, without blanks around it.
+
+    `errors`: where its standard error goes, None for ours. It gets a session of its own, so that
+    what it started ends with it when it must be stopped. Raises OSError where it does not start,
+    NoVerdictError where it takes or prints too much.
+    """
+    transport, heard = await asyncio.get_running_loop().subprocess_exec(
+        _Heard, *words, stderr=errors, start_new_session=True
+    )
+    try:
+        pipe = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
+        pipe.write(given)
+        pipe.close()  # once all is written
+        async with asyncio.timeout(COMMAND_S):
+            await heard.end.wait()
+    except TimeoutError as error:
+        raise NoVerdictError(f"{words[0]} took more than {COMMAND_S:g} s") from error
+    finally:
+        if not heard.is_whole:
+            await _stop(transport, heard)
+        transport.close()
+    if not heard.is_whole:
+        raise NoVerdictError(f"{words[0]} printed more than {_OUTPUT_BYTES_MAX:,} bytes")
+    return transport.get_returncode() or 0, heard.output.decode("utf-8", "replace").strip()
 
 
 def load_judge(name: str) -> ByFunction:
@@ -218,3 +239,56 @@ def checked(said: object, who: str) -> float:
 def storable(text: str) -> str:
     """Return text that JSON can carry: half a surrogate pair is replaced."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+class _Heard(asyncio.SubprocessProtocol):
+    """What a program has printed. `end`: it has ended and said all, or has said too much."""
+
+    def __init__(self) -> None:
+        self.output = bytearray()
+        self.end, self.exited = asyncio.Event(), asyncio.Event()
+        self._is_silent = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether it has ended by itself and everything it printed is known."""
+        is_over = self._is_silent and self.exited.is_set()
+        return is_over and len(self.output) <= _OUTPUT_BYTES_MAX
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Keep what was printed, unless there is too much already."""
+        del fd
+        if len(self.output) <= _OUTPUT_BYTES_MAX:
+            self.output += data
+        if len(self.output) > _OUTPUT_BYTES_MAX:
+            self.end.set()
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        """Take note where it was the standard output: nothing more will come."""
+        del exc
+        self._is_silent = self._is_silent or fd == 1
+        self._note_end()
+
+    def process_exited(self) -> None:
+        """Take note; a child of the program may still hold its output open."""
+        self.exited.set()
+        self._note_end()
+
+    def _note_end(self) -> None:
+        if self._is_silent and self.exited.is_set():
+            self.end.set()
+
+
+async def _stop(transport: asyncio.SubprocessTransport, heard: _Heard) -> None:
+    """Kill a program with all that it started, and wait a moment until it is gone.
+
+    Its pipes are not waited for: what has left its session may hold them open for ever.
+    """
+    with suppress(ProcessLookupError, PermissionError):
+        if sys.platform == "win32":
+            transport.kill()
+        else:
+            os.killpg(transport.get_pid(), signal.SIGKILL)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_STOP_S):
+            await heard.exited.wait()

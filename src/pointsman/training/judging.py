@@ -6,7 +6,6 @@ JSON object with `prompt`, `answer`, `tier` and `model`, and prints a number fro
 nothing and ends with status 0 for a good answer, 1 for a bad one.
 """
 
-import asyncio
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from pointsman.audit.calls import Calls
-from pointsman.audit.judges import COMMAND_S, Case, Judge, NoVerdictError, checked, storable
+from pointsman.audit.judges import Case, Judge, NoVerdictError, checked, run_program, storable
 from pointsman.audit.registry import build_judge
 from pointsman.core.errors import GatewayError
 from pointsman.core.types import Answer, Decision, Features, Request
@@ -61,28 +60,16 @@ class ByProgram:
             "model": answer.model,
         }
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self.words, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-            )
+            status, said = await run_program(self.words, msgspec.json.encode(given))
         except OSError as error:
             raise GatewayError(
                 f"--judge: {self.words[0]} does not start: {error.strerror}; name a program"
             ) from error
-        try:
-            async with asyncio.timeout(COMMAND_S):
-                out, _ = await process.communicate(msgspec.json.encode(given))
-        except TimeoutError as error:
-            raise NoVerdictError(f"{self.words[0]} took more than {COMMAND_S:g} s") from error
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        said = out.decode("utf-8", "replace").strip()
-        if said and process.returncode == 0:
+        if said and status == 0:
             return checked(said, self.words[0])
-        if not said and process.returncode in (0, 1):
-            return 1.0 - process.returncode
-        raise NoVerdictError(f"{self.words[0]} ended with status {process.returncode}")
+        if not said and status in (0, 1):
+            return 1.0 - status
+        raise NoVerdictError(f"{self.words[0]} ended with status {status}")
 
 
 @dataclass(frozen=True, slots=True)
