@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.compare.builders import BIG, TIERS
+from tests.compare.builders import BIG, TIERS, deployment, price
 
 from pointsman.compare import Comparison, LeftOut, LoggedRequest, StrategyRow, compare
 from pointsman.compare.formats import find_format
@@ -15,7 +15,9 @@ from pointsman.compare.labelled import read_labelled
 from pointsman.core.errors import ConfigError
 from pointsman.core.types import Capability, Reading, Snapshot, Tier
 from pointsman.core.usage import Usage
+from pointsman.policies import PolicySettings
 from pointsman.scorer.reading import pack_reading, read
+from pointsman.scorer.tuning import Tuning
 
 # Quality and cost in micro-USD at small, middle and big; `signals` goes where the comment says.
 TOY: list[tuple[str, tuple[float, ...], tuple[int, ...]]] = [
@@ -245,6 +247,17 @@ def test_a_sample_row_needs_no_text(reading):
         (b'{"prompt": "a", "scores": {"a": null}}', "has no score"),
         (b'{"prompt": "a", "scores": {"a": 1.5}}', "is no labelled request"),
         (b'{"prompt": "a", "scores": {"a": 1}, "costs": {"a": -1}}', "is no labelled request"),
+        (b'{"prompt": "a", "scores": {"a": 1}, "costs": {"a": 1e300}}', "<= 1000000"),
+        (b'{"prompt": "a", "scores": {"a": 1}, "latency_ms": {"a": 1e308}}', "<= 1000000000"),
+        (
+            b'{"prompt": "a", "scores": {"a": 1},'
+            b' "usage": {"a": {"input_tokens": 1000000000001, "output_tokens": 1}}}',
+            "<= 1000000000000",
+        ),
+        (
+            b'{"reading": {}, "outcomes": {"a": {"quality": 1, "cost_usd": 1e300}}}',
+            "<= 1000000",
+        ),
         (b'{"messages": [], "scores": {"a": 1}}', "messages"),
         (b'{"reading": {}, "outcomes": {"a": {"quality": 1}}}', "is no labelled request"),
         (b'{"reading": {"grams": "x"}, "outcomes": {"a": {"quality": 1}}}', "unpacked"),
@@ -264,3 +277,53 @@ def test_a_row_of_no_use_is_left_out_with_its_reason(line: bytes, reason: str):
 def test_labelled_data_is_told_from_other_logs():
     line = json.dumps(toy_rows()[0]).encode()
     assert find_format(io.BytesIO(line))[0] == "labelled"
+
+
+OTHER = Snapshot(
+    tiers=(
+        Tier(name="fast", deployments=(deployment("new", price(1, 2)),)),
+        Tier(name="power", deployments=(deployment("newer", price(10, 30)),)),
+    ),
+    default_tier="power",
+)
+
+
+def test_labels_of_other_models_make_no_claim():
+    comparison = compare(records(toy_rows())[0], snapshot=OTHER)
+    named = rows_of(comparison)
+    assert comparison.quality_note == "not known"
+    assert not {"cascade", "oracle"} & set(named) and "all-power" in named
+    assert not any("best labelled" in note for note in comparison.notes)
+    assert any("not of the models shown here" in note for note in comparison.notes)
+    with pytest.raises(ConfigError, match="does not have of these tiers"):
+        compare(records(toy_rows())[0], snapshot=OTHER, strategies=["oracle"])
+
+
+def test_a_known_quality_is_said_to_be_measured():
+    assert compared(toy_rows()).quality_note == "measured"
+
+
+TUNING = Tuning(scorer="1", trained_on="2026-11-01", data="x", labels=1)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "tuning", "is_told"),
+    [("learned", TUNING, True), ("learned", None, False), ("signals", TUNING, False)],
+)
+def test_a_scorer_that_may_have_learned_from_the_labels_is_told(strategy, tuning, is_told):
+    policies = PolicySettings(tuning=tuning)
+    comparison = compare(
+        records(toy_rows())[0], snapshot=TIERS, policies=policies, strategies=[strategy]
+    )
+    assert any("its row is flattered" in note for note in comparison.notes) is is_told
+
+
+def test_the_floor_that_is_configured_is_the_one_that_is_missed(signals_alone):
+    rows = toy_rows()[2:3] * 50 + toy_rows()[1:2] * 50
+    rows = [{**row, "scores": by_model((0.0, 0.1, 1.0))} for row in rows]
+    summaries = [
+        compare(records(rows)[0], snapshot=TIERS, policies=settings).summary
+        for settings in (PolicySettings(quality_floor=0.9), PolicySettings(goal="budget"))
+    ]
+    assert summaries[0].endswith("signals misses the quality floor of 90% here")
+    assert "floor" not in summaries[1]

@@ -26,8 +26,10 @@ from pointsman.scorer.groups import GROUPS
 from pointsman.scorer.reading import COUNTS, PackedReading
 
 _Quality: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
-_Amount: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
-_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+# The bounds are far beyond any one answer, and keep sums of many within what a ledger can hold.
+_Usd: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
+_Milliseconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 
 
 class _Tokens(msgspec.Struct):
@@ -42,19 +44,19 @@ class _Row(msgspec.Struct):
     prompt: str | None = None
     messages: list[JsonObject] | None = None
     request: JsonObject | None = None
-    costs: Mapping[str, _Amount | None] = {}
+    costs: Mapping[str, _Usd | None] = {}
     usage: Mapping[str, _Tokens | None] = {}
-    latency_ms: Mapping[str, _Amount | None] = {}
+    latency_ms: Mapping[str, _Milliseconds | None] = {}
     accepted: Mapping[str, bool | None] = {}
     tags: Mapping[str, str] = {}
 
 
 class _Measured(msgspec.Struct):
     quality: _Quality
-    cost_usd: _Amount | None = None
+    cost_usd: _Usd | None = None
     input_tokens: _Count | None = None
     output_tokens: _Count | None = None
-    latency_ms: _Amount | None = None
+    latency_ms: _Milliseconds | None = None
     accepted: bool | None = None
 
 
