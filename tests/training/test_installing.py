@@ -37,6 +37,8 @@ def test_an_interrupt_leaves_the_former_one(tmp_path, monkeypatch):
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path):
+@pytest.mark.parametrize("place", ["nowhere/scorer.json", "s" * 250, "s" * 300])
+def test_a_place_that_cannot_be_written_is_named(tmp_path, place: str):
     with pytest.raises(ConfigError, match="cannot be written"):
-        install(tuning("x"), tmp_path / "nowhere" / "scorer.json")
+        install(tuning("x"), tmp_path / place)
+    assert not list(tmp_path.iterdir())

@@ -1,6 +1,7 @@
 """Installing: puts a tuning where the configuration looks for it, whole or not at all."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from pointsman.core.errors import ConfigError
@@ -17,8 +18,8 @@ def install(tuning: Tuning, path: Path) -> Path | None:
     """
     part = path.with_name(f".{path.name}.part")
     former = path.with_name(path.name + BEFORE)
-    had_one = path.exists()
     try:
+        had_one = path.exists()
         with part.open("wb") as file:
             file.write(encode_tuning(tuning))
             file.flush()
@@ -32,5 +33,6 @@ def install(tuning: Tuning, path: Path) -> Path | None:
             " a folder that can be"
         ) from error
     finally:  # a Ctrl-C too leaves no half a file
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # which a name too long for the file system raises here too
+            part.unlink()
     return former if had_one else None
