@@ -255,6 +255,19 @@ def test_a_judge_that_there_is_not_is_refused_before_anything_is_asked(log, tmp_
     assert yes.told == []
 
 
+@pytest.mark.parametrize("max_usd", [0, -1, 1e6 + 1, 1e308, float("inf"), float("nan")])
+def test_a_sum_that_cannot_be_spent_is_refused_before_anything_is_asked(log, tmp_path, max_usd):
+    yes = Yes()
+    with pytest.raises(ConfigError, match=r"--max-usd .*: give a sum above 0 and of at most 1,000"):
+        run_replay(wanted(log, max_usd=max_usd), router(tmp_path), yes)
+    assert yes.told == []
+
+
+def test_a_place_for_outcomes_that_is_a_folder_is_named(log, tmp_path):
+    with pytest.raises(ConfigError, match=r'--out ".*": cannot be read: Is a directory; name a'):
+        run_replay(wanted(log, out=tmp_path), router(tmp_path), lambda _: True)
+
+
 def test_what_is_done_is_read_from_whole_lines(tmp_path):
     path = tmp_path / "out.jsonl"
     assert read_done(path) == frozenset()

@@ -102,11 +102,20 @@ def estimate_judging_nanousd(drawn: Sequence[Drawn], snapshot: Snapshot, tier: s
 
 
 def read_done(path: Path) -> frozenset[str]:
-    """Return the ids of the requests that an earlier run has written down."""
-    if not path.exists():
+    """Return the ids of the requests that an earlier run has written down.
+
+    Raises ConfigError where there is something that cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return frozenset(_id_of(line) for line in file) - {""}
+    except FileNotFoundError:
         return frozenset()
-    with path.open("rb") as file:
-        return frozenset(_id_of(line) for line in file) - {""}
+    except OSError as error:
+        raise ConfigError(
+            f'--out "{path}": cannot be read: {error.strerror or error}; name a file for the'
+            " outcomes, in a folder that can be written"
+        ) from error
 
 
 async def replay(

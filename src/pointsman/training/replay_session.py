@@ -28,6 +28,7 @@ from pointsman.training.replay import (
 
 _MARGIN = 1.5  # of the estimate: what may be spent where --max-usd says nothing
 _NANOUSD = 1_000_000_000
+_USD_MAX = 1_000_000
 _TIER_JUDGE = "tier:"
 
 # Asks a person; returns whether to go on.
@@ -55,6 +56,10 @@ def run_replay(
 
     Raises ConfigError where it is answered with no, or something is not as it must be.
     """
+    if wanted.max_usd is not None and not 0 < wanted.max_usd <= _USD_MAX:  # which nan is not
+        raise ConfigError(
+            f"--max-usd {wanted.max_usd:g}: give a sum above 0 and of at most {_USD_MAX:,}"
+        )
     routing = router.pipeline.routing
     drawn = draw_requests(open_log(wanted.log, LeftOut()), wanted.limit)
     earlier = read_done(wanted.out)
