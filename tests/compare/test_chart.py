@@ -12,7 +12,7 @@ from tests.compare.builders import BIG, SMALL, TIERS, deployment, logged, price
 
 from pointsman.compare import Comparison, compare
 from pointsman.compare.chart import check_chart, draw, write_chart
-from pointsman.compare.curve import drawable
+from pointsman.compare.curve import draw_curve, drawable
 from pointsman.compare.records import Outcome
 from pointsman.core.errors import ConfigError
 from pointsman.core.types import Snapshot, Tier
@@ -89,6 +89,28 @@ def test_labelled_data_is_drawn_as_quality_against_cost():
     for row in drawable(comparison):
         assert row.cost_share is not None
         assert [100 * row.cost_share, row.quality] in drawn
+
+
+@pytest.mark.parametrize(
+    ("middle", "corners"),
+    [((20.0, 0.8), [(5.0, 0.4), (20.0, 0.8), (100.0, 1.0)]), ((80.0, 0.5), [(5.0, 0.4), (100, 1)])],
+    ids=["above", "below"],
+)
+def test_chance_runs_over_the_tiers_that_chance_would_use(middle, corners):
+    from matplotlib.figure import Figure
+
+    places = {"all-fast": (5.0, 0.4), "all-mid": middle, "all-power": (100.0, 1.0)}
+    rows = tuple(
+        msgspec.structs.replace(
+            row, cost_share=places[row.strategy][0] / 100, quality=places[row.strategy][1]
+        )
+        for row in labelled().rows
+        if row.strategy in places
+    )
+    figure = Figure()
+    draw_curve(figure, msgspec.structs.replace(labelled(), rows=rows))
+    (chance,) = [line for line in figure.axes[0].lines if line.get_linestyle() == "--"]
+    assert np.asarray(chance.get_xydata()) == pytest.approx(np.array(corners))
 
 
 def test_the_interval_of_a_point_is_that_of_its_row():

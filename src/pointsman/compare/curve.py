@@ -74,18 +74,34 @@ def _place(row: StrategyRow) -> tuple[float, float]:
     return 100 * row.cost_share, row.quality
 
 
-def _ends(rows: list[StrategyRow]) -> list[tuple[float, float]]:
-    """Return the cheapest and the strongest tier's places, fewer where they are not shown."""
-    tiers = [row for row in rows if row.policy.startswith(FIXED)]
-    return [_place(row) for row in sorted(tiers, key=_place)] if len(tiers) > 1 else []
+def _hull(rows: list[StrategyRow]) -> list[tuple[float, float]]:
+    """Return the best that chance between two tiers gives: the corners of the upper hull.
+
+    Cost rises from corner to corner; none where fewer than two tiers are shown.
+    """
+    tiers = sorted({_place(row) for row in rows if row.policy.startswith(FIXED)})
+    corners: list[tuple[float, float]] = []
+    for place in tiers:
+        while len(corners) > 1 and not _is_above(corners[-1], corners[-2], place):
+            corners.pop()
+        corners.append(place)
+    return corners if len(corners) > 1 else []
+
+
+def _is_above(
+    middle: tuple[float, float], left: tuple[float, float], right: tuple[float, float]
+) -> bool:
+    """Return whether a point lies above the straight line from `left` to `right`."""
+    (x0, y0), (x, y), (x1, y1) = left, middle, right
+    return (y - y0) * (x1 - x0) > (y1 - y0) * (x - x0)
 
 
 def _draw_chance(axes: "Axes", rows: list[StrategyRow]) -> None:
-    """Draw what chance between the cheapest and the strongest tier gives: a straight line."""
-    ends = _ends(rows)
-    if ends:
-        (x0, y0), (x1, y1) = ends[0], ends[-1]
-        axes.plot([x0, x1], [y0, y1], color=_FAINT, linewidth=1.4, linestyle="--", zorder=1)
+    """Draw what chance between the tiers gives: straight lines."""
+    corners = _hull(rows)
+    if corners:
+        costs, qualities = zip(*corners, strict=True)
+        axes.plot(costs, qualities, color=_FAINT, linewidth=1.4, linestyle="--", zorder=1)
 
 
 def _draw_point(axes: "Axes", row: StrategyRow) -> None:
@@ -177,8 +193,6 @@ def _legend(rows: list[StrategyRow]) -> list[object]:
         for kind, words in _LEGEND.items()
         if kind in kinds
     ]
-    if _ends(rows):
-        handles.append(
-            Line2D([], [], color=_FAINT, linestyle="--", label="chance, cheapest to strongest")
-        )
+    if _hull(rows):
+        handles.append(Line2D([], [], color=_FAINT, linestyle="--", label="chance between tiers"))
     return handles
