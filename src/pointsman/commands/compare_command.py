@@ -17,7 +17,14 @@ from pointsman.assembly import build_routing, policy_settings
 from pointsman.clock import SystemClock
 from pointsman.commands.terminal import OK, AsJson, ConfigPath, complain, note
 from pointsman.compare import Comparison, LeftOut, render
-from pointsman.compare.bundled import BUNDLES, DEFAULT, Bundle, bundled_settings, find_bundle
+from pointsman.compare.bundled import (
+    BUNDLES,
+    DEFAULT,
+    Bundle,
+    bundled_settings,
+    check_alone,
+    find_bundle,
+)
 from pointsman.compare.chart import check_chart, write_chart
 from pointsman.compare.files import FileJob, find_files, not_before, run_files, size_of, ticked
 from pointsman.compare.on_ray import check_ray, run_files_on_ray
@@ -79,6 +86,7 @@ def compare(
     """
     try:
         _check_extras(chart, on_ray=ray)
+        check_alone(data or ())
         settings = _settings(config, data)
         if what_if is not None:
             settings = with_what_if(settings, what_if, os.environ)
@@ -145,6 +153,8 @@ def _compared(
         bundle = BUNDLES[DEFAULT]()
     if on_ray and (bundle or not data):
         raise ConfigError("--ray reads files; name them with --data")
+    if job.format is not None and (bundle or not data):
+        raise ConfigError(f'--format "{job.format}": it is of files; name them with --data')
     if bundle is not None:
         return _from_bundle(bundle, job)
     if data:

@@ -1,6 +1,6 @@
 """Bundled: the labelled data that comes with the package, by name, each with tiers of its own."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -9,6 +9,7 @@ from pathlib import Path
 from pointsman.compare.labelled import read_labelled
 from pointsman.compare.records import LeftOut, LoggedRequest
 from pointsman.config import Settings, parse_settings
+from pointsman.core.errors import ConfigError
 from pointsman.core.types import Snapshot
 from pointsman.deployments import price_book, resolve_tiers
 from pointsman.sample.parts import PARTS, Part
@@ -35,6 +36,16 @@ def find_bundle(path: Path) -> Bundle | None:
     if path.exists() or str(path) not in BUNDLES:
         return None
     return BUNDLES[str(path)]()
+
+
+def check_alone(paths: Sequence[Path]) -> None:
+    """Raise ConfigError where bundled data is named beside other data."""
+    named = [path for path in paths if not path.exists() and str(path) in BUNDLES]
+    if named and len(paths) > 1:
+        raise ConfigError(
+            f'--data "{named[0]}": bundled data has tiers of its own and cannot be combined with'
+            " other data; name it alone"
+        )
 
 
 def bundled_settings(name: str) -> Settings:
