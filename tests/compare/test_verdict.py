@@ -30,6 +30,8 @@ def standing(
     cost: int | None = 40,
     quality: Paired | None = None,
     is_estimated: bool = False,
+    compared: int = COUNT,
+    quality_floor: float = 0.0,
 ) -> Standing:
     return Standing(
         name="learned",
@@ -44,6 +46,8 @@ def standing(
             "length": length or rival("length", 0.82, 40),
             "cheapest-first": cheapest or rival("cheapest-first", 0.7, 40),
         },
+        compared=compared,
+        quality_floor=quality_floor,
     )
 
 
@@ -97,3 +101,14 @@ def test_otherwise_it_says_what_stands_against_it(changes, words):
 def test_a_better_model_that_costs_more_is_no_objection():
     told = verdict(standing(singles=[rival("acme/mid", 0.95, 60)]))
     assert told.startswith("routing pays here")
+
+
+def test_quality_over_fewer_requests_than_the_cost_is_named():
+    told = verdict(standing(compared=1_492))
+    assert told.endswith("; quality over 400 of 1,492 requests, cost over all")
+
+
+@pytest.mark.parametrize(("floor", "is_missed"), [(0.9, False), (0.95, True), (0.0, False)])
+def test_a_floor_above_the_whole_interval_is_missed(floor: float, is_missed: bool):
+    told = verdict(standing(quality_floor=floor))
+    assert told.endswith("; learned misses the quality floor of 95% here") is is_missed

@@ -11,6 +11,9 @@ from pointsman.compare import Comparison, LeftOut, compare, render
 from pointsman.compare.openai_jsonl import read_openai_jsonl
 from pointsman.compare.records import Outcome
 from pointsman.compare.views import plain_text
+from pointsman.policies import PolicySettings, quality_proof
+from pointsman.policies.registry import build_policy
+from pointsman.scorer.certificate import NOT_CERTIFIED
 
 
 class Terminal(io.StringIO):
@@ -139,3 +142,24 @@ def test_bad_lines_are_named_below_the_table():
 def test_an_estimate_says_why_the_report_shows_another_figure():
     estimated = golden("all-power", "signals")
     assert any("report instead prices all input at the plain rate" in it for it in estimated.notes)
+
+
+@pytest.mark.parametrize("strategies", [("learned",), ("all-power", "signals", "learned + cache")])
+def test_what_is_proven_of_the_quality_stands_right_after_the_verdict(strategies):
+    comparison = golden(*strategies)
+    assert comparison.quality_proof == quality_proof(
+        build_policy("learned", PolicySettings()), TIERS.tiers
+    )
+    words = plain_text(comparison).split("\n\n")[1]
+    assert f"{comparison.summary}. learned: {NOT_CERTIFIED}" in " ".join(words.split())
+    told = msgspec.json.decode(rendered(comparison, io.StringIO(), json=True))
+    assert told["quality_proof"].startswith(NOT_CERTIFIED)
+
+
+def test_another_policy_s_savings_are_not_certified_either():
+    assert f"signals: {NOT_CERTIFIED}." in plain_text(golden("signals")).splitlines()
+
+
+def test_tiers_alone_need_no_proof():
+    assert golden("all-power", "all-fast").quality_proof == ""
+    assert NOT_CERTIFIED not in plain_text(golden("all-power", "all-fast"))

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 
 import msgspec
 
+# What `quality_note` says: some row has a quality, no label fits these tiers, or there is none.
+MEASURED, NOT_KNOWN, NO_LABELS = "measured", "not known", "no labels"
+
 
 class StrategyRow(msgspec.Struct, frozen=True, kw_only=True):
     """What one strategy would have cost over the whole log.
@@ -78,6 +81,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     `reference`: the strategy whose cost the rows at equal cost spend. `best_single`: the model of
     the row of that name. `what_if`: the configuration that stands in for the real one, or "".
+    `quality_proof`: what is proven of the quality that the policy `proof_of` keeps, both "" where
+    no row's policy decides by the request. `quality_note`: "measured", or why no row has a quality.
     """
 
     baseline: str
@@ -88,6 +93,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     reference: str = ""
     best_single: str = ""
     what_if: str = ""
-    quality_note: str = "no labels"
+    quality_note: str = NO_LABELS
+    proof_of: str = ""
+    quality_proof: str = ""
     summary: str = ""
     notes: tuple[str, ...] = ()

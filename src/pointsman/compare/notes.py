@@ -8,24 +8,30 @@ from collections.abc import Iterator
 import msgspec
 
 from pointsman.compare.calls import OUTPUT_TOKENS_ASSUMED
-from pointsman.compare.comparison import Comparison, LogFacts, StrategyRow
+from pointsman.compare.comparison import NOT_KNOWN, Comparison, LogFacts, StrategyRow
 from pointsman.compare.conversations import LIFETIME_S
 from pointsman.compare.latency import SAMPLE_MAX
 from pointsman.compare.staged import ACCEPTED_QUALITY_MIN
-from pointsman.compare.strategies import CASCADE, FIXED, ORACLE, SINGLE
+from pointsman.compare.strategies import CASCADE, FIXED, LEARNED, ORACLE, SINGLE
 
 _ONE = (FIXED, SINGLE)  # strategies that ask nothing of a request
 
 
-def annotated(comparison: Comparison, *, sentence: str, is_repriced: bool) -> Comparison:
+def annotated(
+    comparison: Comparison, *, sentence: str, is_repriced: bool, is_trained: bool
+) -> Comparison:
     """Return the comparison with its summary and notes.
 
     `sentence` says whether routing pays, "" where nothing tells: then cost alone is summed up.
+    `is_trained`: `learned` decides with a scorer of the user's own.
     """
     return msgspec.structs.replace(
         comparison,
         summary=sentence or _summary(comparison),
-        notes=tuple(_notes(comparison, is_repriced=is_repriced)),
+        notes=(
+            *_training_notes(comparison, is_trained=is_trained),
+            *_notes(comparison, is_repriced=is_repriced),
+        ),
     )
 
 
@@ -52,6 +58,15 @@ def _against_baseline(row: StrategyRow, comparison: Comparison) -> str:
     direction = "less" if change < 0 else "more"
     share = f"{abs(change)}% {direction} than {comparison.baseline}"
     return f"{row.strategy} would have cost {about}{share}"
+
+
+def _training_notes(comparison: Comparison, *, is_trained: bool) -> Iterator[str]:
+    if is_trained and comparison.log.labelled and comparison.proof_of == LEARNED:
+        yield (
+            "learned decides with the scorer that `pointsman train` installed: if it learned from"
+            " these labels, its row is flattered; `pointsman evaluate --held-out` shows it on those"
+            " kept apart."
+        )
 
 
 def _notes(comparison: Comparison, *, is_repriced: bool) -> Iterator[str]:
@@ -101,6 +116,12 @@ def _quality_notes(comparison: Comparison) -> Iterator[str]:
     log, rows = comparison.log, comparison.rows
     if not log.labelled:
         return
+    if comparison.quality_note == NOT_KNOWN:
+        yield (
+            f"{_of(log.labelled, log)} have labels, but not of the models shown here and of"
+            f" {comparison.baseline}'s: quality is not known."
+        )
+        return
     yield (
         f"Quality is the mean of the labels, 0 to 1; the 95% interval is of the ratio to"
         f" {comparison.baseline}'s on the same requests, by the delta method on running sums."
@@ -117,11 +138,14 @@ def _quality_notes(comparison: Comparison) -> Iterator[str]:
 
 
 def _yardstick_notes(comparison: Comparison) -> Iterator[str]:
-    log, rows = comparison.log, comparison.rows
+    rows = comparison.rows
     if _has(comparison, SINGLE):
+        is_labelled = any(
+            row.quality_share is not None for row in rows if row.policy.startswith(SINGLE)
+        )
         why = (
             "best labelled, the cheaper of equals"
-            if log.labelled
+            if is_labelled
             else ("cheapest of the strongest tier, for nothing tells how good it is")
         )
         yield f"The best single model is {comparison.best_single}: the {why}."

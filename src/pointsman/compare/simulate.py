@@ -96,6 +96,7 @@ def conclude(partial: Partial, job: Job) -> Comparison:
         partial,
         build_strategies(job.strategies, job.snapshot),
         job.snapshot,
+        job.policies,
         is_default=job.strategies is None,
         is_repriced=job.is_repriced,
         what_if=job.what_if,

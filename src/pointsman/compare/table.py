@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from math import inf, isfinite
 
-from pointsman.compare.comparison import Comparison, LogFacts, StrategyRow
+from pointsman.compare.comparison import (
+    MEASURED,
+    NO_LABELS,
+    NOT_KNOWN,
+    Comparison,
+    LogFacts,
+    StrategyRow,
+)
 from pointsman.compare.equal_cost import Mix, best_mix
 from pointsman.compare.latency import Line, Speed
 from pointsman.compare.notes import annotated
@@ -24,6 +31,8 @@ from pointsman.compare.tally import Tally
 from pointsman.compare.verdict import Rival, Standing, verdict
 from pointsman.core.errors import ConfigError
 from pointsman.core.types import Snapshot
+from pointsman.policies import PolicySettings, quality_proof
+from pointsman.policies.registry import build_policy
 
 # A single model is compared by quality only with this share of the best labelled one's outcomes.
 _COVERAGE_MIN = 0.95
@@ -33,6 +42,7 @@ def tabulate(
     partial: Partial,
     strategies: Sequence[Strategy],
     snapshot: Snapshot,
+    policies: PolicySettings,
     *,
     is_default: bool,
     is_repriced: bool = False,
@@ -44,31 +54,50 @@ def tabulate(
     """
     table = _Table(partial, snapshot)
     has_labels = partial.facts["labelled"] > 0
-    is_lacking = partial.facts["compared"] > 0 and not has_labels and not is_default
-    for strategy in strategies:
-        if strategy.needs_labels and is_lacking:
+    shown = [one for one in strategies if not one.needs_labels or table.is_labelled(one)]
+    if partial.facts["compared"] and not is_default:
+        for strategy in (one for one in strategies if one not in shown):
             raise ConfigError(
                 f'strategy "{strategy.name}": it hangs on what several models make of one request,'
-                " which this data does not have; name a labelled data set with --data"
+                f" which this data does not have{' of these tiers' if has_labels else ''};"
+                " name a labelled data set with --data"
             )
-    shown = [one for one in strategies if has_labels or not one.needs_labels]
+    rows = tuple(table.row(strategy) for strategy in shown)
+    is_measured = any(row.quality is not None for row in rows)
+    proof_of = _proof_of(shown)
     comparison = Comparison(
         baseline=table.baseline.name,
         baseline_cost_nanousd=table.base.known_cost_nanousd,
         is_baseline_estimated=table.base.estimated_tokens > 0,
-        rows=tuple(table.row(strategy) for strategy in shown),
+        rows=rows,
         log=_log_facts(partial),
         reference=reference().name,
         best_single=table.best_single,
         what_if=what_if,
-        quality_note="not known" if has_labels else "no labels",
+        quality_note=MEASURED if is_measured else NOT_KNOWN if has_labels else NO_LABELS,
+        proof_of=proof_of,
+        quality_proof=_proof(proof_of, policies, snapshot),
     )
-    standing = table.standing() if has_labels else None
+    floor = policies.quality_floor if policies.goal == "floor" else 0.0
+    standing = table.standing(floor) if has_labels else None
     return annotated(
         comparison,
         sentence=verdict(standing) if standing else "",
         is_repriced=is_repriced,
+        is_trained=policies.tuning is not None,
     )
+
+
+def _proof_of(shown: Sequence[Strategy]) -> str:
+    """Return whose savings are shown: the reference, else the first policy that reads requests."""
+    if any(one.is_at_equal_cost for one in shown):
+        return reference().spec
+    readers = [one.spec for one in shown if one.is_policy and not one.is_fixed]
+    return reference().spec if reference().spec in readers else next(iter(readers), "")
+
+
+def _proof(spec: str, policies: PolicySettings, snapshot: Snapshot) -> str:
+    return quality_proof(build_policy(spec, policies), snapshot.tiers) if spec else ""
 
 
 class _Table:
@@ -93,7 +122,11 @@ class _Table:
             return self._row(alone, self._partial.singles[self.best_single])
         return self._row(strategy, self._partial.tallies[strategy])
 
-    def standing(self) -> Standing | None:
+    def is_labelled(self, strategy: Strategy) -> bool:
+        """Return whether some request has outcomes for a strategy that is played on its own."""
+        return self._partial.tallies[strategy].against_baseline.count > 0
+
+    def standing(self, quality_floor: float) -> Standing | None:
         """Return how the reference stands beside what needs no routing, None where not played."""
         if self._reference is None:
             return None
@@ -114,6 +147,8 @@ class _Table:
             quality=self._reference.against_baseline,
             singles=singles,
             mixes=mixes,
+            compared=self._partial.facts["compared"],
+            quality_floor=quality_floor,
         )
 
     def _find_best_single(self) -> str:

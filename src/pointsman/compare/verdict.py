@@ -5,7 +5,7 @@ It pays where the reference strategy beats what needs no model of the request, a
 The differences are paired: both sides on the same requests.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pointsman.compare.paired import Paired
@@ -47,7 +47,9 @@ class Rival:
 class Standing:
     """The reference strategy beside the baseline, the single models, and the mixes by their spec.
 
-    `quality`: the reference's (x) beside the baseline's (y).
+    `quality`: the reference's (x) beside the baseline's (y). `compared`: how many requests the
+    costs are of, those of `quality` among them. `quality_floor`: the share of the baseline's
+    quality that the reference is to keep, 0..1, 0 for none.
     """
 
     name: str
@@ -58,6 +60,8 @@ class Standing:
     quality: Paired
     singles: Sequence[Rival]
     mixes: Mapping[str, Rival]
+    compared: int
+    quality_floor: float = 0.0
 
     def no_dearer(self) -> list[Rival]:
         """Return the single models that cost no more than the reference, the cheapest first."""
@@ -73,10 +77,21 @@ class Standing:
 
 def verdict(standing: Standing) -> str:
     """Return the sentence, without its full stop."""
+    if reason := _unknown(standing):
+        return f"whether routing pays is not known, for {reason}"
+    return "; ".join([_judged(standing), *_reservations(standing)])
+
+
+def _unknown(standing: Standing) -> str:
+    """Return what is lacking for a verdict, "" for nothing."""
     if standing.quality.ratio() is None:
-        return f"whether routing pays is not known, for nothing is labelled that {_both(standing)}"
+        return f"nothing is labelled that {_both(standing)}"
     if standing.cost_nanousd is None or not standing.baseline_cost_nanousd:
-        return f"whether routing pays is not known, for not all that {_both(standing)} has a price"
+        return f"not all that {_both(standing)} has a price"
+    return ""
+
+
+def _judged(standing: Standing) -> str:
     cheaper = standing.no_dearer()
     even = [standing.mixes[spec] for spec in (RANDOM, LENGTH) if spec in standing.mixes]
     for rival in cheaper:
@@ -95,6 +110,17 @@ def verdict(standing: Standing) -> str:
             f" within the error of the next best: {unbeaten[0]}"
         )
     return f"routing pays here: {_told(standing)}; {_rest(standing, even)}"
+
+
+def _reservations(standing: Standing) -> Iterator[str]:
+    """Yield what must be known beside the verdict: other requests, and a floor that is missed."""
+    ratio, count = standing.quality.ratio(), standing.quality.count
+    assert ratio is not None, "checked by verdict"
+    if count < standing.compared:
+        yield f"quality over {count:,} of {standing.compared:,} requests, cost over all"
+    if count > 1 and ratio[2] < standing.quality_floor:
+        floor = f"{100 * standing.quality_floor:.4g}%"
+        yield f"{standing.name} misses the quality floor of {floor} here"
 
 
 def _both(standing: Standing) -> str:

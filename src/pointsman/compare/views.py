@@ -7,7 +7,7 @@ from typing import Literal, TextIO
 
 import msgspec
 
-from pointsman.compare.comparison import Comparison, StrategyRow
+from pointsman.compare.comparison import NOT_KNOWN, Comparison, StrategyRow
 from pointsman.core.prices import format_usd
 
 _UNKNOWN = "-"
@@ -126,7 +126,8 @@ def _share(row: StrategyRow, comparison: Comparison) -> str:
 
 def _quality(row: StrategyRow, comparison: Comparison) -> tuple[str, str]:
     if row.quality is None:
-        return comparison.quality_note, comparison.quality_note
+        words = NOT_KNOWN if comparison.log.labelled else comparison.quality_note
+        return words, words
     interval = row.quality_interval if row.strategy != comparison.baseline else None
     bounds = f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else ""
     share = _UNKNOWN if row.quality_share is None else f"{row.quality_share:.1%}{bounds}"
@@ -145,4 +146,6 @@ def _latency(latency_ms: float | None, row: StrategyRow) -> str:
 def _words(comparison: Comparison) -> Iterator[str]:
     log = comparison.log
     yield f"Over {log.compared:,} request{'' if log.compared == 1 else 's'}: {comparison.summary}."
+    if comparison.quality_proof:
+        yield f"{comparison.proof_of}: {comparison.quality_proof}."
     yield from comparison.notes
