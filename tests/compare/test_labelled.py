@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.compare.builders import BIG, TIERS, deployment, price
+from tests.compare.builders import BIG, TIERS, deployment, logged, price
 
 from pointsman.compare import Comparison, LeftOut, LoggedRequest, StrategyRow, compare
 from pointsman.compare.formats import find_format
@@ -327,3 +327,10 @@ def test_the_floor_that_is_configured_is_the_one_that_is_missed(signals_alone):
     ]
     assert summaries[0].endswith("signals misses the quality floor of 90% here")
     assert "floor" not in summaries[1]
+
+
+def test_requests_without_labels_are_in_the_cost_alone_and_the_verdict_says_so(signals_alone):
+    some = [*records(toy_rows())[0], logged("what is a monad")]
+    summary = compare(some, snapshot=TIERS).summary
+    assert summary.split("; ")[1] == "quality over 4 of 5 requests, cost over all"
+    assert "cost over all" not in compare(some[:4], snapshot=TIERS).summary
