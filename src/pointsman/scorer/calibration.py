@@ -13,9 +13,10 @@ groups keep their floor at once, on traffic like the sample. It rests on three s
 
 What the steps ask of the caller: labels drawn independently from the traffic that the promise is
 about, and thresholds that were fixed without these labels (`thresholds_from` other requests).
-The betting order is a hash of each label's content and, among equal labels, of their number: the
-order in which a sample is given does not matter, and none of it can be chosen to please. The hash
-stands in for a shuffle: the proof is exact as far as its order is as good as a random one.
+The betting order is a hash of each label's content, of its number among equal labels, of the whole
+sample and of the caller's `salt`: the order in which a sample is given does not matter, and none
+of it can be chosen to please. The hash stands in for a shuffle: the proof is exact as far as its
+order is as good as a random one, for which the salt has to differ from sample to sample.
 
 No part of the error is spent on Clopper-Pearson bounds of "the cheap tier wrong, the strongest
 right": they waste the cheap tier's wins, and certified less at every sample size we tried.
@@ -105,11 +106,14 @@ def calibrate(
     floor: float,
     confidence: float = 0.9,
     thresholds: Sequence[float] = THRESHOLDS,
+    salt: bytes = b"",
 ) -> Calibration:
     """Return a threshold for each group that has enough labels to prove one.
 
     `floor`: share of the strongest tier's quality to keep, above 0 and below 1. `thresholds`: those
-    to try, in any order, not made from these labels. Raises ValueError for input out of range.
+    to try, in any order, not made from these labels. `salt`: anything that differs from sample to
+    sample and says nothing of outcomes, such as a digest of what was asked; it shuffles the labels
+    where few of them differ. Raises ValueError for input out of range.
     """
     _check_share("floor", floor)
     _check_share("confidence", confidence)
@@ -120,7 +124,7 @@ def calibrate(
     ladder = sorted(set(thresholds))
     results = []
     for name, sample in sorted(groups.items()):
-        trial = _Trial(_betting_order(sample), ladder, floor, *shares[name])
+        trial = _Trial(_betting_order(sample, salt), ladder, floor, *shares[name])
         results.append(_describe(name, trial, trial.certified()))
     return Calibration(floor=floor, confidence=confidence, groups=tuple(results))
 
@@ -214,7 +218,7 @@ def _fewest_labels(floor: float, error: float) -> int:
     return fewest_wins(error=error, loss_max=floor, win=1.0 - floor)
 
 
-def _betting_order(sample: Iterable[Labelled]) -> list[Labelled]:
+def _betting_order(sample: Iterable[Labelled], salt: bytes) -> list[Labelled]:
     """Return the labels in the order of a hash of content, number among equals, and whole sample.
 
     Without the whole sample in it, a few kinds of labels would be bet on in one order for ever, and
@@ -226,7 +230,7 @@ def _betting_order(sample: Iterable[Labelled]) -> list[Labelled]:
         seen[label] += 1
         content = f"{seen[label]} {label.losses} {label.qualities} {label.costs_nanousd}"
         told.append((content.encode(), label))
-    salt = sha256(b"\n".join(sorted(content for content, _ in told))).digest()
+    salt = sha256(b"\n".join((salt, *sorted(content for content, _ in told)))).digest()
     keyed = [(sha256(salt + content).digest(), label) for content, label in told]
     return [label for _, label in sorted(keyed, key=itemgetter(0))]
 

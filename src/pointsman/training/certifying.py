@@ -9,6 +9,7 @@ policy chooses among other tiers than those that were measured.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 import msgspec
 
@@ -86,6 +87,7 @@ def certify(
         floor=settings.quality_floor,
         confidence=confidence,
         thresholds=thresholds_from(bench.losses_below_strongest(fitted_on)),
+        salt=_digest(held_out),
     )
     enough = _enough(settings.quality_floor, 1.0 - confidence)
     decided = [it for it in calibration.groups if it.threshold is not None or it.labels >= enough]
@@ -104,6 +106,12 @@ def certify(
         undecided=tuple(group for group in calibration.groups if group not in decided),
         left_out=left_out,
     )
+
+
+def _digest(labels: Labels) -> bytes:
+    """Return a digest of what was asked, the same in any order, which no outcome goes into."""
+    asked = sorted(f"{reading.group} {sorted(reading.grams)}" for reading in labels.readings)
+    return sha256("\n".join(asked).encode()).digest()
 
 
 def _enough(floor: float, error: float) -> int:
