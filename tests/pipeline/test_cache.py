@@ -1,6 +1,7 @@
 """The exact cache and single-flight: what is shared, with whom, at what cost, and what never is."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,10 +23,11 @@ from pointsman.cache import CacheSettings
 from pointsman.config import TierSettings
 from pointsman.core import errors
 from pointsman.core.events import Event, Finished, ToolCallDelta, UsageReport
-from pointsman.core.types import Request
+from pointsman.core.types import Request, Snapshot
 from pointsman.core.wire import CODECS
 from pointsman.providers.fake import FakeProvider, Scripted
 from pointsman.recording import LEAD_BYTES_MAX
+from pointsman.routing import Routing
 from pointsman.validators import ValidationSettings
 
 FINE = "Hello there, and good morning."
@@ -343,3 +345,38 @@ async def test_the_fastest_reader_leaves_and_the_slow_one_is_not_stuck(tmp_path)
                 await passes()
             events: list[Event] = [event async for event in slow]
         assert isinstance(events[-1], Finished) and len(fake.calls) == 1
+
+
+def without_strong(routing: Routing) -> Routing:
+    weak = Snapshot(tiers=routing.snapshot.tiers[:1], default_tier="weak")
+    return replace(routing, snapshot=weak)
+
+
+@pytest.mark.parametrize("is_stream", [True, False], ids=["stream", "json"])
+async def test_a_reload_does_not_reach_an_answer_under_way(tmp_path, is_stream):
+    script = {"weak": [BAD], "strong": [FINE]}
+    async with rig(tmp_path, script, tiers=TWO_TIERS) as r:
+        async with r.pipeline.open(cached(stream=is_stream)) as stream:
+            assert stream.tier == "strong"
+            r.pipeline.swap(without_strong(r.pipeline.routing))
+            answer = await stream.collect()
+        assert answer.content == FINE
+
+
+async def test_a_hit_of_a_tier_that_has_gone_out_of_bounds_is_no_hit(tmp_path):
+    script = {"weak": [BAD, FINE], "strong": [FINE]}
+    async with rig(tmp_path, script, tiers=TWO_TIERS) as r:
+        first = await r.ask(cached(tenant="team"))
+        assert first.tier == "strong"
+        routing = r.pipeline.routing
+        r.pipeline.swap(replace(routing, bounded={"team": without_strong(routing).snapshot}))
+        second = await r.ask(cached(tenant="team"))
+        assert (second.tier, second.cache) == ("weak", "miss")
+
+
+async def test_a_request_of_a_bounded_key_counts_for_no_floor(tmp_path):
+    async with rig(tmp_path, {}, tiers=TWO_TIERS, policy="learned") as r:
+        routing = r.pipeline.routing
+        assert r.pipeline.decide(cached(tenant="team")).group
+        r.pipeline.swap(replace(routing, bounded={"team": without_strong(routing).snapshot}))
+        assert r.pipeline.decide(cached(tenant="team")).group == ""
