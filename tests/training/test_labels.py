@@ -1,5 +1,7 @@
 """Labels: which outcomes belong to which tier, and which requests are held out."""
 
+from collections import Counter
+
 import msgspec
 import numpy as np
 import pytest
@@ -76,13 +78,27 @@ def test_a_model_without_any_cost_is_named_with_the_remedy():
         gather([LoggedRequest(features=extract(asked), outcomes=outcomes)], free)
 
 
-def test_the_same_text_is_always_on_the_same_side():
+def test_the_same_texts_are_held_out_every_time():
     labels = gather(labelled(600), TWO_TIERS)
     again = gather(reversed(list(labelled(600))), TWO_TIERS)
     held = {it.text for it in labels.split()[1].features}
     assert held == {it.text for it in again.split()[1].features}
     assert held.isdisjoint(it.text for it in labels.split()[0].features)
     assert 0.34 < len(held) / 600 < 0.46
+
+
+def test_a_text_asked_often_is_on_both_sides_as_independent_draws_are():
+    texts = [f"what is the capital of country {name}" for name in ("ada", "bel", "cor", "dun")]
+    fit_on, held_out = gather([record(it, small=1, big=1) for it in texts * 300], TWO_TIERS).split()
+    assert len(fit_on) + len(held_out) == 1_200
+    held = Counter(it.text for it in held_out.features)
+    assert all(0.3 < held[text] / 300 < 0.5 for text in texts)
+
+
+def test_without_any_scores_it_is_said_what_a_row_needs():
+    with pytest.raises(ConfigError, match=r"file is empty, or no row has scores; each needs") as at:
+        gather([], TWO_TIERS)
+    assert "acme" not in at.value.message
 
 
 def test_a_stored_reading_is_held_out_just_as_its_text():

@@ -208,9 +208,23 @@ def test_the_same_requests_are_drawn_every_time():
     some = draw_requests(records, 10)
     assert draw_requests(reversed(records), 10) == some
     assert len({it.id for it in some}) == 10
-    assert {it.id for it in draw_requests(records + records, 100)} == {
-        it.id for it in draw_requests(records, 100)
-    }
+
+
+def test_a_prompt_that_was_asked_often_is_drawn_as_often():
+    often, once = logged("asked all the time"), [logged(f"question {n}") for n in range(300)]
+    log = [one for it in once for one in (it, often)]
+    drawn = draw_requests(log, 200)
+    assert len({it.id for it in drawn}) == 200
+    assert 70 < sum(it.request == often.request for it in drawn) < 130
+    whole = {it.id for it in draw_requests(log, 600)}
+    assert {it.id for it in draw_requests([*once, often], 600)} <= whole
+
+
+def test_copies_of_a_prompt_are_answered_anew_each_and_once_only(log, tmp_path):
+    log.write_text(log.read_text().splitlines(keepends=True)[0] * 3)
+    assert run_replay(wanted(log), router(tmp_path), lambda _: True).answered == 3
+    assert len({row["id"] for row in written(log)}) == 3
+    assert run_replay(wanted(log), router(tmp_path), lambda _: True).answered == 0
 
 
 def test_a_log_without_prompts_cannot_be_replayed():

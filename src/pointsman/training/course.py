@@ -93,15 +93,15 @@ def take_course(labels: Labels, plan: Plan, tick: Tick = lambda _: None) -> Cour
 
     Raises ConfigError where there are too few labels to fit on or to judge by.
     """
-    usable = servable(labels)
-    fit_on, rest = usable.compared().split()
+    to_fit, to_judge = (servable(part) for part in labels.split())
+    fit_on, rest = to_fit.compared(), to_judge.compared()
     held_out = rest.complete()
-    _require_enough(usable.compared(), held_out)
+    _require_enough(len(fit_on) + len(rest), held_out)
     began_at = perf_counter()
     heads = _heads(fit_on, plan, tick)
     seconds = perf_counter() - began_at
     tick("certifying")
-    tuning, proof = _tuned(usable, heads, fit_on, held_out, plan)
+    tuning, proof = _tuned(to_fit, heads, fit_on, held_out, plan)
     tick("judging")
     judged = judge_held_out(held_out, plan.settings, tuning, is_kept=plan.keep_scorer)
     return Course(
@@ -120,7 +120,7 @@ def take_course(labels: Labels, plan: Plan, tick: Tick = lambda _: None) -> Cour
         confidence=plan.confidence,
         groups_proven=proof.calibration.groups if proof else (),
         certificate_note=_certificate_note(plan, proof),
-        left_out=len(labels) - len(usable),
+        left_out=len(labels) - len(to_fit) - len(to_judge),
         faults=judged.faults,
         seconds=round(seconds, 3),
         tuning=tuning,
@@ -128,11 +128,13 @@ def take_course(labels: Labels, plan: Plan, tick: Tick = lambda _: None) -> Cour
 
 
 def _tuned(
-    usable: Labels, heads: Heads, fit_on: Labels, held_out: Labels, plan: Plan
+    to_fit: Labels, heads: Heads, fit_on: Labels, held_out: Labels, plan: Plan
 ) -> tuple[Tuning, Certification | None]:
-    """Return what is to be installed, with what the held-out labels prove of it."""
+    """Return what is to be installed, with what the held-out labels prove of it.
+
+    `to_fit`: `fit_on` and the answers of one tier alone, which say how good it is, too.
+    """
     own = own_groups(held_out, floor=plan.settings.quality_floor, confidence=plan.confidence)
-    outcomes, _ = usable.split()  # answers of one tier alone say how good it is, too
     before = plan.settings.tuning.measured if plan.settings.tuning else {}
     tuning = Tuning(
         scorer=heads.version,
@@ -141,7 +143,7 @@ def _tuned(
         labels=len(fit_on),
         heads=_packed(heads, shipped().heads),
         measured=merged(
-            measure_models(outcomes, own, None if plan.is_sample else _in_use(plan)), before
+            measure_models(to_fit, own, None if plan.is_sample else _in_use(plan)), before
         ),
     )
     proof = _certified(fit_on, held_out, plan, tuning, own)
@@ -223,13 +225,13 @@ def _groups(fit_on: Labels, held_out: Labels, fitted: frozenset[str]) -> tuple[G
     )
 
 
-def _require_enough(compared: Labels, held_out: Labels) -> None:
+def _require_enough(compared: int, held_out: Labels) -> None:
     """Raise ConfigError where labels are too few to fit on and to judge by."""
-    names = ", ".join(compared.models)
-    if len(compared) < LABELS_MIN:
+    names = ", ".join(held_out.models)
+    if compared < LABELS_MIN:
         raise ConfigError(
-            f"{len(compared)} labels that compare the strongest tier with another;"
-            f" {LABELS_MIN} are needed, {LABELS_MIN - len(compared)} more"
+            f"{compared} labels that compare the strongest tier with another;"
+            f" {LABELS_MIN} are needed, {LABELS_MIN - compared} more"
         )
     if len(held_out) < HELD_OUT_MIN:
         raise ConfigError(

@@ -77,8 +77,19 @@ class Labels:
         return self.pick(np.flatnonzero(known[:, -1] & known[:, :-1].any(axis=1)))
 
     def split(self) -> tuple["Labels", "Labels"]:
-        """Return those to fit on and those held out, told apart by a hash of what was asked."""
-        held_out = np.array([is_held_out(reading) for reading in self.readings], dtype=bool)
+        """Return those to fit on and those held out, told apart by a hash of what was asked.
+
+        A text asked again is hashed with how often it was asked before. Were all its copies on one
+        side, the held-out labels would be no independent draws of the traffic, and what is proven
+        on them would not hold for it: a text that is a third of the traffic would be most of one
+        side or missing there. So split what came, in its order, and only then leave labels out.
+        """
+        copies: Counter[tuple[str, frozenset[int]]] = Counter()
+        held_out = np.zeros(len(self), dtype=bool)
+        for row, reading in enumerate(self.readings):
+            key = reading.group, reading.grams
+            held_out[row] = is_held_out(reading, copies[key])
+            copies[key] += 1
         return self.pick(np.flatnonzero(~held_out)), self.pick(np.flatnonzero(held_out))
 
     def pair(self) -> Pair:
@@ -137,9 +148,13 @@ def text_length(reading: Reading) -> float:
     return float(np.log1p(np.expm1(clipped) + np.expm1(beyond)))
 
 
-def is_held_out(reading: Reading) -> bool:
-    """Return whether a request is among the 40% held out: the same text always is, or never."""
-    seen = f"{reading.group} {sorted(reading.grams)}"
+def is_held_out(reading: Reading, copy: int = 0) -> bool:
+    """Return whether a request is among the 40% held out.
+
+    `copy`: how often its text was asked before; the same copy of a text always is, or never.
+    """
+    again = f" {copy}" if copy else ""
+    seen = f"{reading.group} {sorted(reading.grams)}{again}"
     share = int.from_bytes(sha256(seen.encode()).digest()[:8], "big") / 2**64
     return share < HELD_OUT_SHARE
 
@@ -210,6 +225,11 @@ def _require_models(
     """Raise ConfigError where a tier's first model has no outcome at all."""
     if len(snapshot.tiers) < 2:
         raise ConfigError("the configuration has one tier; there is nothing to choose between")
+    if not names:
+        raise ConfigError(
+            "the file is empty, or no row has scores; each needs a prompt and a score from 0 to 1"
+            ' by model, as in {"prompt": "...", "scores": {"small": 0, "large": 1}}'
+        )
     silent = [not np.isfinite(column).any() for column in quality.T]
     if not any(silent) or not (needs_all or all(silent)):
         return

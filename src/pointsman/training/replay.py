@@ -1,12 +1,15 @@
 """Replay: logged prompts put to every tier anew, judged, and written down at once.
 
-The prompts are drawn by a hash of their bodies, so a second run draws the same ones and goes on
-where the first one stopped. Every call goes through the production pipeline and is booked.
+The requests are drawn by a hash of their bodies, so a second run draws the same ones and goes on
+where the first one stopped. What was asked often is drawn as often as falls to it, and answered
+anew each time: what is certified then holds for the traffic as it is. Every call goes through the
+production pipeline and is booked.
 """
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from heapq import nsmallest
@@ -43,7 +46,10 @@ class Router(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """One request to replay. `id`: hash of its body. `output_tokens`: as logged, else None."""
+    """One request to replay.
+
+    `id`: hash of its body and of how often that came before. `output_tokens`: as logged, else None.
+    """
 
     id: str
     request: Request
@@ -64,13 +70,12 @@ class Replayed:
 
 
 def draw_requests(records: Iterable[LoggedRequest], limit: int) -> list[Drawn]:
-    """Return at most `limit` different requests of a log, drawn by the hash of their bodies.
+    """Return at most `limit` requests of a log, sorted by the hash that draws them.
 
-    Raises ConfigError where the log keeps no prompts.
+    A body that occurs again is drawn by itself, so they are a random sample of the log. Raises
+    ConfigError where the log keeps no prompts.
     """
-    drawn = nsmallest(
-        limit, {it.id: it for it in map(_drawn, records) if it}.values(), key=lambda it: it.id
-    )
+    drawn = nsmallest(limit, _with_ids(records), key=lambda it: it.id)
     if not drawn:
         raise ConfigError("--replay: the log holds no prompt; name a log that keeps them")
     return drawn
@@ -262,11 +267,19 @@ def _id_of(line: bytes) -> str:
         return ""
 
 
-def _drawn(record: LoggedRequest) -> Drawn | None:
-    if record.request is None:
-        return None
-    output = record.usage.output_tokens if record.usage is not None else None
-    return Drawn(sha256(record.request.body).hexdigest()[:24], record.request, output)
+def _with_ids(records: Iterable[LoggedRequest]) -> Iterator[Drawn]:
+    """Yield the requests that the log keeps, each copy of a body with an id of its own."""
+    copies: Counter[bytes] = Counter()
+    for record in records:
+        if record.request is None:
+            continue
+        body = sha256(record.request.body)
+        key = body.digest()
+        if copies[key]:
+            body.update(b"\0%d" % copies[key])
+        copies[key] += 1
+        output = record.usage.output_tokens if record.usage is not None else None
+        yield Drawn(body.hexdigest()[:24], record.request, output)
 
 
 def _costs(it: Drawn, snapshot: Snapshot) -> list[int]:

@@ -48,7 +48,7 @@ def _blocks(course: Course) -> Iterator[str]:
     alone = f"; {course.one_sided:,} more tell of one tier alone" if course.one_sided else ""
     yield (
         f"{course.labels:,} labels from {course.data}: {course.fitted_on:,} to fit on (in"
-        f" {course.seconds:.1f} s), {course.held_out:,} held out by a hash of the text{alone}"
+        f" {course.seconds:.1f} s), {course.held_out:,} held out by a hash{alone}"
     )
     known = zip(course.models, course.qualities, strict=True)
     yield "mean quality held out: " + ", ".join(f"{model} {mean:.3f}" for model, mean in known)
