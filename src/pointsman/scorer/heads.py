@@ -17,6 +17,7 @@ FORMAT = 2
 _HEADER_SIZE_BYTES = 4
 _RAW_BYTES_MAX = 16 * 1024 * 1024
 _NUMBER_MAX = 1e6
+_LOG_GAIN_MAX = 100.0
 
 
 class Linear(msgspec.Struct, frozen=True):
@@ -82,10 +83,11 @@ class Head:
         return round(fsum((need.bias, text, *map(mul, need.weights, reading.counts))), 6)
 
     def gain_per_usd(self, reading: Reading) -> float:
-        """Return gain over cost, > 0, in units that only rank."""
+        """Return gain over cost, > 0 and finite, in units that only rank."""
         rules = self.rules
         money = rules.gain_per_usd.value(reading.counts)
-        return exp(round(money + rules.gain_slope * self.need(reading), 6))
+        log_gain = round(money + rules.gain_slope * self.need(reading), 6)
+        return exp(min(max(log_gain, -_LOG_GAIN_MAX), _LOG_GAIN_MAX))
 
 
 @dataclass(frozen=True, slots=True)
