@@ -1,10 +1,11 @@
 """Judges: validators, programs and functions; what fails is no verdict."""
 
 import asyncio
+import fcntl
 import os
 import shlex
-import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -101,41 +102,47 @@ async def test_a_cancelled_program_is_stopped(tmp_path):
         os.kill(int(told.read_text()), 0)
 
 
-# Starts a child that holds the standard output, says its number, and either waits or ends.
-PARENT = """
-import os, pathlib, subprocess, sys
-child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
-pathlib.Path({wrote!r}).write_text(str(child.pid))
-os.rename({wrote!r}, {told!r})
-{then}
+# Holds a lock, and the standard output of whoever started it, for as long as it lives.
+CHILD = """
+import fcntl, os, signal
+lock = open({lock!r}, "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+os.mkdir({told!r})
+signal.pause()
 """
+
+
+def with_child(folder: Path, then: str) -> Judge:
+    """Return a judge that starts the child, and then waits for it or ends."""
+    child = CHILD.format(lock=str(folder / "lock"), told=str(folder / "told"))
+    start = f"child = subprocess.Popen([sys.executable, '-c', {child!r}])"
+    return program(f"import subprocess, sys\n{start}\n{then}")
+
+
+def is_free(lock: Path) -> bool:
+    with lock.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 @pytest.mark.parametrize("then", ["child.wait()", "print('0.5')"], ids=["waits", "ends"])
 async def test_a_cancelled_program_takes_its_children_along(tmp_path, then: str):
-    told = tmp_path / "told"
-    code = PARENT.format(wrote=str(tmp_path / "wrote"), told=str(told), then=then)
-    task = asyncio.create_task(scored(program(code), case()))
-    await until(told.exists)
+    task = asyncio.create_task(scored(with_child(tmp_path, then), case()))
+    await until((tmp_path / "told").exists)
+    assert not is_free(tmp_path / "lock")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(task, 30)
-    child = int(told.read_text())
-    await until(lambda: not is_running(child))
-
-
-def is_running(pid: int) -> bool:
-    """Return whether a process runs; one that only waits to be reaped does not."""
-    stat = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, check=False)
-    return stat.stdout.strip()[:1] not in (b"", b"Z")
+    await until(lambda: is_free(tmp_path / "lock"))
 
 
 async def test_a_program_that_holds_its_output_open_is_stopped_in_time(tmp_path, monkeypatch):
     monkeypatch.setattr("pointsman.audit.judges.COMMAND_S", 0.5)
-    told = tmp_path / "told"
-    code = PARENT.format(wrote=str(tmp_path / "wrote"), told=str(told), then="child.wait()")
     with pytest.raises(NoVerdictError, match=r"took more than 0\.5 s"):
-        await asyncio.wait_for(scored(program(code), case()), 30)
+        await asyncio.wait_for(scored(with_child(tmp_path, "child.wait()"), case()), 30)
 
 
 async def test_a_program_that_prints_without_end_gives_no_verdict():
