@@ -94,14 +94,19 @@ def build_strategies(names: Sequence[str] | None, snapshot: Snapshot) -> tuple[S
     """Return the strategies called `names`, the default ones for None, each once.
 
     all-power, all-mid and all-fast also mean the strongest, the middle and the cheapest tier where
-    none is called so; the strategy bears the tier's own name.
+    none is called so; the strategy bears the tier's own name. With the one that claims to know
+    better come those that need no model of the request, named or not: nobody is to be fooled.
 
     Raises ConfigError for a name that means nothing here, naming what there is.
     """
     wanted = default_names(snapshot) if names is None else names
     if not wanted:
         raise ConfigError(f"no strategy is named; there are {_known(snapshot)}")
-    return tuple(dict.fromkeys(_strategy(name, snapshot) for name in wanted))
+    chosen = dict.fromkeys(_strategy(name, snapshot) for name in wanted)
+    if reference() in chosen:
+        yardsticks = (BEST, *_AT_EQUAL_COST)
+        chosen |= dict.fromkeys(Strategy(_YARDSTICKS[spec], spec) for spec in yardsticks)
+    return tuple(chosen)
 
 
 def build_policies(specs: Iterable[str], settings: PolicySettings) -> dict[str, Policy]:
