@@ -398,7 +398,7 @@ async def test_a_bad_cheap_tier_is_left_step_by_step_and_that_is_told(tmp_path, 
         assert before.decision.tier == "weak" and before.insight is not None
         await until_stepped(r, 1)
         after = r.pipeline.explain(asking(HELLO))
-        assert after.insight is not None
+        assert after.insight is not None and before.insight.threshold is not None
         assert after.insight.threshold == pytest.approx(before.insight.threshold / 2)
         assert "the threshold was lowered once" in after.insight.certificate
         assert caplog.text.count('in the group "chat" the answers keep less than 95%') == 1

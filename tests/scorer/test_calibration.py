@@ -87,7 +87,7 @@ def build_world(make: Make) -> World:
 
 def certify(sample: World, **options: float) -> GroupCalibration:
     settings = {"floor": FLOOR, "confidence": CONFIDENCE, **options}
-    (result,) = calibrate({"all": sample}, thresholds=LADDER, **settings).groups
+    (result,) = calibrate({"all": sample}, thresholds=LADDER, **settings).groups  # type: ignore[arg-type]
     return result
 
 
