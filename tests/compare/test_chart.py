@@ -11,7 +11,8 @@ import pytest
 from tests.compare.builders import BIG, SMALL, TIERS, deployment, logged, price
 
 from pointsman.compare import Comparison, compare
-from pointsman.compare.chart import check_chart, draw, write_chart
+from pointsman.compare.chart import draw, write_chart
+from pointsman.compare.chart_file import check_chart
 from pointsman.compare.curve import draw_curve, drawable
 from pointsman.compare.records import Outcome
 from pointsman.core.errors import ConfigError

@@ -3,12 +3,13 @@
 import pytest
 from tests.training.builders import TWO_TIERS, labelled
 
+from pointsman.compare.chart_file import check_chart
 from pointsman.core.errors import ConfigError
 from pointsman.core.types import Decision, Features, Snapshot
 from pointsman.policies import PolicySettings
 from pointsman.policies import registry as policies
 from pointsman.training.evaluation import Evaluated, default_policies, evaluate_policies
-from pointsman.training.evaluation_chart import check_chart, write_chart
+from pointsman.training.evaluation_chart import write_chart
 from pointsman.training.evaluation_views import show_evaluation
 from pointsman.training.labels import gather
 from pointsman.training.metrics import UNKNOWN

@@ -25,7 +25,8 @@ from pointsman.compare.bundled import (
     check_alone,
     find_bundle,
 )
-from pointsman.compare.chart import check_chart, write_chart
+from pointsman.compare.chart import write_chart
+from pointsman.compare.chart_file import check_chart
 from pointsman.compare.files import FileJob, find_files, not_before, run_files, size_of, ticked
 from pointsman.compare.on_ray import check_ray, run_files_on_ray
 from pointsman.compare.own_ledger import read_ledger

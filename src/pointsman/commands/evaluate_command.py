@@ -12,6 +12,7 @@ from pointsman.clock import SystemClock
 from pointsman.commands.terminal import OK, AsJson, ConfigPath, note, refuse, say, say_json
 from pointsman.commands.train_command import progress, read_labels, require_extra
 from pointsman.compare.bundled import DEFAULT, find_bundle
+from pointsman.compare.chart_file import check_chart
 from pointsman.compare.records import LeftOut
 from pointsman.config import load_settings
 from pointsman.core.errors import GatewayError
@@ -19,7 +20,7 @@ from pointsman.policies import PolicySettings
 
 try:
     from pointsman.training.evaluation import default_policies, evaluate_policies
-    from pointsman.training.evaluation_chart import check_chart, write_chart
+    from pointsman.training.evaluation_chart import write_chart
     from pointsman.training.evaluation_views import show_evaluation
     from pointsman.training.labels import Labels, gather
 except ModuleNotFoundError as error:  # what the extra brings is not installed

@@ -154,9 +154,10 @@ def read_labels(path: Path, snapshot: Snapshot, *, needs_all: bool = True) -> "L
             f'--data "{path}": cannot be read: {error.strerror or error}; name a JSONL file of'
             " requests with outcomes"
         ) from error
-    if left_out.lines:
-        named = "; ".join(left_out.named[:3])
-        note(f"{left_out.lines:,} lines of {path} are left out ({named})")
+    finally:  # where no label is left, this says why
+        if left_out.lines:
+            named = "; ".join(left_out.named[:3])
+            note(f"{left_out.lines:,} lines of {path} are left out ({named})")
     return labels
 
 

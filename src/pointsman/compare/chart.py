@@ -1,12 +1,11 @@
 """Chart: quality against cost where there are labels, else bars, in a PNG or SVG file."""
 
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pointsman.compare.chart_file import check_chart, figure_class, save_chart
 from pointsman.compare.comparison import Comparison, StrategyRow
 from pointsman.compare.curve import draw_curve, drawable
-from pointsman.core.errors import ConfigError
 from pointsman.core.prices import format_usd
 
 if TYPE_CHECKING:
@@ -14,24 +13,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-SUFFIXES = (".png", ".svg")
-
 _WIDTH_IN, _ROW_IN, _FRAME_IN = 10.0, 0.42, 2.0
-_DPI = 150
 _PLAIN_COLOUR, _CACHE_COLOUR = "#4878a8", "#7fb3a6"
 _INK = "#222222"
 _HATCH = "///"
 # How much longer than the longest bar an axis is: the figures beside it need room.
 _COST_ROOM, _LATENCY_ROOM = 1.3, 1.7
-
-
-def check_chart(path: Path) -> None:
-    """Raise ConfigError when a chart cannot be drawn there: before the work, not after it."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise ConfigError(f'--chart "{path}": the name must end in {" or ".join(SUFFIXES)}')
-    if not path.absolute().parent.is_dir():
-        raise ConfigError(f'--chart "{path}": there is no folder {path.absolute().parent}')
-    _figure_class()
 
 
 def write_chart(comparison: Comparison, path: Path) -> None:
@@ -40,16 +27,7 @@ def write_chart(comparison: Comparison, path: Path) -> None:
     Raises ConfigError when the name, the folder or matplotlib is not as it must be.
     """
     check_chart(path)
-    drawn = BytesIO()
-    draw(comparison).savefig(drawn, format=path.suffix.lower()[1:], dpi=_DPI)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(drawn.getvalue())
-        part.replace(path)
-    except OSError as error:
-        raise ConfigError(f'--chart "{path}": cannot be written: {error.strerror}') from error
-    finally:  # a Ctrl-C too leaves no half a file
-        part.unlink(missing_ok=True)
+    save_chart(draw(comparison), path)
 
 
 def draw(comparison: Comparison) -> "Figure":
@@ -59,11 +37,11 @@ def draw(comparison: Comparison) -> "Figure":
     """
     rows = comparison.rows
     if drawable(comparison):
-        curve = _figure_class()()
+        curve = figure_class()()
         draw_curve(curve, comparison)
         return curve
     has_latency = any(row.latency_mean_ms is not None for row in rows)
-    figure = _figure_class()(figsize=(_WIDTH_IN, _FRAME_IN + _ROW_IN * len(rows)))
+    figure = figure_class()(figsize=(_WIDTH_IN, _FRAME_IN + _ROW_IN * len(rows)))
     figure.set_layout_engine("constrained", wspace=0.06)
     count = comparison.log.compared
     figure.suptitle(
@@ -80,16 +58,6 @@ def draw(comparison: Comparison) -> "Figure":
     _draw_costs(costs, comparison)
     _add_legend(figure, comparison)
     return figure
-
-
-def _figure_class() -> "type[Figure]":
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError(
-            "--chart needs matplotlib, which is not installed; pip install 'pointsman[charts]'"
-        ) from error
-    return Figure
 
 
 def _draw_costs(axes: "Axes", comparison: Comparison) -> None:

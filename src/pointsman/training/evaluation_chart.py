@@ -1,12 +1,11 @@
 """Evaluation chart: quality against cost, for every ranking, random and each model alone."""
 
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pointsman.core.errors import ConfigError
+from pointsman.compare.chart_file import figure_class, save_chart
 from pointsman.training.evaluation import Evaluated
 from pointsman.training.metrics import Floats, Places, draws, trace
 
@@ -14,43 +13,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-SUFFIXES = (".png", ".svg")
-
 _SHARES = np.linspace(0.0, 1.0, 61)
 _RESAMPLES = 200
-_DPI = 150
 _USD = 1e9
 _PER = 1_000  # requests that costs are shown for
 _COLOURS = ("#2f6db3", "#c4622d", "#5b9a5b", "#8a5fa8", "#8c8c3a", "#4aa3a3")
 _LENGTH_COLOUR, _INK, _GREY = "#999999", "#222222", "#777777"
 
 
-def check_chart(path: Path) -> None:
-    """Raise ConfigError when a chart cannot be drawn there: before the work, not after it."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise ConfigError(f'--chart "{path}": the name must end in {" or ".join(SUFFIXES)}')
-    if not path.absolute().parent.is_dir():
-        raise ConfigError(f'--chart "{path}": there is no folder {path.absolute().parent}')
-    _drawing_class()
-
-
 def write_chart(evaluated: Evaluated, path: Path) -> None:
     """Draw the chart; the file is either whole or not touched. Raises ConfigError."""
-    drawn = BytesIO()
-    draw(evaluated).savefig(drawn, format=path.suffix.lower()[1:], dpi=_DPI)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(drawn.getvalue())
-        part.replace(path)
-    except OSError as error:
-        raise ConfigError(f'--chart "{path}": cannot be written: {error.strerror}') from error
-    finally:  # a Ctrl-C too leaves no half a file
-        part.unlink(missing_ok=True)
+    save_chart(draw(evaluated), path)
 
 
 def draw(evaluated: Evaluated) -> "Drawing":
     """Return the chart."""
-    drawing = _drawing_class()(figsize=(8.5, 5.6))
+    drawing = figure_class()(figsize=(8.5, 5.6))
     drawing.set_layout_engine("constrained")
     axes = drawing.subplots()
     for place, (name, need) in enumerate(evaluated.needs.items()):
@@ -133,13 +111,3 @@ def _annotate(axes: "Axes", text: str, cost: float, quality: float) -> None:
         fontsize=8.5,
         color=_INK,
     )
-
-
-def _drawing_class() -> "type[Drawing]":
-    try:
-        from matplotlib.figure import Figure as Drawing
-    except ImportError as error:
-        raise ConfigError(
-            "--chart: matplotlib is not installed; pip install 'pointsman[charts]'"
-        ) from error
-    return Drawing
