@@ -42,7 +42,7 @@ class LoopThread:
             return future.result()
         except concurrent.futures.CancelledError as error:
             raise RuntimeError(CLOSED) from error
-        except BaseException:
+        except BaseException:  # a Ctrl-C here has to stop the work over there
             future.cancel()
             raise
 

@@ -178,7 +178,7 @@ class CacheFile:
             connection.execute("pragma synchronous = normal")
             connection.execute("pragma wal_autocheckpoint = 0")
             connection.execute(f"pragma max_page_count = {self._main_bytes_max // _PAGE_BYTES}")
-        except BaseException:
+        except BaseException:  # whatever stops the opening, the file is let go
             connection.close()
             raise
         return connection

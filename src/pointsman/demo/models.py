@@ -95,7 +95,7 @@ class LocalModels(Mapping[ModelName, LocalModel]):
             with _interrupts_held():
                 for name in self._names:
                     self._models[name] = start(name, threads=self._threads)
-        except BaseException:
+        except BaseException:  # a Ctrl-C too leaves no server running
             self.close()
             raise
         return self

@@ -131,7 +131,7 @@ class PlanRun:
             await self._give_up(draft, error)
             error.attempts = self._reports()
             raise
-        except BaseException:
+        except BaseException:  # a cancelled caller too ends the call it has begun
             await draft.aclose()
             raise
         return draft

@@ -101,7 +101,7 @@ def open_for_writing(
         if is_busy(error):
             raise LedgerUnavailable(f"ledger {path}: locked by another process: {error}") from error
         raise ConfigError(_cannot_open(path, str(error))) from error
-    except BaseException:
+    except BaseException:  # whatever stops the opening, the file is let go
         connection.close()
         raise
     return connection

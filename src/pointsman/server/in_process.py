@@ -89,7 +89,7 @@ class OpenReply:
         self._task = asyncio.create_task(self._run(work))
         try:
             await self._head.wait()
-        except BaseException:
+        except BaseException:  # a cancelled reader too ends the request
             await self.aclose()
             raise
 
@@ -129,7 +129,7 @@ class OpenReply:
     async def _run(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
-        except BaseException:
+        except BaseException:  # a cancelled one too is no whole answer
             self.is_broken = True
             raise
         finally:
