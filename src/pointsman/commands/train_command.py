@@ -199,8 +199,6 @@ def _replaying(
         )
     if limit < 1:
         raise ConfigError(f"--limit {limit}: give a number of prompts, 1 or more")
-    if max_usd is not None and max_usd <= 0:
-        raise ConfigError(f"--max-usd {max_usd:g}: give a sum above 0")
     return Replaying(log, judge, out, limit, max_usd)
 
 
