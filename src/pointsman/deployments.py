@@ -60,6 +60,7 @@ def resolve_deployment(
         dialect=stated.dialect or (row.dialect if row else _DIALECT),
         base_url=base_url.rstrip("/"),
         api_key_env=key_variable(provider, settings),
+        auth_header=row.auth_header if row else "authorization",
         max_tokens_field=row.max_tokens_field if row else "max_tokens",
         params=entry.params,
         price=prices.price(provider, model, at),

@@ -46,7 +46,7 @@ async def wire(r: Rig, request: Request) -> bytes:
     codec = CODECS["openai-chat"]
     async with r.pipeline.open(request) as stream:
         if not request.is_stream:
-            return codec.encode_reply([event async for event in stream], stream.model)
+            return codec.encode_reply([event async for event in stream], request, stream.model)
         encoder = codec.stream_encoder(request, stream.model)
         return b"".join([encoder.encode(event) async for event in stream])
 

@@ -15,7 +15,8 @@ from pointsman.core.usage import Usage
 class Started(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """The answer's opening: the upstream's own id, time (Unix seconds) and name of the model.
 
-    `dialect` and `is_stream` say which source the frames of this answer have.
+    `dialect` and `is_stream` say which source the frames of this answer have. `dropped` names
+    what of the request did not reach the upstream, which speaks another dialect.
     """
 
     id: str
@@ -24,26 +25,53 @@ class Started(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     dialect: str
     is_stream: bool
     frame: bytes | None = None
+    dropped: tuple[str, ...] = ()
+
+
+class TokenProb(msgspec.Struct, frozen=True):
+    """A token with its log probability, and those that stood beside it, likeliest first.
+
+    `utf8`: the token's bytes, None where the upstream does not tell.
+    """
+
+    token: str
+    logprob: float
+    utf8: tuple[int, ...] | None = None
+    others: "tuple[TokenProb, ...]" = ()
 
 
 class TextDelta(msgspec.Struct, frozen=True, tag=True):
-    """More of the answer's text. `choice` is its index where the client asked for several."""
+    """More of the answer's text. `choice` is its index where the client asked for several.
+
+    `is_refusal`: the model's words for not answering, where the dialect tells them apart.
+    """
 
     text: str
     choice: int = 0
     frame: bytes | None = None
+    is_refusal: bool = False
+    logprobs: tuple[TokenProb, ...] = ()
 
 
 class ReasoningDelta(msgspec.Struct, frozen=True, tag=True):
-    """More of the model's reasoning, where the upstream shows it."""
+    """More of the model's reasoning, where the upstream shows it.
+
+    `signature` seals all reasoning since the last other event and ends that block of it: what only
+    its maker can read and needs back. `is_redacted`: the signature is all there is of the block.
+    """
 
     text: str
     choice: int = 0
     frame: bytes | None = None
+    signature: str = ""
+    is_redacted: bool = False
 
 
 class ToolCallDelta(msgspec.Struct, frozen=True, tag=True):
-    """A tool call, or more of its arguments: `id` and `name` come with its first delta."""
+    """A tool call, or more of its arguments: `id` and `name` come with its first delta.
+
+    `signature` seals the reasoning that led to it, where the dialect keeps that with the call.
+    """
 
     index: int
     id: str = ""
@@ -51,6 +79,7 @@ class ToolCallDelta(msgspec.Struct, frozen=True, tag=True):
     arguments: str = ""
     choice: int = 0
     frame: bytes | None = None
+    signature: str = ""
 
 
 class UsageReport(msgspec.Struct, frozen=True, tag=True):
@@ -71,10 +100,15 @@ class Note(msgspec.Struct, frozen=True, tag=True):
 
 
 class Finished(msgspec.Struct, frozen=True, tag=True):
-    """The end of a whole answer. `reason`: stop, length, tool_calls, content_filter, or other."""
+    """The end of a whole answer.
+
+    `reason`: stop, length, tool_calls, content_filter, refusal, or the upstream's own word where
+    none of these fits. `stop_sequence`: which of the client's made it stop, "" for none.
+    """
 
     reason: str
     frame: bytes | None = None
+    stop_sequence: str = ""
 
 
 Event: TypeAlias = (

@@ -20,6 +20,14 @@ class Need(StrEnum):
     IMAGES = "images"
     TOOLS = "tools"
     JSON_SCHEMA = "json_schema"
+    # What some dialects have no word for: see `Codec.lacks`.
+    FILES = "files"
+    AUDIO = "audio"
+    CHOICES = "several choices"
+    LOGPROBS = "log probabilities"
+    HOSTED_TOOLS = "tools that the provider runs"
+    STORED_FILES = "files kept by the provider"
+    EMBEDDINGS = "embeddings"
 
 
 class Capability(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,13 +38,29 @@ class Capability(msgspec.Struct, frozen=True, kw_only=True):
     images: bool | None = None
     tools: bool | None = None
     json_schema: bool | None = None
+    sampling: bool | None = None
+    reasoning: bool | None = None
+
+
+class CallIds(msgspec.Struct, frozen=True, kw_only=True):
+    """Which ids of tool calls a provider takes: at most so many characters, matching `pattern`.
+
+    `chars_exact`: neither fewer nor more than `chars_max`.
+    """
+
+    chars_max: int = 64
+    pattern: str = "[a-zA-Z0-9_-]+"
+    chars_exact: bool = False
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """One model at one provider.
 
-    `params` are body fields that this deployment always sends, such as `reasoning_effort`; they
-    replace what the client sent. `api_key_env` names the variable; the key itself is never here.
+    `params` are body fields that this deployment always sends; they replace what the client sent.
+    `reasoning_effort` among them is understood in every dialect, the others are the deployment's
+    own. `api_key_env` names the variable; the key itself is never here. `auth_header` carries it,
+    as a bearer where that is `authorization`. `headers` are sent with every call.
+    `prompt_cache_s`: for how long the provider's prompt cache keeps a prefix that nobody reads.
     """
 
     provider: str
@@ -44,7 +68,11 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     dialect: str
     base_url: str
     api_key_env: str = ""
+    auth_header: str = "authorization"
+    headers: Mapping[str, str] = {}
     max_tokens_field: str = "max_tokens"
+    call_ids: CallIds = CallIds()
+    prompt_cache_s: float = 0.0
     params: Mapping[str, object] = {}
     price: Price | None = None
     capability: Capability = Capability()
@@ -110,7 +138,11 @@ class ResponseFormat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks, and how: what comes beside the body. `tier` pins one; `tags` are for the ledger."""
+    """Who asks, and how: what comes beside the body. `tier` pins one; `tags` are for the ledger.
+
+    `model` and `is_stream` are set where the dialect says them in the path instead of the body.
+    `headers` are the dialect's own, lower case, for an upstream that speaks it too.
+    """
 
     request_id: str = ""
     tenant: str = ""
@@ -118,12 +150,31 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     session: str = ""
     tier: str = ""
     cache: CacheMode = "on"
+    model: str = ""
+    is_stream: bool | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """Who made what the request brings back of earlier answers, as far as it is known here.
+
+    `makers`: from a signature, as it stands in the body, to the deployment that made it; one that
+    is missing has no known maker. `call_signatures`: from a tool call's id to the signature that
+    its maker needs back with it and that the client's dialect has no place for.
+    """
+
+    makers: Mapping[str, str] = {}
+    call_signatures: Mapping[str, str] = {}
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """A request as the pipeline sees it, with the client's own bytes riding along in `body`.
 
-    `model` is the alias the client asked for. `turns` are all messages but the system's.
+    `model` is the alias the client asked for. `turns` are all messages but the system's; a message
+    that brings tools' results ends in turns of the role "tool". `signatures` are those of reasoning
+    and of calls, as they stand in the body. `tools_bytes`: the size of the tools' definitions;
+    `file_bytes`: of files other than images, before base64. `dropped` names what is left out
+    whoever answers.
     """
 
     dialect: str
@@ -133,6 +184,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     turns: tuple[Turn, ...] = ()
     needs: frozenset[Need] = frozenset()
     image_count: int = 0
+    tools_bytes: int = 0
+    file_bytes: int = 0
+    signatures: tuple[str, ...] = ()
+    history: History = History()
+    dropped: tuple[str, ...] = ()
     max_tokens: int | None = None
     response_format: ResponseFormat | None = None
     is_stream: bool = False

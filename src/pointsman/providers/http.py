@@ -63,7 +63,9 @@ class HttpProvider:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + (limits.first_byte_s if request.is_stream else limits.reply_s)
         body = codec.encode_request(request, step)
-        response = await self._post(deployment, codec, body, deadline)
+        path = codec.path(deployment.model, is_stream=request.is_stream)
+        headers = {**codec.headers(request, step), **deployment.headers}
+        response = await self._post(deployment, path, headers, body, deadline)
         reader = _BodyReader(response, left_s=deadline - loop.time())
         is_whole = False
         try:
@@ -97,15 +99,21 @@ class HttpProvider:
             self._session = None
 
     async def _post(
-        self, deployment: Deployment, codec: Codec, body: bytes, deadline: float
+        self,
+        deployment: Deployment,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        deadline: float,
     ) -> aiohttp.ClientResponse:
-        headers = {"content-type": "application/json", "accept-encoding": "identity"}
+        headers = {**headers, "content-type": "application/json", "accept-encoding": "identity"}
         if key := self._key(deployment):
-            headers["authorization"] = f"Bearer {key}"
+            name = deployment.auth_header
+            headers[name] = f"Bearer {key}" if name == "authorization" else key
         try:
             async with asyncio.timeout_at(deadline):
                 return await self._connected().post(
-                    deployment.base_url.rstrip("/") + codec.path,
+                    deployment.base_url.rstrip("/") + path,
                     data=body,
                     headers=headers,
                     allow_redirects=False,

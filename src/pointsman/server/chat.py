@@ -29,7 +29,7 @@ async def complete(
             await _send_stream(stream, request, codec, responder)
         else:
             events = [event async for event in stream]
-            body = codec.encode_reply(events, stream.model)
+            body = codec.encode_reply(events, request, stream.model)
             await reply_json(responder, 200, body, answer_headers(stream))
 
 

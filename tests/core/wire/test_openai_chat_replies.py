@@ -43,6 +43,7 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "openai_chat"
 STREAMS = sorted(path.stem for path in GOLDEN.glob("*.sse"))
 REPLIES = sorted(path.stem for path in GOLDEN.glob("*.json"))
 SOURCE, OURS = "gpt-4o-mini-2024-07-18", "openai/gpt-4o-mini"
+ASKED = chat_request(b'{"model":"auto","messages":[{"role":"user","content":"Hi"}]}')
 USAGE = Usage(input_tokens=2006, cached_input_tokens=1920, output_tokens=300, reasoning_tokens=128)
 each_stream = pytest.mark.parametrize("name", STREAMS)
 each_reply = pytest.mark.parametrize("name", REPLIES)
@@ -447,7 +448,7 @@ def test_data_of_several_lines_is_relayed_as_the_same_json():
 @each_reply
 def test_a_relayed_reply_differs_in_the_models_name_alone(name):
     body = reply(name)
-    assert CHAT.encode_reply(CHAT.decode_reply(body), OURS) == body.replace(
+    assert CHAT.encode_reply(CHAT.decode_reply(body), ASKED, OURS) == body.replace(
         SOURCE.encode(), OURS.encode()
     )
 
@@ -458,7 +459,7 @@ def test_a_relayed_reply_keeps_every_byte_but_the_models_name(members, writing, 
     body = {**members, "model": SOURCE, "choices": choices}
     source = json.dumps(body, **writing, indent=indent)
     ours = json.dumps(body | {"model": OURS}, **writing, indent=indent)
-    assert CHAT.encode_reply(CHAT.decode_reply(source.encode()), OURS) == ours.encode()
+    assert CHAT.encode_reply(CHAT.decode_reply(source.encode()), ASKED, OURS) == ours.encode()
 
 
 def test_what_the_request_cost_is_told_in_the_usage_that_was_asked_for():
@@ -535,7 +536,7 @@ def test_encoded_chunks_are_the_sdks(events, wants_usage):
 
 @given(events=event_lists())
 def test_an_encoded_reply_is_the_sdks_and_says_the_same(events):
-    body = CHAT.encode_reply(events, OURS)
+    body = CHAT.encode_reply(events, ASKED, OURS)
     assert ChatCompletion.model_validate_json(body).model == OURS
     assert answer(CHAT.decode_reply(body)) == answer(events)
 
@@ -553,7 +554,7 @@ def test_a_reply_played_as_a_stream_says_the_same(name):
 @each_stream
 def test_a_stream_played_as_a_reply_says_the_same(name):
     events = list(decode_stream([stream(name)]))
-    body = CHAT.encode_reply(events, OURS)
+    body = CHAT.encode_reply(events, ASKED, OURS)
     assert answer(CHAT.decode_reply(body)) == answer(events)
     ChatCompletion.model_validate_json(body)
 

@@ -3,12 +3,12 @@
 A dialect is one package with a `Codec`, registered in `CODECS`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from pointsman.core.errors import GatewayError, UpstreamError
 from pointsman.core.events import Event
-from pointsman.core.types import Caller, Request, Step
+from pointsman.core.types import Caller, Need, Request, Step
 from pointsman.core.wire.openai_chat import OpenAIChat
 
 
@@ -28,21 +28,48 @@ class StreamEncoder(Protocol):
     def encode(self, event: Event) -> bytes:
         """Return the bytes for one event, maybe none."""
 
+    def ping(self) -> bytes:
+        """Return what keeps a silent stream open, b"" where the dialect has no word for it."""
+
     def error(self, error: GatewayError, request_id: str) -> bytes:
         """Return the in-stream error that ends a broken stream; nothing may follow it."""
 
 
 class Codec(Protocol):
-    """One dialect: request and reply, both ways."""
+    """One dialect: request and reply, both ways.
+
+    `lacks`: needs that the dialect has no word for, so that a request of another dialect which has
+    one of them does not go to an upstream of this one.
+    """
 
     name: str
-    path: str
+    lacks: frozenset[Need]
 
     def decode_request(self, body: bytes, caller: Caller) -> Request:
-        """Read a client's body. Raises RequestError that names the field at fault."""
+        """Read what routing needs of a client's body. Raises RequestError naming the field."""
+
+    def shape(self, request: Request) -> Mapping[str, object]:
+        """Return every field that shapes the answer, for the cache's key; `model` is not in it."""
+
+    def path(self, model: str, *, is_stream: bool) -> str:
+        """Return what follows an upstream's base URL."""
+
+    def headers(self, request: Request, step: Step) -> Mapping[str, str]:
+        """Return the dialect's own headers for an upstream, lower case; keys are not among them."""
 
     def encode_request(self, request: Request, step: Step) -> bytes:
-        """Return the body for a step's upstream."""
+        """Return the body for a step's upstream of this dialect: the client's own, but for the
+        model's name, the step's parameters, and what a stream needs for its usage.
+        """
+
+    def refit_body(
+        self, body: bytes, *, keeps: Callable[[str], bool], call_id: Callable[[str], str]
+    ) -> bytes:
+        """Return a body whose history another deployment can take, and else as it is.
+
+        Reasoning and signatures for whose signature `keeps` is False go; each tool call and result
+        gets the id that `call_id` gives for its own.
+        """
 
     def stream_decoder(self) -> StreamDecoder:
         """Return a decoder for one streamed reply."""
@@ -56,14 +83,11 @@ class Codec(Protocol):
     def stream_encoder(self, request: Request, model: str) -> StreamEncoder:
         """Return an encoder for one stream to the client; `model` is `provider/model`."""
 
-    def encode_reply(self, events: Iterable[Event], model: str) -> bytes:
+    def encode_reply(self, events: Iterable[Event], request: Request, model: str) -> bytes:
         """Return a whole answer as the client's JSON reply."""
 
     def error_body(self, error: GatewayError, request_id: str) -> bytes:
         """Return the JSON error body."""
-
-    def shape(self, request: Request) -> Mapping[str, object]:
-        """Return every field that shapes the answer, for the cache's key; `model` is not in it."""
 
 
 CODECS: Mapping[str, Codec] = {codec.name: codec for codec in (OpenAIChat(),)}

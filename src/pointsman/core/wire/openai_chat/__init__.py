@@ -4,11 +4,11 @@ Source: OpenAI API reference, "Chat Completions", create, the object, and the st
 (platform.openai.com/docs/api-reference/chat, as typed in openai-python 3.54, read 2026-11-23).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from pointsman.core.errors import GatewayError, UpstreamError
 from pointsman.core.events import Event
-from pointsman.core.types import Caller, Request, Step
+from pointsman.core.types import Caller, Need, Request, Step
 from pointsman.core.wire.openai_chat import decode, encode, errors, request
 
 
@@ -16,7 +16,24 @@ class OpenAIChat:
     """The codec of the dialect "openai-chat"."""
 
     name = "openai-chat"
-    path = "/chat/completions"
+    lacks: frozenset[Need] = frozenset({Need.HOSTED_TOOLS, Need.STORED_FILES})
+
+    def path(self, model: str, *, is_stream: bool) -> str:
+        """Return what follows an upstream's base URL."""
+        del model, is_stream
+        return "/chat/completions"
+
+    def headers(self, asked: Request, step: Step) -> Mapping[str, str]:
+        """Return no headers: this dialect has none of its own."""
+        del asked, step
+        return {}
+
+    def refit_body(
+        self, body: bytes, *, keeps: Callable[[str], bool], call_id: Callable[[str], str]
+    ) -> bytes:
+        """Return a body whose tool calls have ids that another deployment takes."""
+        del keeps  # nothing is signed here
+        return request.refit_body(body, call_id)
 
     def decode_request(self, body: bytes, caller: Caller) -> Request:
         """Read a client's body. Raises RequestError that names the field at fault."""
@@ -46,8 +63,9 @@ class OpenAIChat:
         """Return an encoder for one stream to the client."""
         return encode.ChatStreamEncoder(model, wants_usage=asked.wants_usage)
 
-    def encode_reply(self, events: Iterable[Event], model: str) -> bytes:
+    def encode_reply(self, events: Iterable[Event], asked: Request, model: str) -> bytes:
         """Return a whole answer as the client's JSON reply."""
+        del asked
         return encode.encode_reply(events, model)
 
     def error_body(self, error: GatewayError, request_id: str) -> bytes:

@@ -60,6 +60,10 @@ class ChatStreamEncoder:
             case Note():
                 return b""
 
+    def ping(self) -> bytes:
+        """Return a comment, which every reader of such streams passes over."""
+        return b": ping\n\n"
+
     def error(self, error: GatewayError, request_id: str) -> bytes:
         """Return the in-stream error; no `[DONE]` may follow it."""
         return data_frame(error_body(error, request_id))

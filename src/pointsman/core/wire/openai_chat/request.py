@@ -1,6 +1,6 @@
 """Requests: read what routing needs from a chat body, and edit the body for an upstream."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -91,6 +91,9 @@ def decode_request(body: bytes, caller: Caller) -> Request:
         turns=tuple(_turn(m) for m in chat.messages if m.role not in _SYSTEM_ROLES),
         needs=_needs(chat, has_images=image_count > 0),
         image_count=image_count,
+        tools_bytes=sum(
+            len(bytes(tool)) for tool in (*(chat.tools or ()), *(chat.functions or ()))
+        ),
         max_tokens=min((bound for bound in max_tokens if bound is not None), default=None),
         response_format=_response_format(chat.response_format),
         is_stream=bool(chat.stream),
@@ -119,6 +122,20 @@ def encode_request(request: Request, step: Step) -> bytes:
     for name, value in deployment.params.items():
         changes[name] = msgspec.json.encode(value)
     return splice(request.body, changes)
+
+
+def refit_body(body: bytes, call_id: Callable[[str], str]) -> bytes:
+    """Return the body with each tool call's id, and its result's, as `call_id` gives it."""
+    members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    messages = msgspec.json.decode(members["messages"], type=list[dict[str, object]])
+    for message in messages:
+        if isinstance(made := message.get("tool_call_id"), str):
+            message["tool_call_id"] = call_id(made)
+        calls = message.get("tool_calls")
+        for call in calls if isinstance(calls, list) else ():
+            if isinstance(call, dict) and isinstance(call.get("id"), str):
+                call["id"] = call_id(call["id"])
+    return splice(body, {"messages": msgspec.json.encode(messages)})
 
 
 def shape(request: Request) -> Mapping[str, object]:
