@@ -26,6 +26,7 @@ def extract(request: Request) -> Features:
         needs=request.needs,
         is_tool_loop=is_tool_loop(request),
         labels=_labels(request.caller),
+        dialect=request.dialect,
     )
 
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import msgspec
 
 from pointsman.core.errors import NoCapableModel
-from pointsman.core.types import Capability, Deployment, Features, Filtered, Need, Tier
+from pointsman.core.types import Deployment, Features, Filtered, Need, Tier
+from pointsman.core.wire import CODECS
 
 
 def capable(
@@ -17,7 +18,7 @@ def capable(
     for tier in tiers:
         fit: list[Deployment] = []
         for deployment in tier.deployments:
-            need, why = unmet(features, deployment.capability, tier.max_tokens)
+            need, why = unmet(features, deployment, tier.max_tokens)
             if need:
                 out.append(
                     Filtered(tier=tier.name, deployment=deployment.id, need=need, reason=why)
@@ -31,11 +32,15 @@ def capable(
     return tuple(left), tuple(out)
 
 
-def unmet(features: Features, capability: Capability, max_tokens: int | None) -> tuple[str, str]:
-    """Return the first need that a model cannot meet and why, or two empty strings.
+def unmet(features: Features, deployment: Deployment, max_tokens: int | None) -> tuple[str, str]:
+    """Return the first need that a deployment cannot meet and why, or two empty strings.
 
     `max_tokens` is the tier's, for a client that sets none.
     """
+    capability = deployment.capability
+    if features.dialect and features.dialect != deployment.dialect:
+        for need in sorted(features.needs & CODECS[deployment.dialect].lacks):
+            return need, f"its dialect {deployment.dialect} cannot say it"
     if Need.IMAGES in features.needs and capability.images is False:
         return Need.IMAGES, "it reads no images"
     if Need.TOOLS in features.needs and capability.tools is False:

@@ -215,7 +215,8 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
 
     `text` is the last user turn; `input_tokens` is an estimate over everything sent. `labels` are
     the caller's own groups, most special first, such as "route:checkout". `reading` stands in
-    where the text is not at hand; None: a policy that needs it reads the text.
+    where the text is not at hand; None: a policy that needs it reads the text. `dialect` is the
+    client's, "" where that is not known.
     """
 
     text: str
@@ -228,6 +229,7 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
     is_tool_loop: bool
     labels: tuple[str, ...] = ()
     reading: Reading | None = None
+    dialect: str = ""
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):
