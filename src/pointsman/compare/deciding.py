@@ -114,7 +114,7 @@ class Decider:
                 features, input_tokens=1 << features.input_tokens.bit_length()
             )
             found = not any(
-                unmet(most, deployment.capability, tier.max_tokens)[0]
+                unmet(most, deployment, tier.max_tokens)[0]
                 for tier in self._snapshot.tiers
                 for deployment in tier.deployments
             )
