@@ -104,7 +104,8 @@ class Decider:
         return self._is_latest_served
 
     def _find_served(self, features: Features) -> bool:
-        key = (features.needs, features.max_tokens, features.input_tokens.bit_length())
+        size = features.input_tokens.bit_length()
+        key = (features.dialect, features.needs, features.max_tokens, size)
         found = self._served_by_all.get(key)
         if found is None:
             if len(self._served_by_all) >= _NAMES_MAX:
