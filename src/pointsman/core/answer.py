@@ -21,13 +21,15 @@ class AnswerBuilder:
     """Gathers the events of an answer's first choice; the others stay in their frames.
 
     `chars` counts what has come so far: text, reasoning and tool-call arguments. `usage` is None
-    until the upstream reports it, `finish_reason` until the end.
+    until the upstream reports it, `finish_reason` until the end. `signatures` are all that the
+    answer has been sealed with.
     """
 
     started: Started | None = None
     usage: Usage | None = None
     finish_reason: str | None = None
     chars: int = 0
+    signatures: list[str] = field(default_factory=list)
     _text: list[str] = field(default_factory=list)
     _reasoning: list[str] = field(default_factory=list)
     _calls: dict[int, "_OpenCall"] = field(default_factory=dict)
@@ -41,10 +43,14 @@ class AnswerBuilder:
                     self._text.append(text)
             case ReasoningDelta(text=text, choice=choice):
                 self.chars += len(text)
+                if event.signature:
+                    self.signatures.append(event.signature)
                 if choice == 0:
                     self._reasoning.append(text)
             case ToolCallDelta():
                 self.chars += len(event.arguments) + len(event.name)
+                if event.signature:
+                    self.signatures.append(event.signature)
                 if event.choice == 0:
                     self._add_call(event)
             case UsageReport(usage=usage):
@@ -71,7 +77,12 @@ class AnswerBuilder:
         """Return the tool calls so far, in the order of their indices."""
         calls = (self._calls[index] for index in sorted(self._calls))
         return tuple(
-            ToolCall(id=call.id, name=call.name, arguments="".join(call.arguments))
+            ToolCall(
+                id=call.id,
+                name=call.name,
+                arguments="".join(call.arguments),
+                signature=call.signature,
+            )
             for call in calls
         )
 
@@ -79,6 +90,7 @@ class AnswerBuilder:
         call = self._calls.setdefault(delta.index, _OpenCall())
         call.id = delta.id or call.id
         call.name = delta.name or call.name
+        call.signature = delta.signature or call.signature
         call.arguments.append(delta.arguments)
 
 
@@ -88,4 +100,5 @@ class _OpenCall:
 
     id: str = ""
     name: str = ""
+    signature: str = ""
     arguments: list[str] = field(default_factory=list)

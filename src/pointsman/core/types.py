@@ -249,6 +249,36 @@ class Filtered(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Where a conversation is, or may go: a deployment in a tier, "" for a model of none."""
+
+    tier: str
+    deployment: str
+
+
+class Move(msgspec.Struct, frozen=True, kw_only=True):
+    """The sum that was done at a turn's border of a conversation; nano-USD, all of it estimated.
+
+    `base` is the strongest place that its turns have needed. `context_tokens`: what was said so
+    far, of which `cached_tokens` would be read from the base's prompt cache; `new_tokens` are this
+    turn's own. `stay_nanousd`: the turn's input at the base. `move_nanousd`: at `wanted`, for the
+    whole context. `return_nanousd`: reading all of it anew at the base, should a later turn need
+    that. `saved_nanousd`: what earlier moves have left over, which pays for that. None: a price is
+    not known. `went` is where the turn goes.
+    """
+
+    base: Place
+    wanted: Place
+    went: Place
+    context_tokens: int
+    cached_tokens: int
+    new_tokens: int
+    stay_nanousd: int | None
+    move_nanousd: int | None
+    return_nanousd: int | None
+    saved_nanousd: int
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What was decided. A policy gives the tier and its reason; `core.decision` adds the rest.
 
@@ -256,7 +286,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     `may_escalate`: a rejected draft may go on to the next tier. `must_verify`: no byte reaches
     the client before a verdict, however long the draft. `is_harmless`: the policy read the ask
     and found nothing that a careful model should refuse. `scores` are the policy's own, by tier.
-    `group`: the group of requests whose quality floor it stands under, "" for none.
+    `group`: the group of requests whose quality floor it stands under, "" for none. `move`: what
+    leaving the conversation's place would cost, None where that was not asked.
     """
 
     tier: str
@@ -271,6 +302,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     must_verify: bool = False
     is_harmless: bool = False
     group: str = ""
+    move: Move | None = None
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -300,11 +332,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A tool call the model made; `arguments` is the JSON text as the model wrote it."""
+    """A tool call the model made; `arguments` is the JSON text as the model wrote it.
+
+    `signature` seals the reasoning that led to it, where its maker needs that back.
+    """
 
     id: str
     name: str
     arguments: str
+    signature: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

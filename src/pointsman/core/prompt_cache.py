@@ -1,0 +1,59 @@
+"""Prompt caches: what providers' own caches have been seen to hold, by model, idle time and size.
+
+Learned from the cached tokens that upstreams report on a conversation's later turns. Before any
+report, what the provider's documentation says stands in. Time is passed in, in seconds.
+"""
+
+from bisect import bisect_left
+from collections import OrderedDict, deque
+
+from pointsman.core.types import Deployment
+
+# Prefixes shorter than this are not cached. Source: OpenAI, "Prompt caching" (1,024 tokens);
+# Anthropic, "Prompt caching" (1,024 for most models, more for some); Google, "Context caching"
+# (1,024 at the least), all read 2026-11-23. A report of another kind outweighs it.
+PREFIX_TOKENS_MIN = 1024
+
+# Idle times that are learned apart: a minute; the lifetimes of five minutes and of an hour that
+# providers document, a half-way mark between them, and what lies beyond.
+_IDLE_BOUNDS_S = (60.0, 300.0, 900.0, 3600.0)
+_REPORTS_MAX = 8
+_KEPT_MAX = 4096
+
+
+class PromptCaches:
+    """The latest reports of each model, by idle time and size. One learns, any number may ask."""
+
+    def __init__(self) -> None:
+        self._reports: OrderedDict[tuple[str, int, bool], deque[float]] = OrderedDict()
+
+    def note(self, deployment: str, idle_s: float, *, prefix_tokens: int, cached: int) -> None:
+        """Take a report: of a prefix that the model had read `idle_s` ago, `cached` were hits."""
+        if prefix_tokens <= 0:
+            return
+        key = _key(deployment, idle_s, prefix_tokens)
+        reports = self._reports.setdefault(key, deque(maxlen=_REPORTS_MAX))
+        reports.append(min(1.0, cached / prefix_tokens))
+        self._reports.move_to_end(key)
+        if len(self._reports) > _KEPT_MAX:
+            self._reports.popitem(last=False)
+
+    def most(self, deployment: Deployment, idle_s: float, prefix_tokens: int) -> float:
+        """Return the largest share (0..1) of a prefix that is likely to be cached still."""
+        reports = self._reports.get(_key(deployment.id, idle_s, prefix_tokens))
+        return max(reports) if reports else _documented(deployment, idle_s, prefix_tokens)
+
+    def least(self, deployment: Deployment, idle_s: float, prefix_tokens: int) -> float:
+        """Return the smallest share (0..1) that is, 0 as long as nothing was reported."""
+        reports = self._reports.get(_key(deployment.id, idle_s, prefix_tokens))
+        return min(reports) if reports else 0.0
+
+
+def _key(deployment: str, idle_s: float, prefix_tokens: int) -> tuple[str, int, bool]:
+    is_long = prefix_tokens >= PREFIX_TOKENS_MIN
+    return deployment, bisect_left(_IDLE_BOUNDS_S, idle_s), is_long
+
+
+def _documented(deployment: Deployment, idle_s: float, prefix_tokens: int) -> float:
+    is_kept = idle_s <= deployment.prompt_cache_s and prefix_tokens >= PREFIX_TOKENS_MIN
+    return 1.0 if is_kept else 0.0
