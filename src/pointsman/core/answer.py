@@ -41,18 +41,10 @@ class AnswerBuilder:
                 self.chars += len(text)
                 if choice == 0:
                     self._text.append(text)
-            case ReasoningDelta(text=text, choice=choice):
-                self.chars += len(text)
-                if event.signature:
-                    self.signatures.append(event.signature)
-                if choice == 0:
-                    self._reasoning.append(text)
+            case ReasoningDelta():
+                self._add_reasoning(event)
             case ToolCallDelta():
-                self.chars += len(event.arguments) + len(event.name)
-                if event.signature:
-                    self.signatures.append(event.signature)
-                if event.choice == 0:
-                    self._add_call(event)
+                self._add_call(event)
             case UsageReport(usage=usage):
                 self.usage = usage
             case Started():
@@ -86,7 +78,19 @@ class AnswerBuilder:
             for call in calls
         )
 
+    def _add_reasoning(self, delta: ReasoningDelta) -> None:
+        self.chars += len(delta.text)
+        if delta.signature:
+            self.signatures.append(delta.signature)
+        if delta.choice == 0:
+            self._reasoning.append(delta.text)
+
     def _add_call(self, delta: ToolCallDelta) -> None:
+        self.chars += len(delta.arguments) + len(delta.name)
+        if delta.signature:
+            self.signatures.append(delta.signature)
+        if delta.choice != 0:
+            return
         call = self._calls.setdefault(delta.index, _OpenCall())
         call.id = delta.id or call.id
         call.name = delta.name or call.name
