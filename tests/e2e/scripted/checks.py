@@ -1,0 +1,88 @@
+"""What the scripted upstream refuses: what the providers' own SDKs have no types for."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, get_type_hints
+
+import pydantic
+from anthropic.types.beta.message_count_tokens_params import MessageCountTokensParams
+from anthropic.types.beta.message_create_params import MessageCreateParamsBase
+from google.genai import types as gemini
+from openai.types.chat.completion_create_params import CompletionCreateParamsBase
+from openai.types.embedding_create_params import EmbeddingCreateParams
+from openai.types.responses.input_token_count_params import InputTokenCountParams
+from openai.types.responses.response_create_params import ResponseCreateParamsBase
+
+
+class Refused(Exception):
+    """A request that the provider would answer with 400."""
+
+
+class _GeminiBody(pydantic.BaseModel):
+    """Source: the fields that google-genai 3.4 puts into a body, models.py, read 2026-11-23."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+    contents: list[gemini.Content]
+    systemInstruction: gemini.Content | None = None  # noqa: N815 - the provider's own name
+    generationConfig: gemini.GenerationConfig | None = None  # noqa: N815
+    tools: list[gemini.Tool] | None = None
+    toolConfig: gemini.ToolConfig | None = None  # noqa: N815
+    safetySettings: list[gemini.SafetySetting] | None = None  # noqa: N815
+    cachedContent: str | None = None  # noqa: N815
+
+
+_TYPES: Mapping[str, Any] = {
+    "openai-chat": CompletionCreateParamsBase,
+    "openai-responses": ResponseCreateParamsBase,
+    "anthropic": MessageCreateParamsBase,
+    "anthropic-count": MessageCountTokensParams,
+    "openai-responses-count": InputTokenCountParams,
+    "embeddings": EmbeddingCreateParams,
+    "gemini": _GeminiBody,
+}
+# Beside the request's own fields: the SDKs set it by the method that is called, or send it in a
+# header.
+_ALSO = {"stream"}
+
+
+def check(kind: str, body: dict[str, Any]) -> None:
+    """Raise Refused unless the SDK's types describe the body, every field of it."""
+    expected = _TYPES[kind]
+    if not issubclass(expected, pydantic.BaseModel):
+        unknown = sorted(body.keys() - get_type_hints(expected).keys() - _ALSO)
+        if unknown:
+            raise Refused(f"unknown field: {', '.join(unknown)}")
+    try:
+        _exhaust(_adapter(kind).validate_python(body))
+    except pydantic.ValidationError as error:
+        raise Refused("; ".join(_first_lines(error))) from error
+
+
+@cache
+def _adapter(kind: str) -> pydantic.TypeAdapter[Any]:
+    return pydantic.TypeAdapter(_TYPES[kind])
+
+
+def _exhaust(value: object) -> None:
+    """Read lazily checked lists to their ends: only then are they checked."""
+    if isinstance(value, dict):
+        for part in value.values():
+            _exhaust(part)
+    elif isinstance(value, list) or type(value).__name__ == "ValidatorIterator":
+        for part in value:  # type: ignore[attr-defined]
+            _exhaust(part)
+
+
+def _first_lines(error: pydantic.ValidationError) -> Iterator[str]:
+    for problem in error.errors()[:6]:
+        yield f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+
+
+def check_calls(calls: list[list[str]], results: list[list[str]]) -> None:
+    """Raise Refused unless each message's calls are answered by the results right after it.
+
+    `calls[i]` are the ids of one message's calls, `results[i]` those of the results after it.
+    """
+    for made, given in zip(calls, results, strict=True):
+        if sorted(made) != sorted(given):
+            raise Refused(f"calls {made} are followed by the results of {given}")
