@@ -10,6 +10,7 @@ from pointsman.core.errors import GatewayError, UpstreamError
 from pointsman.core.events import Event
 from pointsman.core.types import Caller, Need, Request, Step
 from pointsman.core.wire.openai_chat import OpenAIChat
+from pointsman.core.wire.prompt import Prompt, Written
 
 
 class StreamDecoder(Protocol):
@@ -70,6 +71,28 @@ class Codec(Protocol):
         Reasoning and signatures for whose signature `keeps` is False go; each tool call and result
         gets the id that `call_id` gives for its own.
         """
+
+    def read_prompt(self, request: Request) -> Prompt:
+        """Return all that a client's body says, in no dialect's words.
+
+        What has no place in a `Prompt` is named in its `unread`, or in `refused` where the client
+        would miss it. Raises RequestError naming the field that is not of its type.
+        """
+
+    def write_prompt(self, prompt: Prompt, step: Step) -> Written:
+        """Return a body for a step's upstream, and the names of what it does not carry.
+
+        Raises RequestError for what is refused, or may not be dropped and has no word here.
+        """
+
+    def count_path(self, model: str) -> str:
+        """Return what follows a base URL to count a request's input, "" where nothing does."""
+
+    def count_request(self, body: bytes) -> bytes:
+        """Return the body that counts the input of a body for an answer."""
+
+    def read_count(self, body: bytes) -> int:
+        """Return the input tokens that a count's reply tells. Raises UpstreamBadResponse."""
 
     def stream_decoder(self) -> StreamDecoder:
         """Return a decoder for one streamed reply."""

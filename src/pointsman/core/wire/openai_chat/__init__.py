@@ -6,10 +6,11 @@ Source: OpenAI API reference, "Chat Completions", create, the object, and the st
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from pointsman.core.errors import GatewayError, UpstreamError
+from pointsman.core.errors import GatewayError, UpstreamBadResponse, UpstreamError
 from pointsman.core.events import Event
 from pointsman.core.types import Caller, Need, Request, Step
-from pointsman.core.wire.openai_chat import decode, encode, errors, request
+from pointsman.core.wire.openai_chat import decode, encode, errors, read, request, write
+from pointsman.core.wire.prompt import Prompt, Written
 
 
 class OpenAIChat:
@@ -42,6 +43,27 @@ class OpenAIChat:
     def encode_request(self, asked: Request, step: Step) -> bytes:
         """Return the body for a step's upstream."""
         return request.encode_request(asked, step)
+
+    def read_prompt(self, asked: Request) -> Prompt:
+        """Return all that a body says, in no dialect's words. Raises RequestError."""
+        return read.read_prompt(asked)
+
+    def write_prompt(self, prompt: Prompt, step: Step) -> Written:
+        """Return the body for a step's upstream. Raises RequestError for what it cannot say."""
+        return write.write_prompt(prompt, step)
+
+    def count_path(self, model: str) -> str:
+        """Return "": this API counts nothing ahead."""
+        del model
+        return ""
+
+    def count_request(self, body: bytes) -> bytes:
+        """Return the body as it is, for there is nowhere to send it."""
+        return body
+
+    def read_count(self, body: bytes) -> int:
+        """Raise UpstreamBadResponse: nobody was asked."""
+        raise UpstreamBadResponse(f"chat completions count no tokens ahead, but gave {body[:40]!r}")
 
     def shape(self, asked: Request) -> Mapping[str, object]:
         """Return every field that shapes the answer."""
