@@ -14,7 +14,7 @@ class AnswerStream:
 
     `tier` and `model` (`provider/model`) are those that answer, after fallback and escalation;
     `decision` is what was decided before. `attempts` counts the upstream calls made so far.
-    `is_whole`: its end has been read.
+    `is_whole`: its end has been read. `dropped` names what of the request reached no upstream.
     `cost_nanousd` is known at the end (a hit's at once): None before, and where there is no price.
     """
 
@@ -31,10 +31,12 @@ class AnswerStream:
         is_empty: bool,
         cost: Callable[[], int | None],
         detours: Sequence[str] = (),
+        dropped: Sequence[str] = (),
     ) -> None:
         self._events = events
         self._cost = cost
         self._detours = detours
+        self._dropped = dropped
         self.decision = decision
         self.request_id = request_id
         self.tier = tier
@@ -64,6 +66,11 @@ class AnswerStream:
     def reason(self) -> str:
         """Return why this tier was chosen, and which attempts had to be given up, and why."""
         return "; ".join((self.decision.reason, *self._detours))
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Return the names of what was left out of the request, each once."""
+        return tuple(dict.fromkeys(self._dropped))
 
     async def collect(self) -> Answer:
         """Read the stream to its end: this is all that "non-streaming" means."""

@@ -136,10 +136,12 @@ class Client:
             if begun is not None and message.get("body"):
                 begun.set()
 
+        path, _, query = path.partition("?")
         scope = {
             "type": "http",
             "method": method,
             "path": path,
+            "query_string": query.encode(),
             "headers": [
                 (n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in sent.items()
             ],

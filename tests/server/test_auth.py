@@ -43,23 +43,24 @@ async def test_without_keys_everybody_may_ask():
     ],
 )
 @pytest.mark.parametrize("path", ROUTES)
-async def test_every_route_but_health_needs_a_key(path: str, headers: dict[str, str]):
+async def test_every_route_but_the_public_ones_needs_a_key(path: str, headers: dict[str, str]):
     async with opened(keys=KEYS) as client:
         reply = await client.ask(ROUTES[path].method, path, chat_body(), headers)
         assert client.upstream.calls == []
-    if path.startswith("/health/"):
+    if ROUTES[path].is_public:
         assert reply.status == 200
         return
     assert reply.status == 401
-    assert reply.error()["type"] == "authentication_error"
-    assert reply.error()["code"] == "invalid_api_key"
+    if ROUTES[path].dialect in ("", "openai-chat"):
+        assert reply.error()["type"] == "authentication_error"
+        assert reply.error()["code"] == "invalid_api_key"
     assert reply.headers["www-authenticate"] == "Bearer"
     assert RED.encode() not in reply.body
 
 
-def test_only_health_is_public():
+def test_only_the_probes_are_public():
     public = {path for path, route in ROUTES.items() if route.is_public}
-    assert public == {"/health/live", "/health/ready"}
+    assert public == {"/", "/health/live", "/health/ready"}
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,10 @@ def test_only_health_is_public():
         {"authorization": f"bearer  {RED} "},
         {"x-api-key": RED},
         {"authorization": "Basic xyz", "x-api-key": RED},
+        {"x-goog-api-key": RED},
+        {"api-key": RED},
+        {"authorization": f"Bearer {RED}", "x-api-key": "another-0123456789"},
+        {"x-api-key": RED, "x-goog-api-key": BLUE, "api-key": BLUE},
     ],
 )
 async def test_a_right_key_opens_every_route(headers: dict[str, str]):
@@ -76,8 +81,20 @@ async def test_a_right_key_opens_every_route(headers: dict[str, str]):
         for path, route in ROUTES.items():
             reply = await client.ask(route.method, path, chat_body(), headers)
             assert reply.status not in {401, 403}
-        (row,) = client.pipeline.stores.ledger.rows()
-    assert row.intent.tenant == row.intent.key == "red"
+        rows = list(client.pipeline.stores.ledger.rows())
+    assert {(row.intent.tenant, row.intent.key) for row in rows} == {("red", "red")}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param(bearer("wrong-key-0123456789") | {"x-api-key": RED}, id="x-api-key"),
+        pytest.param({"x-api-key": "wrong-key-0123456789", "api-key": RED}, id="api-key"),
+    ],
+)
+async def test_of_two_keys_the_first_holds_even_where_it_is_wrong(headers: dict[str, str]):
+    async with opened(keys=KEYS) as client:
+        assert (await client.chat(headers=headers)).status == 401
 
 
 async def test_nobody_gets_a_body_read_without_a_key():

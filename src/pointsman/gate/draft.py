@@ -134,6 +134,12 @@ class Committed:
         return self._draft.attempt.builder.finish_reason
 
     @property
+    def dropped(self) -> tuple[str, ...]:
+        """Return what of the request did not reach the upstream, as the answer's opening has it."""
+        started = self._draft.attempt.builder.started
+        return () if started is None else started.dropped
+
+    @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """Return the tool calls so far."""
         return self._draft.attempt.builder.tool_calls

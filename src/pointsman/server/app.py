@@ -6,6 +6,7 @@ import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -25,8 +26,8 @@ from pointsman.core.wire.limits import BODY_BYTES_MAX, check_json
 from pointsman.server.apart import read_apart
 from pointsman.server.auth import Keyring
 from pointsman.server.exchange import ErrorFrame, Exchange, Headers, Responder, reply_json
-from pointsman.server.headers import printable
-from pointsman.server.routes import Route, Services, find_route
+from pointsman.server.headers import id_headers, printable
+from pointsman.server.routes import Found, Route, Services, check_method, find_route
 
 DRAIN_RETRY_AFTER_S = 1.0
 _LENGTH_DIGITS_MAX = 18
@@ -75,26 +76,29 @@ class App:
         if scope["type"] != "http":
             return
         headers = {name.decode("latin-1"): v.decode("latin-1") for name, v in scope["headers"]}
-        responder = AsgiResponder(send, new_request_id())
+        method, path = scope["method"], scope["path"]
+        found = find_route(path, headers)
+        responder = AsgiResponder(send, new_request_id(), found.dialect)
         body = _Body(headers, receive, self._bodies)
         try:
-            route, tenant = admit(
-                self.services, self._keyring, scope["method"], scope["path"], headers
-            )
+            route = check_method(found, method, path)
+            tenant = admit(self.services, self._keyring, route, headers)
             with nullcontext() if route.is_public else self._counted():
                 exchange = Exchange(
-                    method=scope["method"],
-                    path=scope["path"],
+                    method=method,
+                    path=path,
                     headers=headers,
                     body=await body.read(),
                     request_id=responder.request_id,
                     tenant=tenant,
+                    named=found.named,
+                    query=read_query(scope.get("query_string", b"").decode("latin-1")),
                 )
-                await self._serve(route, exchange, body, responder)
+                await self._serve(found, route, exchange, body, responder)
         except _HungUp:
             return
         except GatewayError as error:
-            await tell(responder, error, responder.request_id)
+            await tell(responder, error, responder.request_id, found.dialect)
         finally:
             body.release()
         await responder.finish()
@@ -112,10 +116,16 @@ class App:
                 self._idle.set()
 
     async def _serve(
-        self, route: Route, exchange: Exchange, body: "_Body", responder: "AsgiResponder"
+        self,
+        found: Found,
+        route: Route,
+        exchange: Exchange,
+        body: "_Body",
+        responder: "AsgiResponder",
     ) -> None:
         """Run the route until its end, or until nobody waits for it. Raises _HungUp, Draining."""
-        work = asyncio.ensure_future(run_route(self.services, route, exchange, responder))
+        run = run_route(self.services, route, exchange, responder, dialect=found.dialect)
+        work = asyncio.ensure_future(run)
         watch = asyncio.ensure_future(body.hung_up())
         try:
             await asyncio.wait((work, watch, self._stopped), return_when=asyncio.FIRST_COMPLETED)
@@ -133,8 +143,9 @@ class App:
 class AsgiResponder:
     """Sends a reply as ASGI messages."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, dialect: str) -> None:
         self.request_id = request_id
+        self._ids = id_headers(dialect, request_id)
         self.has_started = False
         self.error_frame: ErrorFrame | None = None
         self._send = send
@@ -144,8 +155,8 @@ class AsgiResponder:
     ) -> None:
         """Send the status and the headers."""
         self.has_started, self.error_frame = True, error_frame
-        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-        raw.append((b"x-request-id", self.request_id.encode("latin-1")))
+        all_of_them = (*headers, *self._ids)
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in all_of_them]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
 
     async def send(self, body: bytes) -> None:
@@ -157,45 +168,48 @@ class AsgiResponder:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def admit(
-    services: Services, keyring: Keyring, method: str, path: str, headers: Mapping[str, str]
-) -> tuple[Route, str]:
-    """Return the route and whose key the request has, before anything of its body is read.
+def admit(services: Services, keyring: Keyring, route: Route, headers: Mapping[str, str]) -> str:
+    """Return whose key the request has, before anything of its body is read.
 
-    Raises RouteNotFound, MethodNotAllowed, Unauthorized or Draining.
+    Raises Unauthorized or Draining.
     """
-    route = find_route(method, path)
     if route.is_public:
-        return route, ""
+        return ""
     tenant = keyring.tenant(headers)
     if services.is_draining:
         raise Draining("the server is stopping", retry_after_s=DRAIN_RETRY_AFTER_S)
-    return route, tenant
+    return tenant
+
+
+def read_query(text: str) -> Mapping[str, str]:
+    """Return a query's parameters, of one that comes twice the last."""
+    return dict(parse_qsl(text, keep_blank_values=True)) if text else {}
 
 
 async def run_route(
-    services: Services, route: Route, exchange: Exchange, responder: Responder
+    services: Services, route: Route, exchange: Exchange, responder: Responder, *, dialect: str
 ) -> None:
-    """Run a route for an exchange; its errors go out as replies, in the dialect's shape."""
+    """Run a route for an exchange; its errors go out as replies, in the shape of `dialect`."""
     try:
         await read_apart(check_json, exchange.body)
         await route.handler(services, exchange, responder)
     except GatewayError as error:
-        await tell(responder, error, exchange.request_id)
+        await tell(responder, error, exchange.request_id, dialect)
     except Exception:  # ours to mend, never the client's to read: the log has the trace
         log.exception("request %s failed inside pointsman", exchange.request_id)
-        await tell(responder, GatewayError("an internal error; see the log"), exchange.request_id)
+        fault = GatewayError("an internal error; see the log")
+        await tell(responder, fault, exchange.request_id, dialect)
 
 
-async def tell(responder: Responder, error: GatewayError, request_id: str) -> None:
+async def tell(responder: Responder, error: GatewayError, request_id: str, dialect: str) -> None:
     """Tell the client of an error: as a reply, or inside a stream that has begun."""
     if not responder.has_started:
-        await refuse(responder, error, request_id)
+        await refuse(responder, error, request_id, dialect)
     elif responder.error_frame is not None:
         await responder.send(responder.error_frame(error))
 
 
-async def refuse(responder: Responder, error: GatewayError, request_id: str) -> None:
+async def refuse(responder: Responder, error: GatewayError, request_id: str, dialect: str) -> None:
     """Send an error reply. The headers tell the official SDKs whether to try again."""
     headers = [
         ("x-should-retry", "true" if error.is_client_retry_useful else "false"),
@@ -209,7 +223,7 @@ async def refuse(responder: Responder, error: GatewayError, request_id: str) -> 
         headers.append(("www-authenticate", "Bearer"))
     if isinstance(error, RequestTimeout | Draining):
         headers.append(("connection", "close"))  # late bytes are no next request; or none is taken
-    body = CODECS["openai-chat"].error_body(error, request_id)
+    body = CODECS[dialect].error_body(error, request_id)
     await reply_json(responder, error.http_status, body, headers)
 
 

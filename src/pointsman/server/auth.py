@@ -1,4 +1,4 @@
-"""Auth: optional bearer keys from the environment. Only their digests are kept in memory."""
+"""Auth: optional client keys from the environment. Only their digests are kept in memory."""
 
 import hashlib
 import hmac
@@ -6,6 +6,11 @@ from collections.abc import Mapping
 
 from pointsman.config import API_KEYS_ENV
 from pointsman.core.errors import ConfigError, Unauthorized
+
+# Where clients put their key, in the order in which one is looked for: OpenAI's SDK and Claude
+# Code's ANTHROPIC_AUTH_TOKEN, Anthropic's SDK, Google's, Azure's (`openai` 3.54, `anthropic` 2.12
+# and `google-genai` 3.4, read 2026-11-23).
+KEY_HEADERS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
 
 _NAME_DIGITS = 8
 _KEY_CHARS_MIN = 8
@@ -46,13 +51,15 @@ class Keyring:
         return not self._tenants
 
     def tenant(self, headers: Mapping[str, str]) -> str:
-        """Return whose key the request has, "" when none is asked for. Raises Unauthorized."""
+        """Return whose key the request has, "" when none is asked for.
+
+        The first key of `KEY_HEADERS` holds, whatever the others say. Raises Unauthorized.
+        """
         if self.is_open:
             return ""
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        key = given.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+        key = next(filter(None, (_key_in(headers, name) for name in KEY_HEADERS)), "")
         if not key:
-            raise Unauthorized("no key was sent; send Authorization: Bearer <key>")
+            raise Unauthorized("no key was sent; send Authorization: Bearer <key>, or x-api-key")
         digest = _digest(key)
         found = ""
         for known, name in self._tenants.items():
@@ -61,6 +68,15 @@ class Keyring:
         if not found:
             raise Unauthorized("the key that was sent is not known here")
         return found
+
+
+def _key_in(headers: Mapping[str, str], name: str) -> str:
+    """Return the key in a header, "" where it has none; Authorization has one as a bearer only."""
+    value = headers.get(name, "")
+    if name != "authorization":
+        return value.strip()
+    scheme, _, given = value.partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else ""
 
 
 def _digest(key: str) -> bytes:

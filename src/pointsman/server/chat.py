@@ -1,29 +1,41 @@
 """Chat: a dialect's completion route, streamed or not, and the decision without a call."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 
 import msgspec
 
-from pointsman.core.errors import RequestError
-from pointsman.core.types import CacheMode, Caller, Decision, Request
-from pointsman.core.wire import CODECS, Codec
+from pointsman.core.events import Finished
+from pointsman.core.types import Decision, Request
+from pointsman.core.wire import CODECS, Codec, StreamEncoder
 from pointsman.router import Pipeline
 from pointsman.server.apart import read_apart
+from pointsman.server.auth import KEY_HEADERS
+from pointsman.server.caller import read_caller
 from pointsman.server.exchange import Exchange, Headers, Responder, reply_json
-from pointsman.server.headers import printable
+from pointsman.server.headers import name_list, printable
 from pointsman.stream import AnswerStream
 
-_TAGS_MAX = 20
-_TAG_CHARS_MAX = 200
+# Clients and the proxies before them give a silent connection up after 30 s or more.
+PING_S = 15.0
 
 
 async def complete(
-    pipeline: Pipeline, exchange: Exchange, responder: Responder, *, dialect: str
+    pipeline: Pipeline,
+    exchange: Exchange,
+    responder: Responder,
+    *,
+    dialect: str,
+    is_stream: bool | None = None,
 ) -> None:
-    """Answer a request of `dialect`. Raises GatewayError before the first byte went out."""
+    """Answer a request of `dialect`. Raises GatewayError before the first byte went out.
+
+    `is_stream` says what the path does, None where the body says it.
+    """
     codec = CODECS[dialect]
-    request = await read_request(exchange, codec)
+    request = await read_request(exchange, codec, is_stream=is_stream)
     async with pipeline.open(request) as stream:
         if request.is_stream:
             await _send_stream(stream, request, codec, responder)
@@ -54,22 +66,12 @@ def decision_object(decision: Decision) -> dict[str, object]:
     }
 
 
-async def read_request(exchange: Exchange, codec: Codec) -> Request:
-    """Return the request of a body and its headers. Raises RequestError."""
-    return await read_apart(codec.decode_request, exchange.body, read_caller(exchange))
-
-
-def read_caller(exchange: Exchange) -> Caller:
-    """Return what the headers say of the caller. Raises RequestError."""
-    headers = exchange.headers
-    return Caller(
-        request_id=exchange.request_id,
-        tenant=exchange.tenant,
-        tags=_tags(headers.get("x-pointsman-tags", "")),
-        session=headers.get("x-pointsman-session", ""),
-        tier=headers.get("x-pointsman-tier", ""),
-        cache=_cache_mode(headers.get("x-pointsman-cache", "")),
-    )
+async def read_request(
+    exchange: Exchange, codec: Codec, *, is_stream: bool | None = None
+) -> Request:
+    """Return the request of a body, its headers and its path. Raises RequestError."""
+    caller = read_caller(exchange, codec.name, is_stream=is_stream)
+    return await read_apart(codec.decode_request, exchange.body, caller)
 
 
 def answer_headers(stream: AnswerStream) -> Headers:
@@ -82,13 +84,15 @@ def answer_headers(stream: AnswerStream) -> Headers:
         ("x-pointsman-policy", printable(stream.decision.policy)),
         ("x-pointsman-reason", printable(stream.reason)),
         ("cache-control", "private, no-store"),
-        ("vary", "authorization"),
+        ("vary", ", ".join(KEY_HEADERS)),
     ]
     is_cost_final = stream.is_whole or stream.cache == "hit"
     if is_cost_final and stream.cost_nanousd is not None:
         headers.append(("x-pointsman-cost-usd", f"{stream.cost_nanousd / 1e9:.9f}"))
     if stream.is_empty:
         headers.append(("x-pointsman-empty", "1"))
+    if stream.dropped:
+        headers.append(("x-pointsman-dropped", name_list(stream.dropped)))
     return headers
 
 
@@ -102,33 +106,57 @@ async def _send_stream(
         [kind, *answer_headers(stream)],
         error_frame=partial(encoder.error, request_id=stream.request_id),
     )
-    async for event in stream:
-        if frame := encoder.encode(event):
-            await responder.send(frame)
+    async with _kept_open(responder, encoder) as line:
+        async for event in stream:
+            if isinstance(event, Finished):
+                line.hang_up()
+            if frame := encoder.encode(event):
+                await line.send(frame)
 
 
-def _cache_mode(stated: str) -> CacheMode:
-    match stated.strip().lower():
-        case "" | "on":
-            return "on"
-        case "off":
-            return "off"
-        case "refresh":
-            return "refresh"
-        case _:
-            raise RequestError(f'x-pointsman-cache is "{stated}"; it takes off or refresh')
+class _Line:
+    """A stream's way to its client. Where nothing has gone out for `PING_S`, a ping does."""
+
+    def __init__(self, responder: Responder, encoder: StreamEncoder) -> None:
+        self._responder = responder
+        self._ping = encoder.ping
+        self._loop = asyncio.get_running_loop()
+        self._quiet_since_s = self._loop.time()
+        self._is_sending = False
+        self._pinger = asyncio.create_task(self._keep_open())
+
+    async def send(self, frame: bytes) -> None:
+        """Send a frame; waits while its reader is slow."""
+        self._is_sending = True
+        await self._responder.send(frame)
+        self._is_sending = False
+        self._quiet_since_s = self._loop.time()
+
+    def hang_up(self) -> None:
+        """Send no more pings."""
+        self._pinger.cancel()
+
+    async def closed(self) -> None:
+        """Wait until no ping is under way."""
+        self.hang_up()
+        await asyncio.gather(self._pinger, return_exceptions=True)
+
+    async def _keep_open(self) -> None:
+        while True:
+            left_s = self._quiet_since_s + PING_S - self._loop.time()
+            if left_s > 0:
+                await asyncio.sleep(left_s)
+                continue
+            if not self._is_sending and (ping := self._ping()):
+                await self._responder.send(ping)
+            self._quiet_since_s = self._loop.time()
 
 
-def _tags(stated: str) -> tuple[tuple[str, str], ...]:
-    """Return the tags of `k=v,k=v`. Raises RequestError where a part is not of that shape."""
-    tags: dict[str, str] = {}
-    for part in filter(None, (part.strip() for part in stated.split(","))):
-        name, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or not name or len(part) > _TAG_CHARS_MAX:
-            raise RequestError(
-                f'x-pointsman-tags has "{part[:_TAG_CHARS_MAX]}"; write k=v, parts joined by commas'
-            )
-        tags[name] = value
-    if len(tags) > _TAGS_MAX:
-        raise RequestError(f"x-pointsman-tags has {len(tags)} tags; the limit is {_TAGS_MAX}")
-    return tuple(tags.items())
+@asynccontextmanager
+async def _kept_open(responder: Responder, encoder: StreamEncoder) -> AsyncIterator[_Line]:
+    """Ping the client of a stream until its end, whichever that is."""
+    line = _Line(responder, encoder)
+    try:
+        yield line
+    finally:
+        await line.closed()

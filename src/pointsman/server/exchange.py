@@ -12,7 +12,10 @@ ErrorFrame: TypeAlias = Callable[[GatewayError], bytes]
 
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):
-    """A request as it came in: `headers` with lower-case names; `tenant` is whose key it has."""
+    """A request as it came in: `headers` with lower-case names; `tenant` is whose key it has.
+
+    `named`: the model that the path names, "" where it names none. `query` has each parameter once.
+    """
 
     method: str
     path: str
@@ -20,6 +23,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     request_id: str
     tenant: str = ""
+    named: str = ""
+    query: Mapping[str, str] = {}
 
 
 class Responder(Protocol):

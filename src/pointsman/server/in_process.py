@@ -8,14 +8,17 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from types import ModuleType
 from typing import Any, Protocol, TypeVar
 
+import msgspec
+
 from pointsman.assembly import new_request_id
 from pointsman.core.errors import GatewayError
 from pointsman.router import Pipeline
-from pointsman.server.app import admit, run_route, tell
+from pointsman.server.app import admit, read_query, run_route, tell
 from pointsman.server.auth import Keyring
 from pointsman.server.exchange import ErrorFrame, Exchange, Headers
+from pointsman.server.headers import id_headers
 from pointsman.server.metrics import Metrics
-from pointsman.server.routes import Services
+from pointsman.server.routes import Found, Services, check_method, find_route
 
 _PIECES_MAX = 64
 _CLOSED = "the router was closed before the answer had come"
@@ -49,19 +52,20 @@ class Door:
 
     async def open(self, exchange: Exchange) -> "OpenReply":
         """Start a request and wait for its reply's head."""
-        reply = OpenReply(exchange.request_id)
-        await reply.begin(self._answer(exchange, reply))
+        found = find_route(exchange.path, exchange.headers)
+        reply = OpenReply(id_headers(found.dialect, exchange.request_id))
+        exchange = msgspec.structs.replace(exchange, named=found.named)
+        await reply.begin(self._answer(found, exchange, reply))
         return reply
 
-    async def _answer(self, exchange: Exchange, reply: "OpenReply") -> None:
+    async def _answer(self, found: Found, exchange: Exchange, reply: "OpenReply") -> None:
         try:
-            route, _ = admit(
-                self._services, self._keyring, exchange.method, exchange.path, exchange.headers
-            )
+            route = check_method(found, exchange.method, exchange.path)
+            admit(self._services, self._keyring, route, exchange.headers)
         except GatewayError as error:
-            await tell(reply, error, exchange.request_id)
+            await tell(reply, error, exchange.request_id, found.dialect)
         else:
-            await run_route(self._services, route, exchange, reply)
+            await run_route(self._services, route, exchange, reply, dialect=found.dialect)
 
 
 class OpenReply:
@@ -70,14 +74,14 @@ class OpenReply:
     `is_over`: no work is behind it any more; `is_broken`: that was stopped before its end.
     """
 
-    def __init__(self, request_id: str) -> None:
+    def __init__(self, ids: Headers) -> None:
         self.status = 0
         self.headers: Headers = ()
         self.has_started = False
         self.is_over = False
         self.is_broken = False
         self.error_frame: ErrorFrame | None = None
-        self._request_id = request_id
+        self._ids = ids
         self._pieces: deque[bytes] = deque()
         self._head = asyncio.Event()
         self._grown = asyncio.Event()
@@ -98,7 +102,7 @@ class OpenReply:
     ) -> None:
         """Take the status and the headers."""
         self.status, self.error_frame, self.has_started = status, error_frame, True
-        self.headers = [*headers, ("x-request-id", self._request_id)]
+        self.headers = [*headers, *self._ids]
         self._head.set()
 
     async def send(self, body: bytes) -> None:
@@ -225,4 +229,5 @@ def _exchange(request: Any, body: bytes) -> Exchange:
         headers={name.lower(): value for name, value in request.headers.items()},
         body=body,
         request_id=new_request_id(),
+        query=read_query(request.url.query.decode("ascii")),
     )

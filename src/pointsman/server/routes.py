@@ -1,7 +1,7 @@
 """Routes: which path does what. One table; nothing else knows a path."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from typing import TypeAlias
 
 import msgspec
@@ -13,12 +13,15 @@ from pointsman.core.errors import (
     RouteNotFound,
     UnknownRequest,
 )
+from pointsman.core.wire import CODECS
 from pointsman.router import Pipeline
-from pointsman.server import chat, metrics
+from pointsman.server import chat, counting, metrics, model_list
 from pointsman.server.exchange import Exchange, Responder, reply_json
 from pointsman.server.metrics import Metrics
 
 Handler: TypeAlias = Callable[["Services", Exchange, Responder], Awaitable[None]]
+
+DEFAULT_DIALECT = "openai-chat"
 
 
 class Services(msgspec.Struct, kw_only=True):
@@ -30,11 +33,26 @@ class Services(msgspec.Struct, kw_only=True):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """A method and what it does. `is_public`: needs no key."""
+    """A method and what it does. `is_public`: needs no key.
+
+    `dialect`: whose route it is, and so how its errors are told; "": as the headers say.
+    """
 
     method: str
     handler: Handler
+    dialect: str = ""
     is_public: bool = False
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """What a path leads to, the model that it names, and the dialect that errors are told in.
+
+    `route` None: there is no such path.
+    """
+
+    route: Route | None
+    dialect: str
+    named: str = ""
 
 
 class _Feedback(msgspec.Struct, forbid_unknown_fields=True):
@@ -42,20 +60,61 @@ class _Feedback(msgspec.Struct, forbid_unknown_fields=True):
     score: float
 
 
-def find_route(method: str, path: str) -> Route:
-    """Return the route. Raises RouteNotFound or MethodNotAllowed."""
-    route = ROUTES.get(path)
+def find_route(path: str, headers: Mapping[str, str]) -> Found:
+    """Return what there is at a path. What begins with /v1 is there without it too."""
+    for wanted in (path, f"/v1{path}"):
+        if wanted in ROUTES and "{" not in wanted:
+            return _found(ROUTES[wanted], headers)
+        for pattern, route in _PATTERNS:
+            if match := pattern.fullmatch(wanted):
+                return _found(route, headers, named=match[1])
+    return Found(route=None, dialect=_asking(headers))
+
+
+def check_method(found: Found, method: str, path: str) -> Route:
+    """Return the route that was found. Raises RouteNotFound or MethodNotAllowed."""
+    route = found.route
     if route is None:
         raise RouteNotFound(f"no route {path[:200]!r}; there are {', '.join(ROUTES)}")
     if route.method != ("GET" if method == "HEAD" else method):
-        raise MethodNotAllowed(f"{path} takes {route.method}, not {method[:20]!r}")
+        raise MethodNotAllowed(f"{path[:200]} takes {route.method}, not {method[:20]!r}")
     return route
 
 
-async def _complete(
-    services: Services, exchange: Exchange, responder: Responder, *, dialect: str
-) -> None:
-    await chat.complete(services.pipeline, exchange, responder, dialect=dialect)
+def _found(route: Route, headers: Mapping[str, str], *, named: str = "") -> Found:
+    return Found(route=route, dialect=route.dialect or _asking(headers), named=named)
+
+
+def _asking(headers: Mapping[str, str]) -> str:
+    """Return the dialect of whoever asks for what is nobody's own, as far as headers tell."""
+    dialect = "anthropic" if _is_anthropic(headers) else DEFAULT_DIALECT
+    return dialect if dialect in CODECS else DEFAULT_DIALECT
+
+
+def _is_anthropic(headers: Mapping[str, str]) -> bool:
+    return "anthropic-version" in headers
+
+
+def _completing(dialect: str, *, is_stream: bool | None = None) -> Route:
+    async def handler(services: Services, exchange: Exchange, responder: Responder) -> None:
+        await chat.complete(
+            services.pipeline, exchange, responder, dialect=dialect, is_stream=is_stream
+        )
+
+    return Route("POST", handler, dialect)
+
+
+async def _gemini_stream(services: Services, exchange: Exchange, responder: Responder) -> None:
+    if exchange.query.get("alt") != "sse":  # Google's own SDKs always ask so
+        raise RequestError("a stream comes as server-sent events alone; ask with ?alt=sse")
+    await chat.complete(services.pipeline, exchange, responder, dialect="gemini", is_stream=True)
+
+
+def _counting(dialect: str) -> Route:
+    async def handler(services: Services, exchange: Exchange, responder: Responder) -> None:
+        await counting.count(services.pipeline, exchange, responder, dialect=dialect)
+
+    return Route("POST", handler, dialect)
 
 
 async def _decide(services: Services, exchange: Exchange, responder: Responder) -> None:
@@ -63,12 +122,29 @@ async def _decide(services: Services, exchange: Exchange, responder: Responder) 
 
 
 async def _models(services: Services, exchange: Exchange, responder: Responder) -> None:
-    del exchange
-    names = services.pipeline.model_names()
-    data = [
-        {"id": name, "object": "model", "created": 0, "owned_by": owner} for name, owner in names
-    ]
-    await reply_json(responder, 200, msgspec.json.encode({"object": "list", "data": data}))
+    models = model_list.listed_models(services.pipeline.routing)
+    is_anthropic = _is_anthropic(exchange.headers)
+    told = model_list.anthropic_list if is_anthropic else model_list.openai_list
+    await reply_json(responder, 200, told(models, exchange.query))
+
+
+async def _model(services: Services, exchange: Exchange, responder: Responder) -> None:
+    models = model_list.listed_models(services.pipeline.routing)
+    model = model_list.one_listed(models, exchange.named)
+    is_anthropic = _is_anthropic(exchange.headers)
+    told = model_list.anthropic_model if is_anthropic else model_list.openai_model
+    await reply_json(responder, 200, msgspec.json.encode(told(model)))
+
+
+async def _gemini_models(services: Services, exchange: Exchange, responder: Responder) -> None:
+    models = model_list.listed_models(services.pipeline.routing)
+    await reply_json(responder, 200, model_list.gemini_list(models, exchange.query))
+
+
+async def _gemini_model(services: Services, exchange: Exchange, responder: Responder) -> None:
+    models = model_list.listed_models(services.pipeline.routing)
+    model = model_list.one_listed(models, exchange.named)
+    await reply_json(responder, 200, msgspec.json.encode(model_list.gemini_model(model)))
 
 
 async def _feedback(services: Services, exchange: Exchange, responder: Responder) -> None:
@@ -84,6 +160,11 @@ async def _feedback(services: Services, exchange: Exchange, responder: Responder
     if not is_known:
         raise UnknownRequest(f"no request {given.request_id[:100]!r} is known here")
     await reply_json(responder, 200, b'{"ok":true}')
+
+
+async def _home(services: Services, exchange: Exchange, responder: Responder) -> None:
+    del services, exchange
+    await reply_json(responder, 200, b'{"service":"pointsman"}')
 
 
 async def _live(services: Services, exchange: Exchange, responder: Responder) -> None:
@@ -107,12 +188,32 @@ async def _metrics(services: Services, exchange: Exchange, responder: Responder)
     await responder.send(body)
 
 
-ROUTES: Mapping[str, Route] = {
-    "/v1/chat/completions": Route("POST", partial(_complete, dialect="openai-chat")),
+# A name in braces stands for a model's, which may hold slashes; of two patterns the first holds.
+_TABLE: Mapping[str, Route] = {
+    "/v1/chat/completions": _completing("openai-chat"),
+    "/v1/responses": _completing("openai-responses"),
+    "/v1/messages": _completing("anthropic"),
+    "/v1/messages/count_tokens": _counting("anthropic"),
+    "/v1/embeddings": _completing("openai-embeddings"),
     "/v1/models": Route("GET", _models),
+    "/v1/models/{model}": Route("GET", _model),
+    "/v1beta/models/{model}:generateContent": _completing("gemini", is_stream=False),
+    "/v1beta/models/{model}:streamGenerateContent": Route("POST", _gemini_stream, "gemini"),
+    "/v1beta/models/{model}:countTokens": _counting("gemini"),
+    "/v1beta/models": Route("GET", _gemini_models, "gemini"),
+    "/v1beta/models/{model}": Route("GET", _gemini_model, "gemini"),
     "/v1/decide": Route("POST", _decide),
     "/v1/feedback": Route("POST", _feedback),
+    "/": Route("GET", _home, is_public=True),
     "/health/live": Route("GET", _live, is_public=True),
     "/health/ready": Route("GET", _ready, is_public=True),
     "/metrics": Route("GET", _metrics),
 }
+ROUTES: Mapping[str, Route] = {
+    path: route for path, route in _TABLE.items() if not route.dialect or route.dialect in CODECS
+}
+_PATTERNS = tuple(
+    (re.compile(re.escape(path).replace(r"\{model\}", "(.+)")), route)
+    for path, route in ROUTES.items()
+    if "{" in path
+)
