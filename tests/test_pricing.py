@@ -47,7 +47,7 @@ def mapped_models() -> list[Mapped]:
 
 def name_of(info: ModelInfo) -> str:
     """Return the model's id, or where that does not match the first name that its rule holds."""
-    named = re.search(r"(?:equals|starts_with)='([^']+)'", repr(info.match))
+    named = re.search(r"(?:equals|starts_with|contains)='([^']+)'", repr(info.match))
     return info.id if info.is_match(info.id) or named is None else named[1]
 
 

@@ -4,21 +4,20 @@ from datetime import datetime
 
 import msgspec
 
-from pointsman.catalog import capability, provider_row
+from pointsman.catalog import ProviderRow, capability
 from pointsman.config import (
     ModelSettings,
     PriceSettings,
     ProviderSettings,
     Settings,
     key_variable,
+    provider_way,
     split_model,
 )
 from pointsman.core.errors import ConfigError
 from pointsman.core.prices import Price
 from pointsman.core.types import Capability, Deployment, Tier
 from pointsman.pricing import PriceBook, price_from_usd_per_mtok
-
-_DIALECT = "openai-chat"
 
 
 def resolve_tiers(settings: Settings, *, prices: PriceBook, at: datetime) -> tuple[Tier, ...]:
@@ -47,9 +46,8 @@ def resolve_deployment(
     """
     provider, model = split_model(entry.model)
     stated = settings.providers.get(provider, ProviderSettings())
-    row = provider_row(provider)
-    base_url = stated.base_url or (row.base_url if row else "")
-    if not base_url:
+    way = provider_way(provider, stated)
+    if not way.base_url:
         raise ConfigError(
             f'"{entry.model}": no provider "{provider}";'
             f" add [providers.{provider}] with its base_url"
@@ -57,14 +55,18 @@ def resolve_deployment(
     return Deployment(
         provider=provider,
         model=model,
-        dialect=stated.dialect or (row.dialect if row else _DIALECT),
-        base_url=base_url.rstrip("/"),
+        dialect=way.dialect,
+        base_url=way.base_url,
         api_key_env=key_variable(provider, settings),
-        auth_header=row.auth_header if row else "authorization",
-        max_tokens_field=row.max_tokens_field if row else "max_tokens",
+        auth_header=way.key_header,
+        headers=way.headers,
+        max_tokens_field=way.max_tokens_field,
+        call_ids=way.call_ids,
+        prompt_cache_s=way.prompt_cache_s,
+        drops=way.drops,
         params=entry.params,
         price=prices.price(provider, model, at),
-        capability=_capability(entry, provider, model),
+        capability=_capability(entry, way, model),
     )
 
 
@@ -83,8 +85,8 @@ def _price(stated: PriceSettings) -> Price:
     )
 
 
-def _capability(entry: ModelSettings, provider: str, model: str) -> Capability:
-    known = capability(provider, model)
+def _capability(entry: ModelSettings, way: ProviderRow, model: str) -> Capability:
+    known = capability(way.name, model, way.lacks)
     stated = {
         "context_tokens": entry.context_tokens,
         "images": entry.images,

@@ -1,23 +1,17 @@
-"""Catalogue: every row is complete, sourced and usable."""
+"""Catalogue: every model's row is sourced and makes sense, and says what it can do."""
 
-import tomllib
 from datetime import UTC, date, datetime
-from importlib.resources import files
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 import pytest
 
 from pointsman.catalog import (
     ModelRow,
-    ProviderRow,
     capability,
     model_rows,
     model_sources,
     provider_row,
-    provider_rows,
 )
-from pointsman.core.types import Capability
+from pointsman.core.types import Capability, Need
 from pointsman.pricing import PriceBook
 
 SPEC_MODELS = [
@@ -29,39 +23,7 @@ SPEC_MODELS = [
     "anthropic/claude-opus-4-6",
 ]
 WRITTEN_ON = date(2026, 11, 23)
-PROVIDERS = pytest.mark.parametrize("row", provider_rows().values(), ids=provider_rows().keys())
 MODELS = pytest.mark.parametrize(("name", "row"), model_rows().items(), ids=model_rows().keys())
-
-
-@PROVIDERS
-def test_a_provider_is_complete(row: ProviderRow) -> None:
-    assert row.name.isascii() and row.name.islower() and row.name.isalnum()
-    assert row.title
-    assert row.dialect == "openai-chat"
-    assert row.source_url.startswith("https://")
-    assert date(2026, 1, 1) <= row.checked_on
-
-
-@PROVIDERS
-def test_a_provider_is_reached_over_https_with_a_key_or_is_on_this_machine(
-    row: ProviderRow,
-) -> None:
-    url = urlsplit(row.base_url)
-    assert not row.base_url.endswith("/")
-    if url.scheme == "https":
-        assert row.api_key_env.isupper()
-        assert row.price_provider
-    else:
-        assert url.scheme == "http"
-        assert ip_address(url.hostname or "").is_loopback
-        assert not row.api_key_env
-
-
-def test_no_provider_is_named_or_reached_twice() -> None:
-    raw = tomllib.loads(files("pointsman.catalog").joinpath("providers.toml").read_text("utf-8"))
-    for key in ("name", "base_url"):
-        values = [row[key] for row in raw["providers"]]
-        assert len(values) == len(set(values))
 
 
 @MODELS
@@ -121,8 +83,30 @@ def test_nothing_is_known_of_an_unknown_model() -> None:
 
 
 def test_what_the_way_in_does_not_serve_no_model_behind_it_has() -> None:
-    assert capability("anthropic", "claude-opus-4-6").json_schema is False
-    assert capability("anthropic", "no-such-model") == Capability(json_schema=False)
+    known = capability("openai", "gpt-4o", [Need.JSON_SCHEMA])
+    assert (known.json_schema, known.tools) == (False, True)
+    assert capability("nobody", "gpt-4o", [Need.TOOLS]) == Capability(tools=False)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "sampling", "reasoning"),
+    [
+        ("openai", "gpt-4o", True, False),
+        ("openai", "gpt-5.4", False, True),
+        ("openai", "o3", False, True),
+        ("anthropic", "claude-haiku-4-5", True, True),
+        ("anthropic", "claude-opus-4-6", True, True),
+        ("anthropic", "claude-opus-4-7", False, True),
+        ("anthropic", "claude-sonnet-5-5", False, True),
+        ("gemini", "gemini-3.8-flash", True, True),
+        ("openai", "no-such-model", None, None),
+    ],
+)
+def test_it_is_known_who_takes_a_temperature_and_who_reasons(
+    provider: str, model: str, sampling: bool | None, reasoning: bool | None
+) -> None:
+    known = capability(provider, model)
+    assert (known.sampling, known.reasoning) == (sampling, reasoning)
 
 
 def test_an_unknown_provider_has_no_row() -> None:

@@ -1,5 +1,6 @@
 """Configuration: `pointsman.toml`, found, read, checked, and explained where it is wrong."""
 
+from pointsman.config.dialects import key_variable, provider_way, upstream_dialects
 from pointsman.config.environment import settings_from_environment
 from pointsman.config.load import (
     CONFIG_ENV,
@@ -9,7 +10,7 @@ from pointsman.config.load import (
     load_settings,
     parse_settings,
 )
-from pointsman.config.rules import API_KEYS_ENV, check_exposure, key_variable
+from pointsman.config.rules import API_KEYS_ENV, check_exposure
 from pointsman.config.settings import (
     ModelSettings,
     PriceSettings,
@@ -40,6 +41,8 @@ __all__ = [
     "key_variable",
     "load_settings",
     "parse_settings",
+    "provider_way",
     "settings_from_environment",
     "split_model",
+    "upstream_dialects",
 ]

@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from pointsman.catalog import provider_rows
+from pointsman.catalog import is_url_part, provider_rows, url_variables
 from pointsman.config.settings import ProviderSettings, Settings, TierSettings
 from pointsman.core.errors import ConfigError
 
-# One model of each provider for the tiers fast, mid and power; "" where it has none of that class.
+# One model of a provider for the tiers fast, mid and power; "" where it has none of that class. A
+# provider without an entry has no models that everyone who has its key can call, or none that are
+# known well enough: whoever wants one names it in a tier.
 # Chosen from the catalogue and the prices of genai-prices 0.2.3 on 2026-11-23.
 STARTERS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
     {
@@ -56,11 +58,16 @@ def settings_from_environment(env: Mapping[str, str]) -> Settings:
 
 
 def providers_with_keys(env: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the catalogue's providers whose key is in the environment, in its order."""
+    """Return the catalogue's providers that have starters and whose key, and whatever else their
+    address needs, is in the environment, in the catalogue's order.
+    """
     return tuple(
         row.name
         for row in provider_rows().values()
-        if row.api_key_env and env.get(row.api_key_env) and row.name in STARTERS
+        if row.api_key_env
+        and env.get(row.api_key_env)
+        and row.name in STARTERS
+        and all(is_url_part(env.get(name, "")) for name in url_variables(row.base_url))
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from pointsman.catalog import AUTH_HEADERS
 from pointsman.config.toml_text import write_value
 from pointsman.policies import FAST_PHRASES, POWER_PHRASES, POWER_WORDS
 
@@ -74,6 +75,11 @@ def _quoted(phrases: Iterable[str]) -> str:
     return ", ".join(f'"{phrase}"' for phrase in phrases)
 
 
+def _either(names: Iterable[str]) -> str:
+    *most, last = (f"`{name}`" for name in names)
+    return f"{', '.join(most)} or {last}" if most else last
+
+
 def _megabytes(text: str) -> Key:
     return Key(text, least=1, most=1_000_000)
 
@@ -126,14 +132,30 @@ KEYS: Mapping[Pattern, Key] = {
         "Address to listen on. Any but this machine's own needs POINTSMAN_API_KEYS to be set."
     ),
     ("server", "port"): Key("TCP port.", least=1, most=65_535),
-    ("providers", "*", "dialect"): Key("Wire format the provider speaks.", '"openai-chat"'),
+    ("providers", "*", "dialect"): Key(
+        f"Wire format the provider speaks: {_either(AUTH_HEADERS)}.", '"openai-chat"'
+    ),
     ("providers", "*", "base_url"): Key(
-        "Where its API begins, `/v1` included; a name that is not in the catalogue needs it.",
+        "Where its API begins, `/v1` included; a name that is not in the catalogue needs it."
+        " `{VARIABLE}` stands for an environment variable of letters, digits and hyphens.",
         '"http://127.0.0.1:8081/v1"',
     ),
     ("providers", "*", "api_key_env"): Key(
         "Name of the environment variable that holds the key; empty where none is needed.",
         '"LOCAL_KEY"',
+    ),
+    ("providers", "*", "auth_header"): Key(
+        "Header that carries the key: as a bearer where it is `authorization`, else bare. Not"
+        " stated: the usual one of the dialect, or what the catalogue has.",
+        '"api-key"',
+    ),
+    ("providers", "*", "headers"): Key(
+        "Headers sent with every call; they hold no secret.", '{ x-title = "my-app" }'
+    ),
+    ("providers", "*", "max_tokens_field"): Key(
+        "Body field of `openai-chat` that bounds an answer. Not stated: what the catalogue has,"
+        " else `max_tokens`.",
+        '"max_completion_tokens"',
     ),
     ("providers", "*", "kind"): Key(
         "How it is called: empty for HTTP, or the name of an installed package's entry point of"

@@ -8,14 +8,21 @@ from urllib.parse import urlsplit
 
 from pointsman.audit.judges import judge_fault
 from pointsman.cache import store_names
-from pointsman.catalog import provider_row, provider_rows
+from pointsman.catalog import (
+    filled_url,
+    is_url_part,
+    provider_row,
+    provider_rows,
+    url_variables,
+)
+from pointsman.config.dialects import key_variable, provider_way, upstream_dialects
 from pointsman.config.file_paths import find_misplaced
+from pointsman.config.headers import find_header_faults
 from pointsman.config.locate import KeyPath
 from pointsman.config.problems import Problem, did_you_mean
-from pointsman.config.secrecy import looks_like_secret, looks_random
+from pointsman.config.secrecy import is_telling, looks_like_secret, looks_random
 from pointsman.config.settings import ProviderSettings, Settings, TierBounds, split_model
 from pointsman.core.errors import ConfigError
-from pointsman.core.wire import CODECS
 from pointsman.policies.registry import policy_names
 from pointsman.providers import installed_kinds
 
@@ -45,6 +52,7 @@ def find_faults(settings: Settings) -> Iterator[Problem]:
 def find_lacks(settings: Settings, env: Mapping[str, str]) -> Iterator[Problem]:
     """Yield what the environment lacks for serving these settings."""
     yield from _missing_keys(settings, env)
+    yield from _missing_addresses(settings, env)
     yield from find_misplaced(settings)
     host = settings.server.host
     if text := _exposure(host, env):
@@ -57,13 +65,6 @@ def check_exposure(host: str, env: Mapping[str, str]) -> None:
         raise ConfigError(f'server.host = "{host}": {text}')
 
 
-def key_variable(name: str, settings: Settings) -> str:
-    """Return the environment variable that holds the provider's key, "" where it needs none."""
-    stated = settings.providers.get(name, ProviderSettings()).api_key_env
-    row = provider_row(name)
-    return stated if stated is not None else row.api_key_env if row else ""
-
-
 def _providers(settings: Settings) -> Iterator[Problem]:
     for name, provider in settings.providers.items():
         path: KeyPath = ("providers", name)
@@ -71,21 +72,7 @@ def _providers(settings: Settings) -> Iterator[Problem]:
             yield Problem(
                 path, 'a provider\'s name is visible ASCII without "/" and ":"; rename it'
             )
-        if provider.base_url is not None:
-            if text := _url_fault(provider.base_url):
-                yield Problem((*path, "base_url"), text, provider.base_url)
-        elif provider_row(name) is None:
-            yield Problem(
-                (*path, "base_url"),
-                f'is missing, and the catalogue has no "{name}"; say where its API begins, such as'
-                f' base_url = "http://127.0.0.1:8081/v1".{did_you_mean(name, provider_rows())}',
-            )
-        if provider.dialect is not None and provider.dialect not in CODECS:
-            known = ", ".join(CODECS)
-            near = did_you_mean(provider.dialect, CODECS)
-            yield Problem(
-                (*path, "dialect"), f"no such dialect; there are: {known}.{near}", provider.dialect
-            )
+        yield from _address(path, name, provider)
         if provider.kind and provider.kind not in installed_kinds():
             known = ", ".join(installed_kinds()) or "none"
             yield Problem(
@@ -93,6 +80,33 @@ def _providers(settings: Settings) -> Iterator[Problem]:
             )
         if provider.api_key_env and (text := _variable_fault(provider.api_key_env)):
             yield Problem((*path, "api_key_env"), text)
+        yield from find_header_faults(path, provider)
+
+
+def _address(path: KeyPath, name: str, provider: ProviderSettings) -> Iterator[Problem]:
+    """Yield what is wrong with where the provider is and what it speaks there."""
+    row, dialects = provider_row(name), upstream_dialects()
+    if provider.dialect is not None and provider.dialect not in dialects:
+        known, near = ", ".join(dialects), did_you_mean(provider.dialect, dialects)
+        yield Problem(
+            (*path, "dialect"), f"no such dialect; there are: {known}.{near}", provider.dialect
+        )
+    if provider.base_url is not None:
+        if text := _url_fault(provider.base_url):
+            yield Problem((*path, "base_url"), text, provider.base_url)
+    elif row is None:
+        yield Problem(
+            (*path, "base_url"),
+            f'is missing, and the catalogue has no "{name}"; say where its API begins, such as'
+            f' base_url = "http://127.0.0.1:8081/v1".{did_you_mean(name, provider_rows())}',
+        )
+    elif provider.dialect in dialects and not provider_way(name, provider).base_url:
+        yield Problem(
+            (*path, "dialect"),
+            f"the catalogue knows {row.title} to speak {', '.join(row.dialects)}; choose one of"
+            " them, or say in base_url where it speaks this one",
+            provider.dialect,
+        )
 
 
 def _url_fault(url: str) -> str:
@@ -109,6 +123,10 @@ def _url_fault(url: str) -> str:
         return "must not hold a query or fragment: leave out what begins with ? or #"
     if any(character.isspace() or not character.isprintable() for character in url):
         return "must not hold blanks"
+    if set(filled_url(url, dict.fromkeys(url_variables(url), "x"))) & set("{}"):
+        return "must not hold braces, but for the name of an environment variable: {AWS_REGION}"
+    if any(is_telling(name) for name in url_variables(url)):
+        return "must not hold a secret; name the variable of the key in api_key_env"
     return ""
 
 
@@ -282,6 +300,29 @@ def _missing_keys(settings: Settings, env: Mapping[str, str]) -> Iterator[Proble
                 yield Problem(("providers", name, "api_key_env"), text, variable)
             else:
                 yield Problem(("tiers", index, "models", position), text, entry.model)
+
+
+def _missing_addresses(settings: Settings, env: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield the variables of base URLs that are not set, or hold what no URL should."""
+    reported: set[tuple[str, str]] = set()
+    for index, tier in enumerate(settings.tiers):
+        for position, entry in enumerate(tier.entries):
+            name, _ = split_model(entry.model)
+            stated = settings.providers.get(name, ProviderSettings())
+            base_url = provider_way(name, stated).base_url
+            for variable in url_variables(base_url):
+                value = env.get(variable, "")
+                if is_url_part(value) or (name, variable) in reported:
+                    continue
+                reported.add((name, variable))
+                fault = "must be letters, digits and hyphens alone" if value else "is not set"
+                text = (
+                    f'{variable} {fault}, and the address of provider "{name}", {base_url}, needs'
+                    f" it; export {variable}=… or take the provider's models out of the tiers"
+                )
+                is_stated = stated.base_url is not None
+                path: KeyPath = ("tiers", index, "models", position)
+                yield Problem(("providers", name, "base_url") if is_stated else path, text)
 
 
 def _exposure(host: str, env: Mapping[str, str]) -> str:

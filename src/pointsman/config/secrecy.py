@@ -45,6 +45,11 @@ def looks_random(text: str) -> bool:
     return _RANDOM.fullmatch(text) is not None
 
 
+def is_telling(name: str) -> bool:
+    """Return whether a name says that what it names is a secret."""
+    return name not in _PLAIN_NAMES and _TELLING_NAME.search(name) is not None
+
+
 def find_secrets(value: object, path: KeyPath = ()) -> Iterator[KeyPath]:
     """Yield where in the parsed document something looks like a secret, names of keys included."""
     match value:
@@ -77,7 +82,7 @@ def show_path(path: KeyPath) -> str:
 def show_value(path: KeyPath, value: object) -> str:
     """Return the value as TOML has it, cut to a line's length; hidden where it may be a secret."""
     name = next((part for part in reversed(path) if isinstance(part, str)), "")
-    if isinstance(value, str | list | tuple | Mapping) and _is_telling(name):
+    if isinstance(value, str | list | tuple | Mapping) and is_telling(name):
         return HIDDEN
     match value:
         case bool():
@@ -105,10 +110,6 @@ def _show_key(key: str) -> str:
     if looks_like_secret(key):
         return HIDDEN
     return key if _BARE_KEY.fullmatch(key) else _show_text(key)
-
-
-def _is_telling(name: str) -> bool:
-    return name not in _PLAIN_NAMES and _TELLING_NAME.search(name) is not None
 
 
 def _userinfo(text: str) -> str:

@@ -1,6 +1,7 @@
 """Settings: the shape of `pointsman.toml`. What each key means and may hold stands in `keys.py`."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -22,12 +23,16 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who serves models. None: as the catalogue has it. `api_key_env` "" says: no key.
 
-    `kind` "" calls over HTTP; else it names an entry point of the group `pointsman.providers`.
+    `headers` are sent besides the catalogue's, and in place of those of the same name. `kind` ""
+    calls over HTTP; else it names an entry point of the group `pointsman.providers`.
     """
 
     dialect: str | None = None
     base_url: str | None = None
     api_key_env: str | None = None
+    auth_header: str | None = None
+    headers: Mapping[str, str] = {}
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = None
     kind: str = ""
 
 

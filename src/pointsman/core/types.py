@@ -59,8 +59,10 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     `params` are body fields that this deployment always sends; they replace what the client sent.
     `reasoning_effort` among them is understood in every dialect, the others are the deployment's
     own. `api_key_env` names the variable; the key itself is never here. `auth_header` carries it,
-    as a bearer where that is `authorization`. `headers` are sent with every call.
-    `prompt_cache_s`: for how long the provider's prompt cache keeps a prefix that nobody reads.
+    as a bearer where that is `authorization`. `headers` are sent with every call. A `{VARIABLE}` in
+    `base_url` stands for one of the environment. `drops`: body fields that the provider refuses.
+    `prompt_cache_s`: for how long the provider's prompt cache keeps a prefix that nobody reads, 0
+    where that is not known.
     """
 
     provider: str
@@ -73,6 +75,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens_field: str = "max_tokens"
     call_ids: CallIds = CallIds()
     prompt_cache_s: float = 0.0
+    drops: tuple[str, ...] = ()
     params: Mapping[str, object] = {}
     price: Price | None = None
     capability: Capability = Capability()
