@@ -33,8 +33,7 @@ class OpenAIChat:
         self, body: bytes, *, keeps: Callable[[str], bool], call_id: Callable[[str], str]
     ) -> bytes:
         """Return a body whose tool calls have ids that another deployment takes."""
-        del keeps  # nothing is signed here
-        return request.refit_body(body, call_id)
+        return request.refit_body(body, keeps=keeps, call_id=call_id)
 
     def decode_request(self, body: bytes, caller: Caller) -> Request:
         """Read a client's body. Raises RequestError that names the field at fault."""

@@ -1,28 +1,38 @@
 """Requests: read what routing needs from a chat body, and edit the body for an upstream."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 
 import msgspec
 
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Caller, Need, Request, ResponseFormat, Step, Turn
 from pointsman.core.wire.limits import MESSAGES_MAX, MODEL_CHARS_MAX, TOOLS_MAX
+from pointsman.core.wire.openai_chat.media import IMAGE_PARTS
+from pointsman.core.wire.params import with_fields
 from pointsman.core.wire.splice import object_bytes, splice
 
 DIALECT = "openai-chat"
 
 _SYSTEM_ROLES = frozenset({"system", "developer"})
-_IMAGE_PARTS = frozenset({"image_url", "input_image", "image"})
+_NOTHING = (b"", b"null")
 # What a stream's events do not carry: such an answer is kept per way of asking, see `shape`.
 _ONLY_IN_FRAMES = ("n", "logprobs", "modalities", "audio", "web_search_options")
 _NOT_SHAPING = ("stream", "stream_options", "model", "user", "metadata", "store")
 _NOT_SHAPING_IDS = ("prompt_cache_key", "safety_identifier", "service_tier")
+_REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_details")
+_SAYING_FIELDS = ("content", "refusal", "tool_calls", "function_call", "audio")
 _MAX_TOKENS_FIELDS = ("max_tokens", "max_completion_tokens")
+
+
+class _File(msgspec.Struct):
+    file_data: msgspec.Raw = msgspec.Raw()
+    file_id: msgspec.Raw = msgspec.Raw()
 
 
 class _Part(msgspec.Struct):
     type: str = ""
     text: str | None = None
+    file: msgspec.Raw = msgspec.Raw()
 
 
 class _Call(msgspec.Struct):
@@ -58,6 +68,11 @@ class _Chat(msgspec.Struct):
     max_completion_tokens: int | float | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
+    # Whatever they are, the provider judges them: here only a request for more is to be seen.
+    n: msgspec.Raw = msgspec.Raw()
+    logprobs: msgspec.Raw = msgspec.Raw()
+    modalities: msgspec.Raw = msgspec.Raw()
+    web_search_options: msgspec.Raw = msgspec.Raw()
 
 
 class _Options(msgspec.Struct):
@@ -66,6 +81,7 @@ class _Options(msgspec.Struct):
 
 _chat = msgspec.json.Decoder(_Chat)
 _options = msgspec.json.Decoder(_Options)
+_file = msgspec.json.Decoder(_File)
 _members = msgspec.json.Decoder(dict[str, object])
 
 
@@ -82,18 +98,25 @@ def decode_request(body: bytes, caller: Caller) -> Request:
         raise RequestError(f"the request body is not JSON: {error}") from error
     _check_counts(chat)
     max_tokens = [_whole(name, getattr(chat, name)) for name in _MAX_TOKENS_FIELDS]
-    image_count = _image_count(chat)
+    parts = [
+        part
+        for message in chat.messages
+        if isinstance(message.content, list)
+        for part in message.content
+        if isinstance(part, _Part) and part.type != "text"
+    ]
+    files = [_file_of(part) for part in parts if part.type == "file"]
+    tools = [bytes(tool) for tool in (*(chat.tools or ()), *(chat.functions or ()))]
     return Request(
         dialect=DIALECT,
         body=body,
         model=chat.model,
         system="\n".join(_text(m) for m in chat.messages if m.role in _SYSTEM_ROLES),
         turns=tuple(_turn(m) for m in chat.messages if m.role not in _SYSTEM_ROLES),
-        needs=_needs(chat, has_images=image_count > 0),
-        image_count=image_count,
-        tools_bytes=sum(
-            len(bytes(tool)) for tool in (*(chat.tools or ()), *(chat.functions or ()))
-        ),
+        needs=_needs(chat, {part.type for part in parts}, files, tools),
+        image_count=sum(1 for part in parts if part.type in IMAGE_PARTS),
+        tools_bytes=sum(map(len, tools)),
+        file_bytes=sum(_base64_bytes(file.file_data) for file in files),
         max_tokens=min((bound for bound in max_tokens if bound is not None), default=None),
         response_format=_response_format(chat.response_format),
         is_stream=bool(chat.stream),
@@ -119,23 +142,30 @@ def encode_request(request: Request, step: Step) -> bytes:
         kept = _options.decode(request.body).stream_options or {}
         options = {name: bytes(value) for name, value in kept.items()} | {"include_usage": b"true"}
         changes["stream_options"] = object_bytes(options)
-    for name, value in deployment.params.items():
-        changes[name] = msgspec.json.encode(value)
-    return splice(request.body, changes)
+    return with_fields(splice(request.body, changes), deployment.params)
 
 
-def refit_body(body: bytes, call_id: Callable[[str], str]) -> bytes:
-    """Return the body with each tool call's id, and its result's, as `call_id` gives it."""
+def refit_body(
+    body: bytes, *, keeps: Callable[[str], bool], call_id: Callable[[str], str]
+) -> bytes:
+    """Return the body with each tool call's id, and its result's, as `call_id` gives it.
+
+    Nothing is signed here, so reasoning goes unless `keeps` takes what has no signature, and with
+    it a message that holds nothing else.
+    """
     members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     messages = msgspec.json.decode(members["messages"], type=list[dict[str, object]])
+    kept = []
     for message in messages:
+        has_more = keeps("") or not _drop_reasoning(message) or _says_something(message)
         if isinstance(made := message.get("tool_call_id"), str):
             message["tool_call_id"] = call_id(made)
-        calls = message.get("tool_calls")
-        for call in calls if isinstance(calls, list) else ():
-            if isinstance(call, dict) and isinstance(call.get("id"), str):
-                call["id"] = call_id(call["id"])
-    return splice(body, {"messages": msgspec.json.encode(messages)})
+        for call in _objects(message.get("tool_calls")):
+            if isinstance(made := call.get("id"), str):
+                call["id"] = call_id(made)
+        if has_more:
+            kept.append(message)
+    return splice(body, {"messages": msgspec.json.encode(kept)})
 
 
 def shape(request: Request) -> Mapping[str, object]:
@@ -195,31 +225,67 @@ def _text(message: _Message) -> str:
 def _turn(message: _Message) -> Turn:
     calls = message.tool_calls or ()
     return Turn(
-        role=message.role,
+        role="tool" if message.role == "function" else message.role,
         text=_text(message),
         tool_call_ids=tuple(call.id for call in calls if call.id),
     )
 
 
-def _image_count(chat: _Chat) -> int:
-    return sum(
-        1
-        for message in chat.messages
-        if isinstance(message.content, list)
-        for part in message.content
-        if isinstance(part, _Part) and part.type in _IMAGE_PARTS
-    )
+def _needs(chat: _Chat, kinds: Set[str], files: list[_File], tools: list[bytes]) -> frozenset[Need]:
+    asked = {
+        Need.IMAGES: bool(kinds & IMAGE_PARTS),
+        Need.FILES: bool(files),
+        Need.AUDIO: "input_audio" in kinds or b'"audio"' in bytes(chat.modalities),
+        Need.STORED_FILES: any(bytes(file.file_id) not in _NOTHING for file in files),
+        Need.TOOLS: bool(tools),
+        # A custom tool is none of the provider's, but as much a thing of this dialect alone.
+        Need.HOSTED_TOOLS: bytes(chat.web_search_options) not in _NOTHING
+        or not all(map(_is_function, tools)),
+        Need.CHOICES: bytes(chat.n) not in (*_NOTHING, b"1"),
+        Need.LOGPROBS: bytes(chat.logprobs) == b"true",
+        Need.JSON_SCHEMA: chat.response_format is not None
+        and chat.response_format.type == "json_schema",
+    }
+    return frozenset(need for need, is_asked in asked.items() if is_asked)
 
 
-def _needs(chat: _Chat, *, has_images: bool) -> frozenset[Need]:
-    needs = set[Need]()
-    if has_images:
-        needs.add(Need.IMAGES)
-    if chat.tools or chat.functions:
-        needs.add(Need.TOOLS)
-    if chat.response_format is not None and chat.response_format.type == "json_schema":
-        needs.add(Need.JSON_SCHEMA)
-    return frozenset(needs)
+def _is_function(tool: bytes) -> bool:
+    """Return whether a tool is a function, or of no type at all; most say so at their start."""
+    return b'"function"' in tool[:40] or b'"function"' in tool or b'"type"' not in tool
+
+
+def _file_of(part: _Part) -> _File:
+    """Return a part's file; the provider judges one that is not as it should be."""
+    try:
+        return _file.decode(part.file)
+    except msgspec.DecodeError:
+        return _File()
+
+
+def _base64_bytes(said: msgspec.Raw) -> int:
+    """Return the bytes that a JSON text of base64 stands for, quotes and a URL's head aside."""
+    return max(0, len(bytes(said)) - 2) * 3 // 4
+
+
+def _objects(value: object) -> Iterator[dict[str, object]]:
+    """Yield the objects of a list; nothing where it is none."""
+    for one in value if isinstance(value, list) else ():
+        if isinstance(one, dict):
+            yield one
+
+
+def _drop_reasoning(message: dict[str, object]) -> bool:
+    """Take the reasoning out of a message, and return whether there was any."""
+    found = [message.pop(name, None) for name in _REASONING_FIELDS]
+    if isinstance(content := message.get("content"), list):
+        thoughts = [part for part in _objects(content) if part.get("type") == "thinking"]
+        message["content"] = [part for part in content if part not in thoughts]
+        found += thoughts
+    return any(found)
+
+
+def _says_something(message: Mapping[str, object]) -> bool:
+    return any(message.get(name) for name in _SAYING_FIELDS)
 
 
 def _response_format(form: _Format | None) -> ResponseFormat | None:
