@@ -20,9 +20,14 @@ SENT = {
 }
 
 
-def exchange(headers: dict[str, str], **more: str) -> Exchange:
+def exchange(headers: dict[str, str], named: str = "") -> Exchange:
     return Exchange(
-        method="POST", path="/v1/messages", headers=headers, body=b"", request_id="req_1", **more
+        method="POST",
+        path="/v1/messages",
+        headers=headers,
+        body=b"",
+        request_id="req_1",
+        named=named,
     )
 
 

@@ -176,8 +176,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     `model` is the alias the client asked for. `turns` are all messages but the system's; a message
     that brings tools' results ends in turns of the role "tool". `signatures` are those of reasoning
     and of calls, as they stand in the body. `tools_bytes`: the size of the tools' definitions;
-    `file_bytes`: of files other than images, before base64. `dropped` names what is left out
-    whoever answers.
+    `file_bytes`: of files other than images, before base64. `given_tokens`: of input that comes as
+    tokens and not as text. `dropped` names what is left out whoever answers.
     """
 
     dialect: str
@@ -189,6 +189,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     image_count: int = 0
     tools_bytes: int = 0
     file_bytes: int = 0
+    given_tokens: int = 0
     signatures: tuple[str, ...] = ()
     history: History = History()
     dropped: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from pointsman.core.errors import GatewayError, UpstreamError
 from pointsman.core.events import Event
 from pointsman.core.types import Caller, Need, Request, Step
 from pointsman.core.wire.openai_chat import OpenAIChat
+from pointsman.core.wire.openai_embeddings import SERVED_BY, OpenAIEmbeddings
 from pointsman.core.wire.prompt import Prompt, Written
 
 
@@ -113,4 +114,12 @@ class Codec(Protocol):
         """Return the JSON error body."""
 
 
-CODECS: Mapping[str, Codec] = {codec.name: codec for codec in (OpenAIChat(),)}
+CODECS: Mapping[str, Codec] = {codec.name: codec for codec in (OpenAIChat(), OpenAIEmbeddings())}
+
+# What servers of another dialect take beside their own: the codec's name, and theirs.
+_BESIDE: Mapping[str, frozenset[str]] = {OpenAIEmbeddings.name: SERVED_BY}
+
+
+def upstream_codec(asked: str, dialect: str) -> Codec:
+    """Return the codec to speak to an upstream of `dialect` for a request that came as `asked`."""
+    return CODECS[asked if dialect in _BESIDE.get(asked, ()) else dialect]

@@ -5,7 +5,7 @@ from functools import partial
 import msgspec
 
 from pointsman.core.types import Request, Step
-from pointsman.core.wire import CODECS
+from pointsman.core.wire import CODECS, upstream_codec
 from pointsman.core.wire.history import is_foreign, keeper, recalled, refit, valid_call_id
 from pointsman.core.wire.prompt import Written
 
@@ -19,7 +19,8 @@ def encode_request(request: Request, step: Step) -> Written:
 
     Raises RequestError for what must not be dropped and the upstream's dialect cannot say.
     """
-    codec, rule = CODECS[step.deployment.dialect], step.deployment.call_ids
+    codec = upstream_codec(request.dialect, step.deployment.dialect)
+    rule = step.deployment.call_ids
     keeps = keeper(request, step)
     if request.dialect == codec.name:
         if is_foreign(request, step):
