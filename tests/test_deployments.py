@@ -13,7 +13,7 @@ from pointsman.config import (
     TierSettings,
 )
 from pointsman.core.errors import ConfigError
-from pointsman.core.types import Deployment, Tier
+from pointsman.core.types import CallIds, Deployment, Tier
 from pointsman.deployments import price_book, resolve_tiers
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -75,6 +75,53 @@ def test_an_unknown_provider_is_what_its_table_says():
     assert deployment.price is not None
     assert deployment.price.output_nanousd_per_mtok == 200_000_000
     assert deployment.price.version.startswith("config/")
+
+
+def test_a_providers_oddities_are_its_deployments():
+    groq, mistral = only("groq/openai/gpt-oss-20b"), only("mistral/mistral-small-latest")
+    assert groq.drops == ("logprobs", "top_logprobs", "logit_bias")
+    assert groq.prompt_cache_s == 7200
+    assert mistral.call_ids == CallIds(chars_max=9, chars_exact=True, pattern="[a-zA-Z0-9]+")
+    assert only("deepseek/deepseek-flash").capability.json_schema is False
+
+
+def test_an_address_with_variables_stays_as_it_is():
+    azure = only("azure/my-gpt")
+    assert azure.base_url == "https://{AZURE_OPENAI_RESOURCE}.openai.azure.com/openai/v1"
+    assert (azure.auth_header, azure.max_tokens_field) == ("api-key", "max_completion_tokens")
+
+
+def test_another_dialect_of_a_known_provider_has_its_own_address():
+    table = ProviderSettings(dialect="anthropic")
+    deployment = only("deepseek/deepseek-flash", Settings(providers={"deepseek": table}))
+    assert deployment.dialect == "anthropic"
+    assert deployment.base_url == "https://api.deepseek.com/anthropic/v1"
+    assert deployment.auth_header == "x-api-key"
+    assert deployment.api_key_env == "DEEPSEEK_API_KEY"
+    assert deployment.price is not None
+
+
+def test_a_dialect_that_a_provider_is_not_known_to_speak_needs_an_address():
+    table = ProviderSettings(dialect="gemini")
+    with pytest.raises(ConfigError, match=r"add .* base_url"):
+        only("groq/openai/gpt-oss-20b", Settings(providers={"groq": table}))
+    table = ProviderSettings(dialect="gemini", base_url="https://gateway.example/v1beta")
+    deployment = only("groq/openai/gpt-oss-20b", Settings(providers={"groq": table}))
+    assert (deployment.auth_header, deployment.drops) == ("x-goog-api-key", ())
+
+
+def test_a_table_overrides_header_headers_and_field():
+    table = ProviderSettings(
+        auth_header="API-Key", headers={"X-Title": "a"}, max_tokens_field="max_tokens"
+    )
+    deployment = only("openai/gpt-4o", Settings(providers={"openai": table}))
+    assert (deployment.auth_header, deployment.headers) == ("api-key", {"x-title": "a"})
+    assert deployment.max_tokens_field == "max_tokens"
+
+
+def test_an_unknown_provider_takes_keys_as_its_dialect_usually_does():
+    table = ProviderSettings(base_url="http://127.0.0.1:9/v1", dialect="anthropic")
+    assert only("mine/m", Settings(providers={"mine": table})).auth_header == "x-api-key"
 
 
 def test_a_price_of_the_settings_stands_before_the_catalogues():

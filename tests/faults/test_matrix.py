@@ -101,7 +101,7 @@ FAULTS: dict[str, Fault] = {
         up.reply(200, b"<p>hi", "text/html"), 502, "upstream_bad_response", 2, P
     ),
     "10-redirect": Fault(
-        up.reply(302, b"", Location="http://127.0.0.1:1/"), 502, "upstream_bad_response", 2, P
+        up.reply(302, b"", Location="http://127.0.0.1:1/"), 502, "upstream_connect", 1, Z
     ),
     "10-no-http": Fault(up.then_close(b"SSH-2.0\r\n\r\n"), 502, "upstream_bad_response", 2, P),
     "13-before-503": Fault(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,10 +12,11 @@ from tests.faults import upstream as up
 from tests.pipeline.rig import asking, until
 
 from pointsman.core.errors import UpstreamConnect, UpstreamError, UpstreamTimeout
-from pointsman.core.events import Event, Finished, TextDelta, is_content
-from pointsman.core.types import Deployment, Step
-from pointsman.providers import Timeouts
-from pointsman.providers.http import HttpProvider, retry_after_s
+from pointsman.core.events import Event, Finished, Started, TextDelta, is_content
+from pointsman.core.types import Deployment, Request, Step
+from pointsman.providers import Counting, Timeouts
+from pointsman.providers.http import HttpProvider
+from pointsman.providers.retry_after import retry_after_s
 
 NOON = "Mon, 23 Nov 2026 12:00:00 GMT"
 NOON_S = 1_795_435_200.0
@@ -216,3 +218,116 @@ def test_retry_after_is_read_as_written(headers: dict[str, str], wait_s: float |
 def test_no_retry_after_is_an_error(headers: dict[str, str]):
     wait_s = retry_after_s(headers, now_s=NOON_S)
     assert wait_s is None or 0 <= wait_s <= 86_400
+
+
+CANARY = "canary-canary-canary-1"
+
+
+def calling(base_url: str, **more: object) -> Step:
+    facts = {"provider": "p", "model": "m", "dialect": "openai-chat", "base_url": base_url, **more}
+    return Step(tier="t", deployment=msgspec.convert(facts, Deployment))
+
+
+async def answered(made: HttpProvider, request: Request, step: Step) -> list[Event]:
+    async with aclosing(made.call(request, step)) as call:
+        return [event async for event in call]
+
+
+@pytest.mark.parametrize(
+    ("header", "sent"),
+    [
+        ("authorization", f"Bearer {CANARY}"),
+        ("Authorization", f"Bearer {CANARY}"),
+        ("x-api-key", CANARY),
+        ("x-goog-api-key", CANARY),
+        ("api-key", CANARY),
+    ],
+)
+async def test_a_key_goes_into_its_header_and_nowhere_else(header: str, sent: str):
+    async with up.upstream(m=up.answer()) as server, provider(key=CANARY) as made:
+        step = calling(server.base_url, api_key_env="K", auth_header=header)
+        await answered(made, asking(), step)
+        (seen,) = server.seen
+        assert seen.headers.pop(header.lower()) == sent
+        assert CANARY not in f"{seen.line} {seen.headers} {seen.body}"
+
+
+@pytest.mark.parametrize("header", ["authorization", "x-api-key", "x-goog-api-key", "api-key"])
+@pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 429, 500])
+async def test_no_error_repeats_a_key(header: str, status: int, caplog: pytest.LogCaptureFixture):
+    said = up.error_body(f"the key {CANARY} is wrong")
+    async with up.upstream(m=up.reply(status, said)) as server, provider(key=CANARY) as made:
+        step = calling(server.base_url, api_key_env="K", auth_header=header)
+        with pytest.raises(UpstreamError) as caught:
+            await answered(made, asking(), step)
+    error = caught.value
+    told = f"{error} {error.args} {error.message} {getattr(error, 'body', b'')!r}"
+    assert CANARY not in told + caplog.text
+
+
+async def test_a_deployments_own_headers_are_sent_and_do_not_replace_the_keys():
+    async with up.upstream(m=up.answer()) as server, provider(key="k") as made:
+        own = {"x-title": "app", "content-type": "text/plain"}
+        await answered(made, asking(), calling(server.base_url, api_key_env="K", headers=own))
+        headers = server.seen[0].headers
+        assert (headers["x-title"], headers["authorization"]) == ("app", "Bearer k")
+        assert headers["content-type"] == "application/json"
+
+
+async def test_an_address_is_filled_from_the_environment():
+    async with up.upstream(m=up.answer()) as server, provider(key="eu-1") as made:
+        step = calling(server.base_url.replace("/v1", "/{REGION}/v1"))
+        await answered(made, asking(), step)
+        assert server.seen[0].line.startswith("POST /eu-1/v1/chat/completions ")
+
+
+@pytest.mark.parametrize("value", [None, "", "a/b", "a@evil.example"])
+async def test_an_address_that_cannot_be_filled_is_told_without_the_value(value: str | None):
+    async with provider(key=value) as made:
+        with pytest.raises(
+            UpstreamConnect, match=r"p/m: REGION is not .* export REGION=…"
+        ) as caught:
+            await answered(made, asking(), calling("http://{REGION}.example/v1"))
+        assert not value or value not in str(caught.value)
+
+
+async def test_what_a_provider_refuses_is_left_out_and_named():
+    fields = {"logprobs": True, "seed": 1, "stop": None, "user": "u"}
+    drops = ["logprobs", "logit_bias", "stream_options", "stop"]
+    async with up.upstream(m=up.answer()) as server, provider() as made:
+        events = await answered(made, asking(fields=fields), calling(server.base_url, drops=drops))
+        body = server.seen[0].body
+    assert not set(drops) & set(body)
+    assert (body["seed"], body["user"]) == (1, "u")
+    assert [event.dropped for event in events if isinstance(event, Started)] == [("logprobs",)]
+
+
+async def test_what_was_dropped_before_is_named_first():
+    request = msgspec.structs.replace(asking(fields={"seed": 1}), dropped=("metadata", "seed"))
+    async with up.upstream(m=up.answer()) as server, provider() as made:
+        events = await answered(made, request, calling(server.base_url, drops=["seed"]))
+    assert [event.dropped for event in events if isinstance(event, Started)] == [
+        ("metadata", "seed")
+    ]
+
+
+async def test_a_request_that_loses_nothing_says_so():
+    async with up.upstream(m=up.answer()) as server, provider() as made:
+        events = await answered(made, asking(), calling(server.base_url, drops=["logit_bias"]))
+    assert [event.dropped for event in events if isinstance(event, Started)] == [()]
+
+
+async def test_a_redirect_is_not_followed_and_not_asked_for_twice():
+    moved = up.reply(308, b"", Location="http://127.0.0.1:1/")
+    async with up.upstream(m=moved) as server, provider() as made:
+        with pytest.raises(UpstreamConnect, match="308; redirects are not followed") as caught:
+            await answered(made, asking(), calling(server.base_url))
+        assert caught.value.remedy == "next" and not caught.value.may_have_billed
+        assert len(server.seen) == 1
+
+
+async def test_what_cannot_be_counted_exactly_is_not_counted():
+    async with up.upstream(m=up.answer()) as server, provider() as made:
+        assert isinstance(made, Counting)
+        assert await made.count(asking(), calling(server.base_url)) is None
+        assert not server.seen

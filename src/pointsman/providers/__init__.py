@@ -7,7 +7,7 @@ A third party's provider comes by the entry-point group `pointsman.providers`: a
 
 from collections.abc import AsyncGenerator, Callable
 from importlib.metadata import entry_points
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -37,11 +37,24 @@ class Provider(Protocol):
     def call(self, request: Request, step: Step) -> AsyncGenerator[Event]:
         """Call the step's deployment and yield the answer's events as they come.
 
-        Closing the generator cancels the upstream call. Raises UpstreamError.
+        Closing the generator cancels the upstream call. Raises UpstreamError, and RequestError for
+        what the deployment cannot be told.
         """
 
     async def close(self) -> None:
         """Let go of connections."""
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """What a provider has besides, if it can tell exactly how long a request's input is."""
+
+    async def count(self, request: Request, step: Step) -> int | None:
+        """Return how many tokens the request's input is to the step's deployment.
+
+        None where that deployment does not count. Raises UpstreamError, and RequestError for what
+        it cannot be told.
+        """
 
 
 ProviderFactory: TypeAlias = Callable[[Timeouts, Callable[[str], str | None]], Provider]

@@ -1,15 +1,13 @@
 """HTTP: calls upstreams that speak a known dialect, over pooled keep-alive connections."""
 
 import asyncio
-import datetime
-import email.utils
-import re
 import ssl
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 
 import aiohttp
+import msgspec
 
 from pointsman.core.errors import (
     UpstreamBadResponse,
@@ -20,25 +18,28 @@ from pointsman.core.errors import (
     UpstreamTimeout,
     UpstreamTooLarge,
 )
-from pointsman.core.events import Event, Finished, is_content
+from pointsman.core.events import Event, Finished, Started, is_content
 from pointsman.core.types import Deployment, Request, Step
-from pointsman.core.wire import CODECS, Codec
+from pointsman.core.wire import Codec, upstream_codec
 from pointsman.providers import Timeouts
+from pointsman.providers.outgoing import address, headers, written
+from pointsman.providers.retry_after import retry_after_s
 
 REPLY_BYTES_MAX = 64 * 1024 * 1024
 ERROR_BYTES_MAX = 64 * 1024
-RETRY_AFTER_S_MAX = 86_400.0
 DRAIN_S = 0.25
 BLANKED_KEY = "[key]"
+COUNT_S = 5.0
 _EVENT_STREAM = "text/event-stream"
-_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+# A server that speaks a dialect and does not count in it.
+_NOT_OFFERED = frozenset({404, 405, 501})
 
 
 class HttpProvider:
     """Serves every deployment with a dialect of `CODECS`.
 
-    `key_of` gives the secret for the name of an environment variable, None when it is not set; it
-    goes into the Authorization header and nowhere else. `now_s` is the wall clock, Unix seconds.
+    `key_of` gives what an environment variable holds, None when it is not set. A key goes into its
+    deployment's `auth_header` and nowhere else. `now_s` is the wall clock, Unix seconds.
     """
 
     def __init__(
@@ -56,16 +57,16 @@ class HttpProvider:
     async def call(self, request: Request, step: Step) -> AsyncGenerator[Event]:
         """Call the step's deployment and yield the answer's events as they come.
 
-        Raises UpstreamError. Redirects are not followed, TLS is always verified.
+        Raises UpstreamError, and RequestError for what the upstream's dialect cannot say. Redirects
+        are not followed, TLS is always verified.
         """
         deployment, limits = step.deployment, self._timeouts
-        codec = CODECS[deployment.dialect]
+        codec = upstream_codec(request.dialect, deployment.dialect)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + (limits.first_byte_s if request.is_stream else limits.reply_s)
-        body = codec.encode_request(request, step)
+        body = written(request, step)
         path = codec.path(deployment.model, is_stream=request.is_stream)
-        headers = {**codec.headers(request, step), **deployment.headers}
-        response = await self._post(deployment, path, headers, body, deadline)
+        response = await self._post(request, step, path, body.body, deadline)
         reader = _BodyReader(response, left_s=deadline - loop.time())
         is_whole = False
         try:
@@ -79,7 +80,7 @@ class HttpProvider:
             async with aclosing(events):
                 async for event in events:
                     is_whole = isinstance(event, Finished)
-                    yield event
+                    yield _telling(event, body.dropped) if body.dropped else event
         except UpstreamError as error:
             _blank_key(error, self._key(deployment))
             raise
@@ -92,6 +93,34 @@ class HttpProvider:
             finally:
                 response.close()
 
+    async def count(self, request: Request, step: Step) -> int | None:
+        """Return how many tokens the request's input is to the step's deployment, exactly.
+
+        None where its dialect, or the server that speaks it, does not count. Raises UpstreamError,
+        and RequestError for what the upstream's dialect cannot say.
+        """
+        deployment = step.deployment
+        codec = upstream_codec(request.dialect, deployment.dialect)
+        path = codec.count_path(deployment.model)
+        if not path:
+            return None
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + COUNT_S
+        body = codec.count_request(written(request, step).body)
+        response = await self._post(request, step, path, body, deadline)
+        reader = _BodyReader(response, left_s=deadline - loop.time())
+        try:
+            if response.status in _NOT_OFFERED:
+                return None
+            if response.status != 200:
+                raise await _read_error(reader, response, codec, now_s=self._now_s())
+            return codec.read_count(await reader.whole())
+        except UpstreamError as error:
+            _blank_key(error, self._key(deployment))
+            raise
+        finally:
+            response.close()
+
     async def close(self) -> None:
         """Close all connections."""
         if self._session is not None:
@@ -99,23 +128,16 @@ class HttpProvider:
             self._session = None
 
     async def _post(
-        self,
-        deployment: Deployment,
-        path: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        deadline: float,
+        self, request: Request, step: Step, path: str, body: bytes, deadline: float
     ) -> aiohttp.ClientResponse:
-        headers = {**headers, "content-type": "application/json", "accept-encoding": "identity"}
-        if key := self._key(deployment):
-            name = deployment.auth_header
-            headers[name] = f"Bearer {key}" if name == "authorization" else key
+        deployment = step.deployment
+        url = address(deployment, self._key_of) + path
         try:
             async with asyncio.timeout_at(deadline):
                 return await self._connected().post(
-                    deployment.base_url.rstrip("/") + path,
+                    url,
                     data=body,
-                    headers=headers,
+                    headers=headers(request, step, self._key(deployment)),
                     allow_redirects=False,
                 )
         except aiohttp.ConnectionTimeoutError as error:
@@ -192,6 +214,13 @@ class _BodyReader:
             raise UpstreamTooLarge(f"the upstream's answer is over {REPLY_BYTES_MAX} bytes")
         return piece
 
+    async def whole(self) -> bytes:
+        """Return the body to its end. Raises as `piece` does."""
+        pieces: list[bytes] = []
+        while piece := await self.piece():
+            pieces.append(piece)
+        return b"".join(pieces)
+
     async def drain(self) -> None:
         """Read the body's end, where it comes soon: only then can its connection be used again."""
         self.left_s = DRAIN_S
@@ -220,18 +249,15 @@ async def _stream_events(
 
 async def _reply_events(reader: _BodyReader, codec: Codec) -> AsyncGenerator[Event]:
     """Yield the events of a reply that comes as one JSON body."""
-    pieces: list[bytes] = []
-    while piece := await reader.piece():
-        pieces.append(piece)
-    for event in codec.decode_reply(b"".join(pieces)):
+    for event in codec.decode_reply(await reader.whole()):
         yield event
 
 
 async def _read_error(
     reader: _BodyReader, response: aiohttp.ClientResponse, codec: Codec, *, now_s: float
 ) -> UpstreamError:
-    if 300 <= response.status < 400:
-        return UpstreamBadResponse(
+    if 300 <= response.status < 400:  # it will say so again: no use in asking it twice
+        return UpstreamConnect(
             f"the upstream answered {response.status}; redirects are not followed, "
             "so set base_url to where it points"
         )
@@ -241,6 +267,12 @@ async def _read_error(
             body += piece
     wait_s = retry_after_s(response.headers, now_s=now_s)
     return codec.read_error(response.status, body[:ERROR_BYTES_MAX], wait_s)
+
+
+def _telling(event: Event, dropped: tuple[str, ...]) -> Event:
+    if not isinstance(event, Started):
+        return event
+    return msgspec.structs.replace(event, dropped=(*dropped, *event.dropped))
 
 
 def _blank_key(error: UpstreamError, key: str) -> None:
@@ -263,32 +295,6 @@ def _is_event_stream(response: aiohttp.ClientResponse, *, asked: bool) -> bool:
     if kind == "application/json" or kind.endswith("+json"):
         return False
     raise UpstreamBadResponse(f'the upstream answered with content type "{kind}", not JSON or SSE')
-
-
-def retry_after_s(headers: Mapping[str, str], *, now_s: float) -> float | None:
-    """Return the wait that a reply asks for, in seconds, None where it names none that is sound.
-
-    A date counts from the reply's own Date, so that neither clock need be right.
-    Source: RFC 9110, sections 10.2.3 (seconds or an HTTP date) and 6.6.1; `retry-after-ms` is
-    OpenAI's. Fractions of a second are nobody's standard, and sent all the same.
-    """
-    in_ms, plain = headers.get("retry-after-ms", ""), headers.get("retry-after", "")
-    if _NUMBER.fullmatch(in_ms.strip()):
-        return min(float(in_ms) / 1000, RETRY_AFTER_S_MAX)
-    if _NUMBER.fullmatch(plain.strip()):
-        return min(float(plain), RETRY_AFTER_S_MAX)
-    until_s, sent_s = _unix_s(plain), _unix_s(headers.get("date", ""))
-    if until_s is None:
-        return None
-    return min(max(0.0, until_s - (now_s if sent_s is None else sent_s)), RETRY_AFTER_S_MAX)
-
-
-def _unix_s(http_date: str) -> float | None:
-    try:
-        when = email.utils.parsedate_to_datetime(http_date)
-        return when.replace(tzinfo=when.tzinfo or datetime.UTC).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
 
 
 def _reason(error: BaseException) -> str:

@@ -1,0 +1,35 @@
+"""Retry-After: how long an upstream's reply asks to be left alone."""
+
+import datetime
+import email.utils
+import re
+from collections.abc import Mapping
+
+RETRY_AFTER_S_MAX = 86_400.0
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+
+
+def retry_after_s(headers: Mapping[str, str], *, now_s: float) -> float | None:
+    """Return the wait that a reply asks for, in seconds, None where it names none that is sound.
+
+    A date counts from the reply's own Date, so that neither clock need be right.
+    Source: RFC 9110, sections 10.2.3 (seconds or an HTTP date) and 6.6.1; `retry-after-ms` is
+    OpenAI's. Fractions of a second are nobody's standard, and sent all the same.
+    """
+    in_ms, plain = headers.get("retry-after-ms", ""), headers.get("retry-after", "")
+    if _NUMBER.fullmatch(in_ms.strip()):
+        return min(float(in_ms) / 1000, RETRY_AFTER_S_MAX)
+    if _NUMBER.fullmatch(plain.strip()):
+        return min(float(plain), RETRY_AFTER_S_MAX)
+    until_s, sent_s = _unix_s(plain), _unix_s(headers.get("date", ""))
+    if until_s is None:
+        return None
+    return min(max(0.0, until_s - (now_s if sent_s is None else sent_s)), RETRY_AFTER_S_MAX)
+
+
+def _unix_s(http_date: str) -> float | None:
+    try:
+        when = email.utils.parsedate_to_datetime(http_date)
+        return when.replace(tzinfo=when.tzinfo or datetime.UTC).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
