@@ -32,6 +32,7 @@ from pointsman.core.events import (
     ReasoningDelta,
     Started,
     TextDelta,
+    TokenProb,
     ToolCallDelta,
     UsageReport,
 )
@@ -66,9 +67,14 @@ def built(events: Iterable[Event]) -> AnswerBuilder:
 
 def answer(events: Iterable[Event]) -> tuple[object, ...]:
     """Return all that a client can see of an answer's first choice."""
+    events = list(events)
     builder = built(events)
+    texts = [event for event in events if isinstance(event, TextDelta) and event.choice == 0]
+    said = [text for text in texts if not text.is_refusal]
+    refused = [text for text in texts if text.is_refusal]
     return (
-        builder.text,
+        *("".join(text.text for text in kind) for kind in (said, refused)),
+        *([token for text in kind for token in text.logprobs] for kind in (said, refused)),
         builder.reasoning,
         builder.tool_calls,
         builder.usage or Usage(),
@@ -119,7 +125,7 @@ def saying(delta: object, finish: str | None = None, **more: object) -> dict[str
         ("content_filter", "So", "", (), None, "content_filter"),
         ("no_done", "Hi", "", (), None, "stop"),
         ("comments_and_spaces", 'the "model": "usage" 😀', "", (), USAGE, "stop"),
-        ("function_call", "", "", ("",), None, "function_call"),
+        ("function_call", "", "", ("",), None, "tool_calls"),
         ("azure_filters", "Hi", "", (), None, "stop"),
         ("logprobs", "Hi", "", (), None, "stop"),
     ],
@@ -488,8 +494,24 @@ USAGES = st.builds(
     *[st.integers(0, 10**9)] * 3,
     st.integers(1, 10**9),
 )
+TOKENS = st.builds(
+    TokenProb,
+    token=TEXTS,
+    logprob=st.floats(-9, 0),
+    utf8=st.none() | st.lists(st.integers(0, 255), max_size=4).map(tuple),
+)
+LOGPROBS = st.lists(
+    st.builds(msgspec.structs.replace, TOKENS, others=st.lists(TOKENS, max_size=2).map(tuple)),
+    max_size=2,
+).map(tuple)
 CONTENT = (
-    st.builds(TextDelta, TEXTS, st.integers(0, 2))
+    st.builds(
+        TextDelta,
+        TEXTS,
+        choice=st.integers(0, 2),
+        is_refusal=st.booleans(),
+        logprobs=st.just(()) | LOGPROBS,
+    )
     | st.builds(ReasoningDelta, TEXTS, st.integers(0, 2))
     | st.builds(
         ToolCallDelta,
@@ -508,7 +530,7 @@ STARTS = st.builds(
     dialect=st.just("openai-chat"),
     is_stream=st.just(True),
 )
-ENDS = st.sampled_from(["stop", "length", "tool_calls", "content_filter", "function_call"])
+ENDS = st.sampled_from(["stop", "length", "tool_calls", "content_filter"])
 
 
 @st.composite
@@ -532,6 +554,85 @@ def test_encoded_chunks_are_the_sdks(events, wants_usage):
     assert ("usage" in chunks[0]) is wants_usage
     reported = any(isinstance(event, UsageReport) for event in events)
     assert (chunks[-1]["choices"] == []) is (wants_usage and reported)
+
+
+@pytest.mark.parametrize("is_refusal", [False, True])
+def test_a_refusal_is_told_in_the_only_way_there_is(is_refusal):
+    said = TextDelta("I cannot.", is_refusal=is_refusal)
+    events: list[Event] = [said, Finished("refusal")]
+    expected = "stop" if is_refusal else "content_filter"
+    (choice,) = json.loads(CHAT.encode_reply(events, ASKED, OURS))["choices"]
+    assert choice["message"]["refusal"] == ("I cannot." if is_refusal else None)
+    assert choice["message"]["content"] == (None if is_refusal else "I cannot.")
+    assert choice["finish_reason"] == expected
+    finishes = [
+        c["finish_reason"] for chunk in chunks_of(encoded(events)) for c in chunk["choices"]
+    ]
+    assert [finish for finish in finishes if finish] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("body", "is_own"),
+    [
+        ({"error": {"message": "no", "type": "invalid_request_error"}}, True),
+        ({"error": {"code": 400, "message": "no", "type": "invalid_request_error"}}, True),
+        ({"error": "no"}, True),
+        ({"type": "error", "error": {"type": "invalid_request_error", "message": "no"}}, False),
+        ({"error": {"code": 400, "message": "no", "status": "INVALID_ARGUMENT"}}, False),
+        ({"detail": "no"}, False),
+    ],
+    ids=["openai", "llama.cpp", "in a word", "anthropic", "gemini", "other"],
+)
+def test_only_an_error_in_this_dialect_is_relayed(body, is_own):
+    error = UpstreamRejected(
+        "the upstream answered 400: no", status=400, body=json.dumps(body).encode()
+    )
+    told = json.loads(CHAT.error_body(error, "id"))
+    assert (told == body) is is_own
+    if not is_own:
+        assert told["error"]["message"] == "the upstream answered 400: no"
+        assert told["error"]["type"] == "invalid_request_error"
+
+
+OLD_WAY = chat_request(
+    b'{"model":"auto","messages":[{"role":"user","content":"Hi"}],"functions":[{"name":"f"}]}'
+)
+CALLS: list[Event] = [
+    Started(id="1", created=1, model=SOURCE, dialect="anthropic", is_stream=True),
+    ToolCallDelta(index=0, id="a", name="f", arguments='{"x"'),
+    ToolCallDelta(index=0, arguments=":1}"),
+    ToolCallDelta(index=1, id="b", name="f", arguments="{}"),
+    Finished("tool_calls"),
+]
+
+
+def test_a_client_of_the_deprecated_functions_is_answered_in_kind():
+    encoder = CHAT.stream_encoder(OLD_WAY, OURS)
+    chunks = chunks_of(b"".join(map(encoder.encode, CALLS)))
+    for chunk in chunks:
+        ChatCompletionChunk.model_validate(chunk)
+    deltas = [chunk["choices"][0]["delta"].get("function_call") for chunk in chunks]
+    assert deltas == [None, {"name": "f", "arguments": '{"x"'}, {"arguments": ":1}"}, None]
+    assert chunks[-1]["choices"][0]["finish_reason"] == "function_call"
+
+    reply = ChatCompletion.model_validate_json(CHAT.encode_reply(CALLS, OLD_WAY, OURS))
+    message = reply.choices[0].message
+    assert message.function_call and message.function_call.arguments == '{"x":1}'
+    assert message.tool_calls is None
+    assert reply.choices[0].finish_reason == "function_call"
+
+
+def test_log_probabilities_and_refusals_are_told_apart():
+    (text,) = [e for e in decode_stream([stream("logprobs")]) if isinstance(e, TextDelta)]
+    assert text.logprobs == (TokenProb("Hi", -0.1, (72, 105)),)
+    refused = [e for e in decode_stream([stream("refusal")]) if isinstance(e, TextDelta)]
+    assert [event.is_refusal for event in refused] == [True, True]
+
+
+def test_a_custom_tools_free_text_is_its_arguments():
+    calls = [{"index": 0, "id": "a", "type": "custom", "custom": {"name": "c", "input": "free"}}]
+    (call,) = built(decode_stream([said(saying({"tool_calls": calls}, "tool_calls"))])).tool_calls
+    assert call == ToolCall(id="a", name="c", arguments="free")
 
 
 @given(events=event_lists())

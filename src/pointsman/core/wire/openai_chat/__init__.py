@@ -82,12 +82,13 @@ class OpenAIChat:
 
     def stream_encoder(self, asked: Request, model: str) -> encode.ChatStreamEncoder:
         """Return an encoder for one stream to the client."""
-        return encode.ChatStreamEncoder(model, wants_usage=asked.wants_usage)
+        return encode.ChatStreamEncoder(
+            model, wants_usage=asked.wants_usage, has_functions=request.has_functions(asked)
+        )
 
     def encode_reply(self, events: Iterable[Event], asked: Request, model: str) -> bytes:
         """Return a whole answer as the client's JSON reply."""
-        del asked
-        return encode.encode_reply(events, model)
+        return encode.encode_reply(events, model, has_functions=request.has_functions(asked))
 
     def error_body(self, error: GatewayError, request_id: str) -> bytes:
         """Return the JSON error body."""

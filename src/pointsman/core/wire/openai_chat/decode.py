@@ -13,6 +13,7 @@ from pointsman.core.events import (
     ReasoningDelta,
     Started,
     TextDelta,
+    TokenProb,
     ToolCallDelta,
     UsageReport,
 )
@@ -52,10 +53,16 @@ class _Function(msgspec.Struct):
     arguments: str | None = None
 
 
+class _Custom(msgspec.Struct):
+    name: str | None = None
+    input: str | None = None
+
+
 class _Call(msgspec.Struct):
     index: int | None = None
     id: str | None = None
     function: _Function | None = None
+    custom: _Custom | None = None
 
 
 class _Part(msgspec.Struct):
@@ -74,8 +81,21 @@ class _Message(msgspec.Struct):
     function_call: _Function | None = None
 
 
+class _Token(msgspec.Struct):
+    token: str = ""
+    logprob: float | None = None
+    bytes: list[int] | None = None
+    top_logprobs: "list[_Token] | None" = None
+
+
+class _Logprobs(msgspec.Struct):
+    content: list[_Token] | None = None
+    refusal: list[_Token] | None = None
+
+
 class _Choice(msgspec.Struct):
     index: int = 0
+    logprobs: _Logprobs | None = None
     delta: _Message | None = None
     message: _Message | None = None
     finish_reason: str | None = None
@@ -90,6 +110,8 @@ class _Reply(msgspec.Struct):
 
 
 _reply = msgspec.json.Decoder(_Reply)
+_NO_LOGPROBS = _Logprobs()
+_IMPOSSIBLE = -9999.0  # what the API itself says of a token beyond its twenty likeliest
 
 
 class ChatStreamDecoder:
@@ -257,22 +279,42 @@ def _deltas(choice: _Choice, frame: bytes) -> Iterator[Event]:
     if reasoning:
         yield ReasoningDelta(reasoning, choice.index, frame)
         frame = b""
-    text = _text(message.content) or message.refusal
-    if text:
-        yield TextDelta(text, choice.index, frame)
+    for text in _texts(message, choice):
+        yield msgspec.structs.replace(text, frame=frame)
         frame = b""
     legacy = [_Call(function=message.function_call)] if message.function_call else []
     for position, call in enumerate(message.tool_calls or legacy):
-        function = call.function or _Function()
+        function, custom = call.function or _Function(), call.custom or _Custom()
         yield ToolCallDelta(
             index=position if call.index is None else call.index,
             id=call.id or "",
-            name=function.name or "",
-            arguments=function.arguments or "",
+            name=function.name or custom.name or "",
+            arguments=function.arguments or custom.input or "",
             choice=choice.index,
             frame=frame,
         )
         frame = b""
+
+
+def _texts(message: _Message, choice: _Choice) -> Iterator[TextDelta]:
+    """Yield the text of a choice, then its refusal, each with its log probabilities."""
+    known = choice.logprobs or _NO_LOGPROBS
+    for text, tokens, is_refusal in (
+        (_text(message.content), known.content, False),
+        (message.refusal, known.refusal, True),
+    ):
+        if text or tokens:
+            logprobs = tuple(map(_token, tokens or ()))
+            yield TextDelta(text or "", choice.index, None, is_refusal, logprobs)
+
+
+def _token(token: _Token) -> TokenProb:
+    return TokenProb(
+        token=token.token,
+        logprob=_IMPOSSIBLE if token.logprob is None else token.logprob,
+        utf8=None if token.bytes is None else tuple(token.bytes),
+        others=tuple(map(_token, token.top_logprobs or ())),
+    )
 
 
 def _text(content: str | list[_Part] | None) -> str:
@@ -283,4 +325,6 @@ def _text(content: str | list[_Part] | None) -> str:
 
 def _stronger(known: str | None, new: str) -> str:
     """Return the finish reason that matters of several choices: any that is not "stop"."""
-    return new if known is None or known == "stop" else known
+    if known is not None and known != "stop":
+        return known
+    return "tool_calls" if new == "function_call" else new

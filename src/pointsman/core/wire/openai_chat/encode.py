@@ -13,6 +13,7 @@ from pointsman.core.events import (
     ReasoningDelta,
     Started,
     TextDelta,
+    TokenProb,
     ToolCallDelta,
     UsageReport,
 )
@@ -27,11 +28,16 @@ _NULL_USAGE = b',"usage":null}'
 
 
 class ChatStreamEncoder:
-    """Writes one stream. `model` is `provider/model`, put in place of the upstream's own name."""
+    """Writes one stream. `model` is `provider/model`, put in place of the upstream's own name.
 
-    def __init__(self, model: str, *, wants_usage: bool) -> None:
+    `has_functions`: the client asked in the deprecated way, and reads `function_call` alone.
+    """
+
+    def __init__(self, model: str, *, wants_usage: bool, has_functions: bool = False) -> None:
         self._model = msgspec.json.encode(model)
         self._wants_usage = wants_usage
+        self._has_functions = has_functions
+        self._has_refused = False
         self._is_relay = False
         self._source_model = b""
         self._head: Mapping[str, object] = {}
@@ -46,12 +52,14 @@ class ChatStreamEncoder:
         match event:
             case Started():
                 return self._chunk({"role": "assistant", "content": ""})
-            case TextDelta(text=text, choice=choice):
-                return self._chunk({"content": text}, choice)
+            case TextDelta(text=text, is_refusal=is_refusal):
+                self._has_refused |= is_refusal
+                name = "refusal" if is_refusal else "content"
+                return self._chunk({name: text}, event.choice, _logprobs([event]))
             case ReasoningDelta(text=text, choice=choice):
                 return self._chunk({"reasoning_content": text}, choice)
             case ToolCallDelta():
-                return self._chunk({"tool_calls": [_call_delta(event)]}, event.choice)
+                return self._call(event)
             case UsageReport():
                 self._usage = event
                 return b""
@@ -97,11 +105,30 @@ class ChatStreamEncoder:
             return frame
         return _edited(frame, parsed.data, {"model": self._model})
 
-    def _chunk(self, delta: Mapping[str, object], choice: int = 0) -> bytes:
-        return self._frame([{"index": choice, "delta": delta, "finish_reason": None}], None)
+    def _call(self, event: ToolCallDelta) -> bytes:
+        if not self._has_functions:
+            return self._chunk({"tool_calls": [_call_delta(event)]}, event.choice)
+        if event.index > 0:  # that way there is room for one call
+            return b""
+        call = {"arguments": event.arguments} | ({"name": event.name} if event.name else {})
+        return self._chunk({"function_call": call}, event.choice)
+
+    def _chunk(
+        self,
+        delta: Mapping[str, object],
+        choice: int = 0,
+        logprobs: Mapping[str, object] | None = None,
+    ) -> bytes:
+        said: dict[str, object] = {"index": choice, "delta": delta}
+        if logprobs is not None:
+            said["logprobs"] = logprobs
+        return self._frame([said | {"finish_reason": None}], None)
 
     def _end(self, reason: str) -> bytes:
-        mark = self._frame([{"index": 0, "delta": {}, "finish_reason": reason}], None)
+        said = finish_reason(
+            reason, has_refused=self._has_refused, has_functions=self._has_functions
+        )
+        mark = self._frame([{"index": 0, "delta": {}, "finish_reason": said}], None)
         usage = self._frame([], self._usage) if self._wants_usage and self._usage else b""
         return mark + usage + data_frame(DONE)
 
@@ -115,35 +142,89 @@ class ChatStreamEncoder:
         return data_frame(msgspec.json.encode(members))
 
 
-def encode_reply(events: Iterable[Event], model: str) -> bytes:
+def encode_reply(events: Iterable[Event], model: str, *, has_functions: bool = False) -> bytes:
     """Return a whole answer as a JSON reply; one that came as such goes on but for the model."""
-    builder = AnswerBuilder()
+    builder, texts = AnswerBuilder(), list[TextDelta]()
     for event in events:
         builder.add(event)
+        if isinstance(event, TextDelta) and event.choice == 0:
+            texts.append(event)
     started = builder.started
     if started and started.frame and started.dialect == DIALECT and not started.is_stream:
         return splice(started.frame, {"model": msgspec.json.encode(model)})
-    message: dict[str, object] = {"role": "assistant", "content": builder.text or None}
-    if builder.reasoning:
-        message["reasoning_content"] = builder.reasoning
-    if builder.tool_calls:
-        message["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
-            }
-            for call in builder.tool_calls
-        ]
+    refusal = "".join(event.text for event in texts if event.is_refusal)
+    reason = builder.finish_reason or "stop"
+    choice = {
+        "index": 0,
+        "message": _message(builder, texts, refusal, has_functions=has_functions),
+        "logprobs": _logprobs(texts),
+        "finish_reason": finish_reason(
+            reason, has_refused=bool(refusal), has_functions=has_functions
+        ),
+    }
     reply = {
         "id": started.id if started else "",
         "object": "chat.completion",
         "created": started.created if started else 0,
         "model": model,
-        "choices": [{"index": 0, "message": message, "finish_reason": builder.finish_reason}],
+        "choices": [choice],
         "usage": usage_object(builder.usage or Usage()),
     }
     return msgspec.json.encode(reply)
+
+
+def _message(
+    builder: AnswerBuilder, texts: list[TextDelta], refusal: str, *, has_functions: bool
+) -> Mapping[str, object]:
+    text = "".join(event.text for event in texts if not event.is_refusal)
+    message: dict[str, object] = {
+        "role": "assistant",
+        "content": text or None,
+        "refusal": refusal or None,
+    }
+    if builder.reasoning:
+        message["reasoning_content"] = builder.reasoning
+    calls = [
+        {
+            "id": call.id,
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+        }
+        for call in builder.tool_calls
+    ]
+    if calls and has_functions:
+        message["function_call"] = calls[0]["function"]
+    elif calls:
+        message["tool_calls"] = calls
+    return message
+
+
+def finish_reason(reason: str, *, has_refused: bool, has_functions: bool) -> str:
+    """Return a finish reason in this dialect's words.
+
+    It has none for a refusal: the API itself says "stop" beside a text in `refusal`; without one
+    the answer was withheld, which is what "content_filter" tells.
+    """
+    if reason == "refusal":
+        return "stop" if has_refused else "content_filter"
+    return "function_call" if reason == "tool_calls" and has_functions else reason
+
+
+def _logprobs(texts: Iterable[TextDelta]) -> Mapping[str, object] | None:
+    """Return the log probabilities of some texts, None where there are none."""
+    content, refusal = list[object](), list[object]()
+    for event in texts:
+        said = refusal if event.is_refusal else content
+        said += ({**_token(one), "top_logprobs": _tokens(one.others)} for one in event.logprobs)
+    return {"content": content or None, "refusal": refusal or None} if content or refusal else None
+
+
+def _tokens(tokens: Iterable[TokenProb]) -> list[Mapping[str, object]]:
+    return [_token(token) for token in tokens]
+
+
+def _token(token: TokenProb) -> Mapping[str, object]:
+    return {"token": token.token, "logprob": token.logprob, "bytes": token.utf8}
 
 
 def usage_object(usage: Usage) -> Mapping[str, object]:

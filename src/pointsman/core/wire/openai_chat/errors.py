@@ -39,9 +39,18 @@ def error_in_stream(data: bytes) -> UpstreamError | None:
 
 
 def error_body(error: GatewayError, request_id: str) -> bytes:
-    """Return the error body; an upstream's own is relayed as it came, where it is JSON."""
-    relayed = relayed_body(error, lambda members: "error" in members)
+    """Return the error body; an upstream's own is relayed as it came, where it is of this dialect.
+
+    Anthropic's errors say at their top that they are one, Gemini's have a status in words.
+    """
+    relayed = relayed_body(error, _is_own)
     return relayed or msgspec.json.encode({"error": error_object(error, request_id)})
+
+
+def _is_own(members: Mapping[str, object]) -> bool:
+    said = members.get("error")
+    is_gemini = isinstance(said, dict) and "status" in said and "type" not in said
+    return "error" in members and members.get("type") != "error" and not is_gemini
 
 
 def error_object(error: GatewayError, request_id: str) -> Mapping[str, object]:

@@ -75,11 +75,17 @@ class _Chat(msgspec.Struct):
     web_search_options: msgspec.Raw = msgspec.Raw()
 
 
+class _Offered(msgspec.Struct):
+    tools: list[msgspec.Raw] | None = None
+    functions: list[msgspec.Raw] | None = None
+
+
 class _Options(msgspec.Struct):
     stream_options: dict[str, msgspec.Raw] | None = None
 
 
 _chat = msgspec.json.Decoder(_Chat)
+_offered = msgspec.json.Decoder(_Offered)
 _options = msgspec.json.Decoder(_Options)
 _file = msgspec.json.Decoder(_File)
 _members = msgspec.json.Decoder(dict[str, object])
@@ -166,6 +172,14 @@ def refit_body(
         if has_more:
             kept.append(message)
     return splice(body, {"messages": msgspec.json.encode(kept)})
+
+
+def has_functions(request: Request) -> bool:
+    """Return whether the client offers functions in the deprecated way, and no tools."""
+    if request.dialect != DIALECT or b'"functions"' not in request.body:
+        return False
+    offered = _offered.decode(request.body)
+    return bool(offered.functions and not offered.tools)
 
 
 def shape(request: Request) -> Mapping[str, object]:
