@@ -7,7 +7,7 @@ import msgspec
 from pointsman.catalog import filled_url, is_url_part, url_variables
 from pointsman.core.errors import UpstreamConnect
 from pointsman.core.types import Deployment, Request, Step
-from pointsman.core.wire import CODECS
+from pointsman.core.wire import upstream_codec
 from pointsman.core.wire.prompt import Written
 from pointsman.core.wire.splice import splice
 from pointsman.core.wire.translate import encode_request
@@ -51,7 +51,7 @@ def headers(request: Request, step: Step, key: str) -> Mapping[str, str]:
     """Return the headers of a call: the dialect's, the deployment's, ours, and the key's."""
     deployment = step.deployment
     sent = {
-        **CODECS[deployment.dialect].headers(request, step),
+        **upstream_codec(request.dialect, deployment.dialect).headers(request, step),
         **deployment.headers,
         "content-type": "application/json",
         "accept-encoding": "identity",
