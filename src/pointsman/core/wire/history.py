@@ -6,13 +6,15 @@ Reasoning is its maker's alone: sealed, so that no other can check it, and no pa
 import hashlib
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import msgspec
 
 from pointsman.core.types import CallIds, Request, Step
 from pointsman.core.wire.prompt import Call, Message, Part, Prompt, Result, Thinking
 
-_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_LETTERS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_DIGEST_CHARS_MAX = 24
 
 
 def is_foreign(request: Request, step: Step) -> bool:
@@ -66,12 +68,21 @@ def valid_call_id(made: str, rule: CallIds) -> str:
     is_long_enough = not rule.chars_exact or len(made) == rule.chars_max
     if len(made) <= rule.chars_max and is_long_enough and re.fullmatch(rule.pattern, made):
         return made
+    length = rule.chars_max if rule.chars_exact else min(rule.chars_max, _DIGEST_CHARS_MAX)
+    alphabet = _alphabet(rule.pattern, length)
     number = int.from_bytes(hashlib.sha256(made.encode("utf-8", "surrogatepass")).digest())
     digits = []
-    for _ in range(min(rule.chars_max, 24)):
-        number, digit = divmod(number, len(_ALPHABET))
-        digits.append(_ALPHABET[digit])
+    for _ in range(length):
+        number, digit = divmod(number, len(alphabet))
+        digits.append(alphabet[digit])
     return "".join(digits)
+
+
+@lru_cache(maxsize=64)
+def _alphabet(pattern: str, length: int) -> str:
+    """Return the letters and digits of which an id that matches `pattern` can be made."""
+    fitting = (char for char in _LETTERS if re.fullmatch(pattern, char * length))
+    return "".join(fitting) or _LETTERS
 
 
 def _recalled(part: Part, call_signatures: Mapping[str, str]) -> Part:
