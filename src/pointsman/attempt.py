@@ -10,6 +10,7 @@ import msgspec
 
 from pointsman.clock import Clock
 from pointsman.core.answer import AnswerBuilder
+from pointsman.core.conversation import Standing
 from pointsman.core.errors import (
     GatewayError,
     LedgerUnavailable,
@@ -47,7 +48,8 @@ class Desk:
 class Job:
     """One request on its way: what was asked, read and decided, and when it must be over.
 
-    `cache` is how its attempts are booked: a miss, or with the cache off.
+    `cache` is how its attempts are booked: a miss, or with the cache off. `standing`: the
+    conversation that it goes on with, as it was found.
     """
 
     request: Request
@@ -55,6 +57,7 @@ class Job:
     decision: Decision
     deadline_s: float
     cache: CacheOutcome
+    standing: Standing | None = None
 
     def intent(self, *, attempt: int, at_ns: int, tier: str, deployment: str) -> Intent:
         """Return what the ledger keeps of the request itself."""

@@ -16,12 +16,14 @@ from pointsman.attempt import Desk, Job, Observer
 from pointsman.audit import Auditor, encode_reading
 from pointsman.cache.entry import Entry
 from pointsman.clock import Clock
+from pointsman.conversations import Answered, Conversations
 from pointsman.core.cache_key import answer_key
+from pointsman.core.conversation import Standing
 from pointsman.core.decision import decide, resolve
 from pointsman.core.events import Event, Finished, UsageReport
 from pointsman.core.features import extract
 from pointsman.core.health import Health
-from pointsman.core.types import CacheOutcome, Decision, Features, Request
+from pointsman.core.types import CacheOutcome, Decision, Features, Place, Request
 from pointsman.core.usage import Usage
 from pointsman.core.wire import CODECS
 from pointsman.explanation import Explanation, explain
@@ -33,7 +35,6 @@ from pointsman.providers import Provider
 from pointsman.recording import Recording, free, replay
 from pointsman.routing import Routing, Stores
 from pointsman.stream import AnswerStream
-from pointsman.tool_loops import ToolLoops
 
 # What is larger is read in a thread: the worst of this size takes 0.1 s, prose a hundredth of that.
 INLINE_BYTES_MAX = 256 * 1024
@@ -60,7 +61,7 @@ class Pipeline:
         self._clock = clock
         self._rng = rng
         self._new_id = new_id
-        self._loops = ToolLoops()
+        self._conversations = Conversations()
         self._flights = Flights()
         cache, entry_bytes_max = stores.cache, stores.entry_bytes_max
         self._kept = None if cache is None else KeptAnswers(cache, entry_bytes_max, clock)
@@ -76,30 +77,38 @@ class Pipeline:
         GatewayError; after entering, the events raise it.
         """
         request = self._identified(request)
-        routing, features, decision, key = await self._decided(request)
-        job = Job(request, features, decision, self._deadline_s(), self._booked_as(request))
+        routing, decided = await self._decided(request)
+        job = Job(
+            decided.request,
+            decided.features,
+            decided.decision,
+            self._deadline_s(),
+            self._booked_as(request),
+            decided.standing,
+        )
         if self.stores.has_readings:
-            self.stores.ledger.keep_reading(request.caller.request_id, encode_reading(features))
+            reading = encode_reading(decided.features)
+            self.stores.ledger.keep_reading(request.caller.request_id, reading)
         if self._kept is None or job.cache == "off":
             async with self._called(job, routing) as stream:
                 yield stream
             return
-        entry = self._kept.find(key) if request.caller.cache == "on" else None
+        entry = self._kept.find(decided.key) if request.caller.cache == "on" else None
         if entry is not None and routing.may_serve(request.caller.tenant, entry.tier):
             yield await self._replayed(job, entry)
             return
-        async with self._joined(key, job, routing, self._kept) as stream:
+        async with self._joined(decided.key, job, routing, self._kept) as stream:
             yield stream
 
     def decide(self, request: Request) -> Decision:
         """Return the decision for a request, calling nobody. Raises RequestError."""
-        return _decide(request, self.routing, self._loops.began_by(request))[1]
+        return self._decide(request, self.routing).decision
 
     def explain(self, request: Request) -> Explanation:
         """Return the decision and what each tier would cost. Raises RequestError."""
-        features, decision, _ = _decide(request, self.routing, self._loops.began_by(request))
+        decided = self._decide(request, self.routing)
         snapshot = self.routing.snapshot_for(request.caller.tenant)
-        return explain(decision, features, snapshot, self.routing.policy)
+        return explain(decided.decision, decided.features, snapshot, self.routing.policy)
 
     def model_names(self) -> tuple[tuple[str, str], ...]:
         """Return every name a client may ask for, each with whose it is."""
@@ -147,19 +156,44 @@ class Pipeline:
         caller = msgspec.structs.replace(request.caller, request_id=self._new_id())
         return msgspec.structs.replace(request, caller=caller)
 
-    async def _decided(self, request: Request) -> tuple[Routing, Features, Decision, bytes]:
-        """Return the facts, the decision and the answer's key; a large body's from a thread.
+    async def _decided(self, request: Request) -> tuple[Routing, "_Decided"]:
+        """Return what there is to know before the first call; of a large body from a thread.
 
         The routing goes along: a reload while the request is under way changes nothing for it.
         """
         routing, is_kept = self.routing, self._booked_as(request) != "off"
-        work = partial(_decide, request, routing, self._loops.began_by(request), is_kept=is_kept)
+        work = partial(self._decide, request, routing, is_kept=is_kept)
         if len(request.body) <= INLINE_BYTES_MAX:
-            return routing, *work()
+            return routing, work()
         decided = await asyncio.to_thread(work)
         if routing is not self.routing:
             return await self._decided(request)  # swapped meanwhile
-        return routing, *decided
+        return routing, decided
+
+    def _decide(self, request: Request, routing: Routing, *, is_kept: bool = False) -> "_Decided":
+        snapshot = routing.snapshot_for(request.caller.tenant)
+        features = extract(request)
+        target = resolve(request.model, snapshot, routing.aliases)
+        standing = self._conversations.standing(request, now_s=self._clock.monotonic_s())
+        decision = decide(
+            features,
+            target,
+            snapshot,
+            routing.policy,
+            tier_pin=request.caller.tier,
+            standing=standing,
+            caches=self._conversations.caches,
+        )
+        if snapshot is not routing.snapshot:  # the floor is that of other tiers, so no audit of it
+            decision = msgspec.structs.replace(decision, group="")
+        key = b""
+        if is_kept:
+            shape = CODECS[request.dialect].shape(request)
+            key = answer_key(request, decision, snapshot, shape=shape)
+        # Where nobody knows who sealed some reasoning, it is whoever the client asks for by name.
+        history = self._conversations.history(request, otherwise=target.deployment)
+        request = msgspec.structs.replace(request, history=history)
+        return _Decided(request, features, decision, key, standing)
 
     def _deadline_s(self) -> float:
         return self._clock.monotonic_s() + self.routing.total_s
@@ -174,7 +208,8 @@ class Pipeline:
     async def _called(self, job: Job, routing: Routing) -> AsyncIterator[AnswerStream]:
         committed = await self._commit(job, routing)
         try:
-            async with aclosing(self._watched(job, committed, committed.events())) as events:
+            source = committed.events()
+            async with aclosing(self._watched(job, routing, committed, source)) as events:
                 yield self._stream(job, committed, events, is_hit=False)
         finally:
             await committed.aclose()  # for a caller who has not read a single event
@@ -193,7 +228,7 @@ class Pipeline:
         flight, is_leader = self._flights.join(key, lambda: self._commit(job, routing), land)
         try:
             committed = await flight.committed()
-            events = self._watched(job, committed, flight.recording.read())
+            events = self._watched(job, routing, committed, flight.recording.read())
             if not is_leader:
                 events = self._followed(job, committed, events)
             async with aclosing(events):
@@ -224,6 +259,8 @@ class Pipeline:
 
     async def _replayed(self, job: Job, entry: Entry) -> AnswerStream:
         await self._book_hit(job, entry.tier, entry.deployment, entry_usage(entry))
+        place = Place(entry.tier, entry.deployment)
+        self._conversations.pass_on(job.request, job.standing, place)
         return AnswerStream(
             replay(entry.events),
             decision=job.decision,
@@ -260,16 +297,30 @@ class Pipeline:
         self._observe(intent, settlement)
 
     async def _watched(
-        self, job: Job, committed: Committed, source: AsyncGenerator[Event]
+        self, job: Job, routing: Routing, committed: Committed, source: AsyncGenerator[Event]
     ) -> AsyncGenerator[Event]:
-        """Yield an answer; remember who made its tool calls, before their results can come back."""
+        """Yield an answer; before its end, remember where its conversation is now."""
         async with aclosing(source):
             async for event in source:
-                if isinstance(event, Finished) and committed.tool_calls:
-                    self._loops.remember(
-                        job.request, committed.tool_calls, committed.step.deployment.id
-                    )
+                if isinstance(event, Finished):
+                    self._remember(job, routing, committed)
                 yield event
+
+    def _remember(self, job: Job, routing: Routing, committed: Committed) -> None:
+        answered = Answered(
+            place=Place(committed.step.tier, committed.step.deployment.id),
+            usage=committed.usage,
+            cost_nanousd=committed.cost_nanousd(),
+            calls=committed.tool_calls,
+            signatures=committed.signatures,
+        )
+        self._conversations.remember(
+            job.request,
+            job.standing,
+            answered,
+            now_s=self._clock.monotonic_s(),
+            snapshot=routing.snapshot_for(job.request.caller.tenant),
+        )
 
     def _stream(
         self, job: Job, committed: Committed, events: AsyncIterator[Event], *, is_hit: bool
@@ -288,16 +339,11 @@ class Pipeline:
         )
 
 
-def _decide(
-    request: Request, routing: Routing, stay_on: str, *, is_kept: bool = False
-) -> tuple[Features, Decision, bytes]:
-    features, snapshot = extract(request), routing.snapshot_for(request.caller.tenant)
-    targets = resolve(request.model, snapshot, routing.aliases)
-    pin = request.caller.tier
-    decision = decide(features, targets, snapshot, routing.policy, tier_pin=pin, stay_on=stay_on)
-    if snapshot is not routing.snapshot:  # the floor is that of other tiers, so no audit of it
-        decision = msgspec.structs.replace(decision, group="")
-    if not is_kept:
-        return features, decision, b""
-    shape = CODECS[request.dialect].shape(request)
-    return features, decision, answer_key(request, decision, snapshot, shape=shape)
+class _Decided(msgspec.Struct, frozen=True):
+    """What is known of a request before its first call; `key` is its answer's, b"" for none."""
+
+    request: Request
+    features: Features
+    decision: Decision
+    key: bytes
+    standing: Standing | None

@@ -90,8 +90,8 @@ def test_conversations_do_not_know_of_each_other():
 
 
 def test_a_tools_result_goes_back_to_the_model_that_asked_for_it():
-    loop = [turn("architect it", 0), turn("what is it", 1, tool=True), turn("what is it", 2)]
-    assert only(loop, "signals").requests_by_tier == {"power": 2, "fast": 1}
+    loop = [turn("architect it", 0), turn("what is it", 1, tool=True)]
+    assert only(loop, "signals").requests_by_tier == {"power": 2}
     unplaced = [
         turn(text, 0, conversation="", tool=True) for text in ("architect it", "what is it")
     ]
@@ -100,6 +100,14 @@ def test_a_tools_result_goes_back_to_the_model_that_asked_for_it():
     assert any("decided anew here" in note for note in comparison.notes)
     assert not any("decided anew" in note for note in compared(loop, "signals").notes)
     assert any("are turns of a conversation" in note for note in compared(loop, "signals").notes)
+
+
+def test_a_long_conversation_stays_where_leaving_would_not_pay():
+    long = Usage(input_tokens=50_000, cached_input_tokens=49_000, output_tokens=10)
+    turns = [turn("architect it", 0, usage=long), turn("what is it", 1, usage=long)]
+    assert only(turns, "signals").requests_by_tier == {"power": 2}
+    apart = [turn("architect it", 0, usage=long), turn("what is it", 1, conversation="d")]
+    assert only(apart, "signals").requests_by_tier == {"power": 1, "fast": 1}
 
 
 def test_what_is_written_to_the_cache_is_written_again_after_a_switch():
@@ -112,7 +120,7 @@ def test_what_is_written_to_the_cache_is_written_again_after_a_switch():
 def test_only_the_latest_conversations_are_remembered():
     conversations = Conversations(conversations_max=2)
     for name in ("a", "b", "a", "c"):
-        conversations.note(turn("x", 1.0, conversation=name), {"signals": name})
+        conversations.note(turn("x", 1.0, conversation=name), {"signals": name}, {})
     found = [conversations.last(turn("x", 2.0, conversation=name)).deployments for name in "abc"]
     assert found == [{"signals": "a"}, {}, {"signals": "c"}]
 

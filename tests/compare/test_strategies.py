@@ -15,9 +15,19 @@ from pointsman.compare.strategies import (
     default_names,
     reference,
 )
+from pointsman.core.conversation import Conversation, Standing
 from pointsman.core.decision import Target, decide
 from pointsman.core.errors import ConfigError, NoCapableModel
-from pointsman.core.types import Caller, Capability, Decision, Features, Need, Snapshot, Tier
+from pointsman.core.types import (
+    Caller,
+    Capability,
+    Decision,
+    Features,
+    Need,
+    Place,
+    Snapshot,
+    Tier,
+)
 from pointsman.policies import PolicySettings
 from pointsman.policies.registry import build_policy, policy_names
 
@@ -29,9 +39,11 @@ def shrunk(count: int) -> Snapshot:
     return Snapshot(tiers=TIERS.tiers[:count], default_tier="fast")
 
 
-def decided(record: LoggedRequest, spec: str = "signals", *, stay_on: str = "") -> Decision | None:
+def decided(
+    record: LoggedRequest, spec: str = "signals", standing: Standing | None = None
+) -> Decision | None:
     policies = build_policies([spec], PolicySettings())
-    return Decider(policies, TIERS, ("auto",)).decide(spec, record, stay_on=stay_on)
+    return Decider(policies, TIERS, ("auto",)).decide(spec, record, standing)
 
 
 YARDSTICKS = [
@@ -218,9 +230,11 @@ def test_what_is_kept_of_a_fixed_policy_never_makes_it_decide_otherwise(
 
 
 def test_a_tool_loop_stays_where_it_began():
-    for spec in ("signals", "fixed:fast"):
-        found = decided(logged("what is a monad"), spec, stay_on=BIG.id)
-        assert found is not None and found.deployments == (BIG.id,)
+    place = Place("power", BIG.id)
+    conversation = Conversation(here=place, base=place)
+    standing = Standing(conversation=conversation, idle_s=1.0, new_tokens=5, is_open=True)
+    found = decided(logged("what is a monad"), "signals", standing)
+    assert found is not None and found.deployments == (BIG.id,)
 
 
 def test_what_holds_a_reading_or_a_text_is_decided_without_a_request():

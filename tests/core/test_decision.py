@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.builders import deployment, features, snapshot, tier
 
+from pointsman.core.conversation import Conversation, Standing
 from pointsman.core.decision import Target, decide, resolve
 from pointsman.core.errors import ModelNotFound, NoCapableModel, RequestError
-from pointsman.core.types import Decision, Features, Need, Snapshot
+from pointsman.core.types import Decision, Features, Need, Place, Snapshot
 from pointsman.policies import PolicySettings
 from pointsman.policies.signals import Signals
 
@@ -251,34 +252,51 @@ def test_a_bound_is_never_undercut_when_only_weaker_tiers_are_left():
     world = snapshot(tier("one"), tier("two", deployment("a/blind", images=False)))
     facts = features(needs=[Need.IMAGES])
     assert decide(facts, Target(), world, Picks()).tier == "one"
-    for stay_on in ("", "acme/one"):
+    for standing in (None, looping("one", "acme/one")):
         with pytest.raises(NoCapableModel, match="the need images: a/blind"):
-            decide(facts, Target(tier_min="two"), world, Picks(), stay_on=stay_on)
+            decide(facts, Target(tier_min="two"), world, Picks(), standing=standing)
 
 
 # Tool loops.
 
 
+def looping(tier: str, deployment: str) -> Standing:
+    """Return a conversation whose tool loop is open, at that place."""
+    place = Place(tier, deployment)
+    return Standing(
+        conversation=Conversation(here=place, base=place), idle_s=1.0, new_tokens=5, is_open=True
+    )
+
+
 def test_a_tool_loop_stays_with_who_began_it():
-    decision = decide(features(), Target(), WORLD, Picks(0), stay_on=LARGE.id)
+    decision = decide(features(), Target(), WORLD, Picks(0), standing=looping("mid", LARGE.id))
     assert (decision.tier, decision.deployments) == ("mid", (LARGE.id, MINI.id))
     assert "tool loop" in decision.reason and not decision.may_escalate
-    second = decide(features(), Target(), WORLD, Picks(0), stay_on=HAIKU.id)
+    second = decide(features(), Target(), WORLD, Picks(0), standing=looping("fast", HAIKU.id))
     assert second.deployments == (HAIKU.id, MINI.id)
 
 
 def test_a_tool_loop_does_not_stay_below_the_bound_asked_for():
-    decision = decide(features(), Target(tier_min="power"), WORLD, Picks(0), stay_on=MINI.id)
+    decision = decide(
+        features(), Target(tier_min="power"), WORLD, Picks(0), standing=looping("mid", MINI.id)
+    )
     assert decision.tier == "power"
-    kept = decide(features(), Target(tier_min="mid"), WORLD, Picks(0), stay_on=MINI.id)
+    kept = decide(
+        features(), Target(tier_min="mid"), WORLD, Picks(0), standing=looping("mid", MINI.id)
+    )
     assert (kept.tier, kept.deployments) == ("mid", (MINI.id, LARGE.id))
 
 
 def test_a_tool_loop_whose_deployment_is_gone_or_cannot_serve_is_decided_anew():
-    assert decide(features(), Target(), WORLD, Picks(0), stay_on="gone/away").tier == "fast"
+    assert (
+        decide(features(), Target(), WORLD, Picks(0), standing=looping("mid", "gone/away")).tier
+        == "fast"
+    )
     world = snapshot(tier("one", deployment("a/blind", images=False)), tier("two"))
     facts = features(needs=[Need.IMAGES])
-    assert decide(facts, Target(), world, Picks(0), stay_on="a/blind").tier == "two"
+    assert (
+        decide(facts, Target(), world, Picks(0), standing=looping("one", "a/blind")).tier == "two"
+    )
 
 
 def test_a_pin_or_a_name_comes_before_a_tool_loop():
@@ -288,7 +306,10 @@ def test_a_pin_or_a_name_comes_before_a_tool_loop():
         (Target(deployment=MINI.id), ""),
     ):
         assert (
-            decide(features(), target, WORLD, Picks(), tier_pin=pin, stay_on=OPUS.id).tier == "fast"
+            decide(
+                features(), target, WORLD, Picks(), tier_pin=pin, standing=looping("power", OPUS.id)
+            ).tier
+            == "fast"
         )
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 import msgspec
 
 from pointsman.compare.records import LoggedRequest
+from pointsman.core.conversation import Conversation, Standing
 from pointsman.core.usage import Usage
 
 CONVERSATIONS_MAX = 20_000
@@ -21,10 +22,30 @@ LIFETIME_S = 300.0
 
 
 class LastCall(msgspec.Struct, frozen=True):
-    """A conversation's last call: when, in Unix seconds, and on which deployment, by strategy."""
+    """A conversation's last call: when, in Unix seconds, and on which deployment, by strategy.
+
+    `known` is the conversation itself as each policy has it.
+    """
 
     at_s: float | None = None
     deployments: Mapping[str, str] = MappingProxyType({})
+    known: Mapping[str, Conversation] = MappingProxyType({})
+
+    def standing(self, spec: str, record: LoggedRequest, usage: Usage) -> Standing | None:
+        """Return the conversation as a policy finds it now, None where none has begun.
+
+        `usage` is the request's own. Where the log has no times it counts as gone on with at once.
+        """
+        found = self.known.get(spec)
+        if found is None:
+            return None
+        at_s = found.at_s if record.at_s is None else record.at_s
+        return Standing(
+            conversation=found,
+            idle_s=max(0.0, at_s - found.at_s),
+            new_tokens=max(0, usage.input_tokens - found.context_tokens),
+            is_open=record.features.is_tool_loop,
+        )
 
     def is_warm(
         self, spec: str, deployment: str, at_s: float | None, answered_by: frozenset[str]
@@ -60,12 +81,17 @@ class Conversations:
             return _NO_CALL
         return self._last.get(record.conversation, _NO_CALL)
 
-    def note(self, record: LoggedRequest, deployments: Mapping[str, str]) -> None:
-        """Note which deployment each strategy called for a request."""
+    def note(
+        self,
+        record: LoggedRequest,
+        deployments: Mapping[str, str],
+        known: Mapping[str, Conversation],
+    ) -> None:
+        """Note which deployment each strategy called, and how the conversation stands with each."""
         name = record.conversation
         if not name:
             return
-        self._last[name] = LastCall(record.at_s, deployments)
+        self._last[name] = LastCall(record.at_s, deployments, known)
         self._last.move_to_end(name)
         if len(self._last) > self._conversations_max:
             self._last.popitem(last=False)

@@ -6,9 +6,11 @@ import msgspec
 
 from pointsman.compare.records import Booked, LoggedRequest
 from pointsman.compare.strategies import FIXED
+from pointsman.core.conversation import Standing
 from pointsman.core.decision import Policy, Target, decide, resolve
 from pointsman.core.errors import ModelNotFound
 from pointsman.core.filters import unmet
+from pointsman.core.prompt_cache import PromptCaches
 from pointsman.core.types import Decision, Deployment, Features, Snapshot
 
 _NAMES_MAX = 4_096
@@ -30,6 +32,7 @@ class Decider:
         self._aliases = aliases
         self._tiers = frozenset(snapshot.names)
         self._fixed: dict[str, Decision] = {}
+        self._caches = {spec: PromptCaches() for spec in policies}
         self._targets: dict[str, Target] = {}
         self._served_by_all: dict[tuple[object, ...], bool] = {}
         self._latest: Features | None = None
@@ -53,27 +56,39 @@ class Decider:
         """Return the deployment of a tier by its id. Raises KeyError when there is none."""
         return self._deployments[tier, deployment]
 
-    def decide(self, spec: str, record: LoggedRequest, *, stay_on: str = "") -> Decision | None:
+    def caches(self, spec: str) -> PromptCaches:
+        """Return what a policy has seen of the providers' prompt caches."""
+        return self._caches[spec]
+
+    def decide(
+        self, spec: str, record: LoggedRequest, standing: Standing | None = None
+    ) -> Decision | None:
         """Return where a logged request goes under a policy.
 
         A fixed policy takes it whatever it asked for. Else a tier that was asked for is kept, and
         a model's name counts as the alias: it says what was called then, not what the router was
         asked. Without the prompt the decision as booked is kept; None where another policy had
-        booked it. `stay_on`: the deployment that began the tool loop which the request goes on
-        with.
+        booked it. `standing`: the conversation that the request goes on with, under this policy.
 
         Raises NoCapableModel.
         """
         policy = self._policies[spec]
         if spec.startswith(FIXED):
-            return self._decide_fixed(spec, policy, record, stay_on)
+            return self._decide_fixed(spec, policy, record)
         if record.request is None and record.booked is not None:
             return self._as_booked(policy, record, record.booked)
         if record.request is None:
             is_readable = bool(record.features.text) or record.features.reading is not None
             if not is_readable:
                 return None
-            return decide(record.features, _ANY, self._snapshot, policy, stay_on=stay_on)
+            return decide(
+                record.features,
+                _ANY,
+                self._snapshot,
+                policy,
+                standing=standing,
+                caches=self._caches[spec],
+            )
         pin = record.request.caller.tier
         return decide(
             record.features,
@@ -81,18 +96,17 @@ class Decider:
             self._snapshot,
             policy,
             tier_pin=pin if pin in self._tiers else "",
-            stay_on=stay_on,
+            standing=standing,
+            caches=self._caches[spec],
         )
 
-    def _decide_fixed(
-        self, spec: str, policy: Policy, record: LoggedRequest, stay_on: str
-    ) -> Decision:
+    def _decide_fixed(self, spec: str, policy: Policy, record: LoggedRequest) -> Decision:
         kept = self._fixed.get(spec)
         is_plain = self._is_served_by_all(record.features)
-        if kept is not None and is_plain and stay_on in ("", kept.deployments[0]):
+        if kept is not None and is_plain:
             return kept
-        decision = decide(record.features, _ANY, self._snapshot, policy, stay_on=stay_on)
-        if is_plain and not stay_on:
+        decision = decide(record.features, _ANY, self._snapshot, policy)
+        if is_plain:
             self._fixed[spec] = decision
         return decision
 

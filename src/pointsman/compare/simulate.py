@@ -1,14 +1,13 @@
 """Simulate: one pass over a log, every strategy at once."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
 
 import msgspec
 
 from pointsman.compare.answer_keys import AnswerKeys
 from pointsman.compare.calls import Call, Known, charge, read_known
 from pointsman.compare.comparison import Comparison
-from pointsman.compare.conversations import Conversations, LastCall
+from pointsman.compare.conversations import Conversations, LastCall, unwarmed
 from pointsman.compare.deciding import Decider
 from pointsman.compare.equal_cost import Trades, place_of_length
 from pointsman.compare.key_window import KeyWindow
@@ -19,6 +18,7 @@ from pointsman.compare.records import LeftOut, LoggedRequest
 from pointsman.compare.staged import Staged
 from pointsman.compare.strategies import (
     CASCADE,
+    FIXED,
     ORACLE,
     SINGLE,
     Strategy,
@@ -30,11 +30,11 @@ from pointsman.compare.strategies import (
 )
 from pointsman.compare.table import tabulate
 from pointsman.compare.tally import Tally
+from pointsman.core.conversation import Conversation, Standing, advance
 from pointsman.core.errors import NoCapableModel
-from pointsman.core.types import Decision, Snapshot
+from pointsman.core.types import Decision, Place, Snapshot
 from pointsman.policies import PolicySettings
 
-_NOTHING: Mapping[str, str] = MappingProxyType({})
 _NO_STRATEGIES: frozenset[Strategy] = frozenset()
 
 
@@ -112,6 +112,8 @@ class _Run:
         self._reference = reference().spec
         self._is_repriced = job.is_repriced
         self._specs = tuple(dict.fromkeys(one.spec for one in played if one.is_policy))
+        self._moving = tuple(spec for spec in self._specs if not spec.startswith(FIXED))
+        self._snapshot = job.snapshot
         policies = build_policies((*self._specs, CASCADE), job.policies)
         self._decider = Decider(policies, job.snapshot, job.aliases)
         self._staged = Staged(self._decider, job.snapshot, is_repriced=job.is_repriced)
@@ -138,13 +140,13 @@ class _Run:
     def add(self, record: LoggedRequest) -> None:
         """Take one request into every strategy, or into none when nobody can serve it."""
         last = self._conversations.last(record)
-        began = last.deployments if record.features.is_tool_loop else _NOTHING
+        known = read_known(record, self._names)
+        standings = {spec: last.standing(spec, record, known.usage) for spec in last.known}
         try:
             decisions = {
-                spec: self._decider.decide(spec, record, stay_on=began.get(spec, ""))
+                spec: self._decider.decide(spec, record, standings.get(spec))
                 for spec in self._specs
             }
-            known = read_known(record, self._names)
             calls = self._calls(record, known, decisions, last)
         except NoCapableModel:
             self._partial.facts["unserved"] += 1
@@ -153,7 +155,34 @@ class _Run:
         self._count(record, calls, self._found(record, decisions))
         if record.conversation:
             called = {spec: call.deployment for spec, call in calls.items() if call is not None}
-            self._conversations.note(record, called)
+            gone_on = self._gone_on(record, known, calls, last, standings)
+            self._conversations.note(record, called, gone_on)
+
+    def _gone_on(
+        self,
+        record: LoggedRequest,
+        known: Known,
+        calls: Mapping[str, Call | None],
+        last: LastCall,
+        standings: Mapping[str, Standing | None],
+    ) -> dict[str, Conversation]:
+        """Return the conversation after a request, as each policy that moves about has it."""
+        after: dict[str, Conversation] = {}
+        for spec in self._moving:
+            call = calls[spec]
+            if call is None:
+                continue
+            is_warm = self._is_warm(record, known, spec, call.deployment, last)
+            after[spec] = advance(
+                standings.get(spec),
+                Place(call.tier, call.deployment),
+                known.usage if is_warm else unwarmed(known.usage),
+                call.cost_nanousd,
+                at_s=record.at_s or 0.0,
+                snapshot=self._snapshot,
+                caches=self._decider.caches(spec),
+            )
+        return after
 
     def finish(self, left_out: LeftOut) -> Partial:
         """Return the sums, with what the importer left out."""

@@ -5,13 +5,18 @@ from typing import Protocol
 
 import msgspec
 
+from pointsman.core.conversation import Standing, weigh
 from pointsman.core.errors import GatewayError, ModelNotFound, RequestError
 from pointsman.core.filters import capable, incapable
+from pointsman.core.prices import format_usd
+from pointsman.core.prompt_cache import PromptCaches
 from pointsman.core.types import (
     Decision,
     Deployment,
     Features,
     Filtered,
+    Move,
+    Place,
     Snapshot,
     Tier,
 )
@@ -75,14 +80,16 @@ def decide(
     policy: Policy,
     *,
     tier_pin: str = "",
-    stay_on: str = "",
+    standing: Standing | None = None,
+    caches: PromptCaches | None = None,
 ) -> Decision:
     """Return where a request goes.
 
     Deployments that cannot serve it are dropped before any policy. Then the first of these that
-    applies: the model asked for; the tier asked for, by name or by `tier_pin`; `stay_on`, the
-    deployment that began an open tool loop, where the target's bound allows it; the policy's
-    choice, raised to that bound.
+    applies: the model asked for; the tier asked for, by name or by `tier_pin`; where the
+    conversation is, as long as a tool loop or sealed reasoning is open and the target's bound
+    allows it; the policy's choice, raised to that bound, unless leaving the conversation's place
+    for it would not pay (`core.conversation`). `caches`: what prompt caches have been seen to hold.
 
     Raises NoCapableModel when nothing is left, RequestError for an unknown `tier_pin`, GatewayError
     where the policy names a tier that it was not offered.
@@ -101,15 +108,66 @@ def decide(
     narrowed = _narrowed(snapshot, left, target.tier_min)
     if not narrowed.tiers:
         raise incapable(features, _from(snapshot, target.tier_min), filtered)
-    for tier in narrowed.tiers if stay_on else ():
-        if stay_on in (d.id for d in tier.deployments):
+    if standing is not None and standing.is_open:
+        held = _held_open(standing.conversation.here, narrowed, filtered)
+        if held is not None:
+            return held
+    decision = _by_policy(features, narrowed, snapshot, policy, filtered=filtered)
+    if standing is None or standing.is_open:
+        return decision
+    return _weighed(decision, standing, features, narrowed, caches or PromptCaches())
+
+
+def _held_open(here: Place, offered: Snapshot, filtered: tuple[Filtered, ...]) -> Decision | None:
+    """Return the decision to go on where a tool loop began, None where that is not on offer."""
+    for tier in offered.tiers:
+        if tier.name == here.tier and here.deployment in (d.id for d in tier.deployments):
             return _pinned(
-                _led_by(tier, stay_on),
-                f"an open tool loop stays on {stay_on}, which began it",
+                _led_by(tier, here.deployment),
+                f"an open tool loop stays on {here.deployment}, which began it",
                 filtered,
                 would_change="a new user turn in place of the tool's result",
             )
-    return _by_policy(features, narrowed, snapshot, policy, filtered=filtered)
+    return None
+
+
+def _weighed(
+    decision: Decision,
+    standing: Standing,
+    features: Features,
+    offered: Snapshot,
+    caches: PromptCaches,
+) -> Decision:
+    """Return the decision for a conversation's next turn, with the sum behind it."""
+    wanted = Place(decision.tier, decision.deployments[0])
+    move = weigh(wanted, standing, features, offered.tiers, caches)
+    if move is None:
+        return decision
+    went = move.went
+    led = _led_by(offered.tier(went.tier), went.deployment)
+    decision = msgspec.structs.replace(
+        decision, tier=went.tier, deployments=tuple(d.id for d in led.deployments), move=move
+    )
+    if went.tier == wanted.tier:
+        return decision
+    return msgspec.structs.replace(
+        decision,
+        reason=f"the conversation stays on {went.tier}: {_cost_of_leaving(move)} "
+        f"(the turn alone: {decision.reason})",
+        would_change=f"a new conversation would go to {wanted.tier}",
+        group="",  # its floor was for the tier that the turn alone would have had
+    )
+
+
+def _cost_of_leaving(move: Move) -> str:
+    if move.move_nanousd is None or move.stay_nanousd is None or move.return_nanousd is None:
+        return f"what {move.wanted.deployment} would cost is not known"
+    return (
+        f"its {move.context_tokens} tokens and this turn cost {format_usd(move.move_nanousd)} on "
+        f"{move.wanted.deployment}, {format_usd(move.stay_nanousd)} on {move.base.deployment} "
+        f"with {move.cached_tokens} of them cached, and {format_usd(move.return_nanousd)} more "
+        f"on the way back, with {format_usd(move.saved_nanousd)} saved so far; all estimated"
+    )
 
 
 def _narrowed(snapshot: Snapshot, left: Sequence[Tier], tier_min: str) -> Snapshot:

@@ -91,6 +91,12 @@ def worst_case_nanousd(price: Price, *, input_tokens: int, output_tokens: int) -
     return price.per_request_nanousd + _per_mtok(dearest)
 
 
+def dearest_rates(price: Price) -> tuple[int, int]:
+    """Return the most that a token of input and one of output can cost, nano-USD per million."""
+    rates = (price, *price.tiers)
+    return max(map(_dearest_input, rates)), max(map(_dearest_output, rates))
+
+
 def format_usd(nanousd: int | None) -> str:
     """Return an amount for people: cents from a dollar up, three digits below, None "unknown".
 

@@ -18,6 +18,9 @@ PREFIX_TOKENS_MIN = 1024
 # providers document, a half-way mark between them, and what lies beyond.
 _IDLE_BOUNDS_S = (60.0, 300.0, 900.0, 3600.0)
 _REPORTS_MAX = 8
+# A provider that says nothing of its cache is taken to keep it for an hour, the longest that the
+# documented ones hold a prefix for by default: whoever leaves it then counts on losing more.
+_LIFETIME_S = 3600.0
 _KEPT_MAX = 4096
 
 
@@ -55,5 +58,5 @@ def _key(deployment: str, idle_s: float, prefix_tokens: int) -> tuple[str, int, 
 
 
 def _documented(deployment: Deployment, idle_s: float, prefix_tokens: int) -> float:
-    is_kept = idle_s <= deployment.prompt_cache_s and prefix_tokens >= PREFIX_TOKENS_MIN
-    return 1.0 if is_kept else 0.0
+    lifetime_s = deployment.prompt_cache_s or _LIFETIME_S
+    return 1.0 if idle_s <= lifetime_s and prefix_tokens >= PREFIX_TOKENS_MIN else 0.0

@@ -11,6 +11,7 @@ from pointsman.core.answer import AnswerBuilder
 from pointsman.core.errors import AttemptReport, GatewayError, UpstreamError
 from pointsman.core.events import Event, Finished, UsageReport, is_content
 from pointsman.core.types import ToolCall
+from pointsman.core.usage import Usage
 from pointsman.validators import ACCEPTED, Ask, Draft, Validator, Verdict, judge
 
 # Parsing 2 kB of Python takes about 1.5 ms here, and longer work must not hold up the loop.
@@ -143,6 +144,16 @@ class Committed:
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """Return the tool calls so far."""
         return self._draft.attempt.builder.tool_calls
+
+    @property
+    def signatures(self) -> tuple[str, ...]:
+        """Return what the answer has been sealed with so far."""
+        return tuple(self._draft.attempt.builder.signatures)
+
+    @property
+    def usage(self) -> Usage:
+        """Return the tokens reported so far."""
+        return self._draft.attempt.builder.usage or Usage()
 
     def cost_nanousd(self) -> int | None:
         """Return what all attempts together cost, None where that is not known."""

@@ -1,0 +1,197 @@
+"""Conversations: recognise those under way, and remember where each is and who sealed what in it.
+
+A conversation is known by what the user has said in it and by the ids of the tool calls: both come
+back as they were, while clients rewrite the rest. Held in memory: after a restart each begins anew.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator, Sequence
+from hashlib import blake2b
+from typing import TypeAlias, TypeVar
+
+import msgspec
+
+from pointsman.core.conversation import Conversation, Standing, advance
+from pointsman.core.features import estimate_tokens, is_tool_loop
+from pointsman.core.prompt_cache import PromptCaches
+from pointsman.core.types import History, Place, Request, Snapshot, ToolCall, Turn
+from pointsman.core.usage import Usage
+
+CONVERSATIONS_MAX = 20_000
+SIGNATURES_MAX = 100_000
+# Signatures that a client's dialect has no place for are kept whole, up to so many bytes in all.
+SEALS_BYTES_MAX = 32 * 1024 * 1024
+
+_Key: TypeAlias = tuple[Hashable, ...]
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """What an answer leaves behind: where it came from, its tokens and cost, calls and seals."""
+
+    place: Place
+    usage: Usage
+    cost_nanousd: int | None
+    calls: tuple[ToolCall, ...] = ()
+    signatures: tuple[str, ...] = ()
+
+
+class Conversations:
+    """The latest `CONVERSATIONS_MAX` conversations of all tenants."""
+
+    def __init__(self) -> None:
+        self.caches = PromptCaches()
+        self._known: OrderedDict[_Key, Conversation] = OrderedDict()
+        self._makers: OrderedDict[bytes, str] = OrderedDict()
+        self._seals: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._seals_bytes = 0
+
+    def standing(self, request: Request, *, now_s: float) -> Standing | None:
+        """Return the conversation that a request goes on with, None where none is known.
+
+        A request that hands back tools' results goes on with none but the one that has these calls.
+        """
+        chain = _chain(request)
+        is_loop, is_open = is_tool_loop(request), _is_open(request)
+        first = _last_calls(request.turns) + 1 if is_loop else 1
+        for said in range(len(request.turns), first - 1, -1) if first else ():
+            found = self._known.get((request.caller.tenant, chain[said]))
+            if found is not None:
+                return Standing(
+                    conversation=found,
+                    idle_s=max(0.0, now_s - found.at_s),
+                    new_tokens=_tokens(request.turns[said:]),
+                    is_open=is_open,
+                )
+        return self._by_session(request, now_s=now_s) if not is_loop else None
+
+    def history(self, request: Request, *, otherwise: str = "") -> History:
+        """Return who made what a request brings back; `otherwise`: who did where nobody knows."""
+        if not request.signatures and not self._seals:
+            return History()
+        found = {made: self._makers.get(_digest(made), otherwise) for made in request.signatures}
+        tenant = request.caller.tenant
+        ids = (made for turn in request.turns for made in turn.tool_call_ids)
+        seals = {made: self._seals[tenant, made] for made in ids if (tenant, made) in self._seals}
+        found |= {seal: self._makers.get(_digest(seal), "") for seal in seals.values()}
+        return History(makers={made: by for made, by in found.items() if by}, call_signatures=seals)
+
+    def remember(
+        self,
+        request: Request,
+        standing: Standing | None,
+        answered: Answered,
+        *,
+        now_s: float,
+        snapshot: Snapshot,
+    ) -> None:
+        """Note how a request was answered."""
+        conversation = advance(
+            standing,
+            answered.place,
+            answered.usage,
+            answered.cost_nanousd,
+            at_s=now_s,
+            snapshot=snapshot,
+            caches=self.caches,
+        )
+        for seal in answered.signatures:
+            _put(self._makers, _digest(seal), answered.place.deployment, SIGNATURES_MAX)
+        for call in answered.calls:
+            self._keep_seal(request.caller.tenant, call)
+        self._store(request, conversation, answered.calls)
+
+    def pass_on(self, request: Request, standing: Standing | None, place: Place) -> None:
+        """Note that a request was answered without a call: the upstream has not heard of it."""
+        conversation = Conversation(here=place, base=place)
+        self._store(request, standing.conversation if standing else conversation, ())
+
+    def _store(
+        self, request: Request, conversation: Conversation, calls: tuple[ToolCall, ...]
+    ) -> None:
+        said = _chain(request)[-1]
+        keys: list[_Key] = [(request.caller.tenant, said)]
+        if calls:
+            keys.append((request.caller.tenant, _with_calls(said, tuple(c.id for c in calls))))
+        if request.caller.session:
+            keys.append(_session_key(request))
+        for key in keys:
+            _put(self._known, key, conversation, CONVERSATIONS_MAX)
+
+    def _by_session(self, request: Request, *, now_s: float) -> Standing | None:
+        """Return the session's conversation; what was said has changed, so no cache holds it."""
+        found = self._known.get(_session_key(request)) if request.caller.session else None
+        if found is None:
+            return None
+        forgotten = msgspec.structs.replace(found, context_tokens=0)
+        return Standing(
+            conversation=forgotten,
+            idle_s=max(0.0, now_s - found.at_s),
+            new_tokens=_tokens(request.turns),
+            is_open=_is_open(request),
+        )
+
+    def _keep_seal(self, tenant: str, call: ToolCall) -> None:
+        if not call.signature or not call.id:
+            return
+        self._seals_bytes += len(call.signature) - len(self._seals.pop((tenant, call.id), ""))
+        self._seals[tenant, call.id] = call.signature
+        while self._seals_bytes > SEALS_BYTES_MAX:
+            _, oldest = self._seals.popitem(last=False)
+            self._seals_bytes -= len(oldest)
+
+
+def _chain(request: Request) -> list[int]:
+    """Return a hash of what was said up to each turn: entry n stands for the first n turns."""
+    chain = [hash(request.system)]
+    for turn in request.turns:
+        match turn.role:
+            case "user":
+                chain.append(hash((chain[-1], turn.role, turn.text)))
+            case "assistant" if turn.tool_call_ids:
+                chain.append(_with_calls(chain[-1], turn.tool_call_ids))
+            case role:
+                chain.append(hash((chain[-1], role)))
+    return chain
+
+
+def _with_calls(said: int, ids: tuple[str, ...]) -> int:
+    return hash((said, "calls", ids))
+
+
+def _session_key(request: Request) -> _Key:
+    caller = request.caller
+    return (caller.tenant, "session", caller.session, hash(request.system))
+
+
+def _is_open(request: Request) -> bool:
+    """Return whether the model is to go on with what it has begun, and not with a user's turn."""
+    if is_tool_loop(request):
+        return True
+    return bool(request.signatures and request.turns and request.turns[-1].role == "assistant")
+
+
+def _last_calls(turns: Sequence[Turn]) -> int:
+    """Return the index of the latest turn with tool calls, -1 for none."""
+    return next((i for i in range(len(turns) - 1, -1, -1) if turns[i].tool_call_ids), -1)
+
+
+def _tokens(turns: Sequence[Turn]) -> int:
+    """Return about how many tokens turns add to a context that has the assistant's already."""
+    return sum(estimate_tokens(text) for text in _texts(turns))
+
+
+def _texts(turns: Sequence[Turn]) -> Iterator[str]:
+    return (turn.text for turn in turns if turn.role != "assistant")
+
+
+def _digest(signature: str) -> bytes:
+    return blake2b(signature.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _put(known: OrderedDict[_K, _V], key: _K, value: _V, count_max: int) -> None:
+    known[key] = value
+    known.move_to_end(key)
+    if len(known) > count_max:
+        known.popitem(last=False)
