@@ -11,6 +11,7 @@ from pointsman.core.events import Event
 from pointsman.core.types import Caller, Need, Request, Step
 from pointsman.core.wire.openai_chat import OpenAIChat
 from pointsman.core.wire.openai_embeddings import SERVED_BY, OpenAIEmbeddings
+from pointsman.core.wire.openai_responses import OpenAIResponses
 from pointsman.core.wire.prompt import Prompt, Written
 
 
@@ -114,7 +115,9 @@ class Codec(Protocol):
         """Return the JSON error body."""
 
 
-CODECS: Mapping[str, Codec] = {codec.name: codec for codec in (OpenAIChat(), OpenAIEmbeddings())}
+CODECS: Mapping[str, Codec] = {
+    codec.name: codec for codec in (OpenAIChat(), OpenAIResponses(), OpenAIEmbeddings())
+}
 
 # What servers of another dialect take beside their own: the codec's name, and theirs.
 _BESIDE: Mapping[str, frozenset[str]] = {OpenAIEmbeddings.name: SERVED_BY}
