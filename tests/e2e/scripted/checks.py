@@ -40,9 +40,9 @@ _TYPES: Mapping[str, Any] = {
     "embeddings": EmbeddingCreateParams,
     "gemini": _GeminiBody,
 }
-# Beside the request's own fields: the SDKs set it by the method that is called, or send it in a
-# header.
-_ALSO = {"stream"}
+# Beside the request's own fields: the SDKs set `stream` by the method that is called; Codex CLI
+# 0.169 sends `client_metadata` to OpenAI, whose SDKs do not name it.
+_ALSO = {"stream", "client_metadata"}
 
 
 def check(kind: str, body: dict[str, Any]) -> None:
@@ -52,6 +52,10 @@ def check(kind: str, body: dict[str, Any]) -> None:
         unknown = sorted(body.keys() - get_type_hints(expected).keys() - _ALSO)
         if unknown:
             raise Refused(f"unknown field: {', '.join(unknown)}")
+    if kind == "openai-responses":
+        # The SDK's type wants `strict`; LangChain leaves it out, and OpenAI takes that.
+        tools = [{"strict": None, **tool} for tool in body.get("tools") or ()]
+        body = {**body, "tools": tools}
     try:
         _exhaust(_adapter(kind).validate_python(body))
     except pydantic.ValidationError as error:

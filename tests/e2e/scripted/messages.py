@@ -52,7 +52,7 @@ def reply(said: Said, body: dict[str, Any]) -> dict[str, Any]:
         seal = signature(DIALECT, said.reasoning)
         content.append({"type": "thinking", "thinking": said.reasoning, "signature": seal})
     if said.text:
-        content.append({"type": "text", "text": said.text, "citations": None})
+        content.append({"type": "text", "text": said.text})
     for call in said.calls:
         given = json.loads(call.arguments)
         content.append({"type": "tool_use", "id": call.id, "name": call.name, "input": given})

@@ -1,6 +1,7 @@
 """The scripted upstream as a server on loopback, with a book of what it was asked."""
 
 import json
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +27,7 @@ _ROUTES = {
     "/v1/responses": responses,
     "/v1/messages": messages,
 }
-_GEMINI = "/v1beta/models/"
+_GEMINI = re.compile(r"/v1(?:beta)?/models/([^:]+):")
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, reply)
 
     def _answer(self, path: str, body: dict[str, Any]) -> None:
-        is_gemini = path.startswith(_GEMINI)
-        dialect = gemini if is_gemini else _ROUTES.get(path)
+        named = _GEMINI.match(path)
+        dialect = gemini if named else _ROUTES.get(path)
         if dialect is None:
             self._refuse(path, body, 404, f"no route {path}")
             return
@@ -142,8 +143,8 @@ class _Handler(BaseHTTPRequestHandler):
         asked = dialect.asked(body)
         said = answer(asked)
         self._note(path, body, said.status)
-        if is_gemini:
-            body = {**body, "model": path.removeprefix(_GEMINI).partition(":")[0]}
+        if named:
+            body = {**body, "model": named.group(1)}
         if said.status != 200:
             self._send(said.status, dialect.error(said.status, "as the script says"))
         elif asked.is_stream or path.endswith(":streamGenerateContent"):
@@ -182,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, path: str, body: dict[str, Any], status: int, why: str) -> None:
         self._note(path, body, status, why)
-        dialect = gemini if path.startswith(_GEMINI) else _ROUTES.get(path, chat)
+        dialect = gemini if _GEMINI.match(path) else _ROUTES.get(path, chat)
         self._send(status, dialect.error(status, why))
 
     def _note(self, path: str, body: dict[str, Any], status: int, refusal: str = "") -> None:

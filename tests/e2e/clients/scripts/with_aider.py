@@ -1,0 +1,44 @@
+"""aider, without a terminal: one message, one file it may change."""
+
+# mypy: ignore-errors
+# It is for another environment, whose packages are not those of this one.
+
+from pathlib import Path
+
+from running import KEY, ORIGIN, Case, Got, run
+from tools import ran, work_folder
+
+SETTINGS = {
+    "OPENAI_API_BASE": f"{ORIGIN}/v1",
+    "OPENAI_API_KEY": KEY,
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+}
+OPTIONS = (
+    "--yes-always",
+    "--no-git",
+    "--no-show-model-warnings",
+    "--no-check-update",
+    "--analytics-disable",
+    "--no-pretty",
+    "--no-fancy-input",
+    "--no-show-release-notes",
+    "--no-detect-urls",
+    "--map-tokens=0",
+)
+
+
+def ask(case: Case, *more: str) -> Got:
+    file = work_folder() / "ships.txt"
+    file.write_text("no ships\n")
+    message = ["--model", f"openai/{case['model']}", "--message", case["prompt"], *more]
+    printed = ran("bin/aider", *OPTIONS, *message, file.name, env=SETTINGS)
+    if "Error" in printed:
+        return {"error": "printed", "message": printed}
+    return {"text": printed, "data": {"file": Path(file).read_text()}}
+
+
+def plain(case: Case) -> Got:
+    return ask(case, "--no-stream")
+
+
+run({"plain": plain, "stream": ask, "missing": ask})
