@@ -54,7 +54,8 @@ class ProviderRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     the model could do. `max_tokens_field`: the body field that bounds a chat's answer. `call_ids`:
     which ids of tool calls it takes. `drops`: body fields that it refuses, so they are left out.
     `prompt_cache_s`: for how long its prompt cache keeps a prefix that nobody reads, 0 where it
-    does not say. `ways`: the other dialects it speaks. `note` is for people.
+    does not say. `ways`: the other dialects it speaks. `embedders`: its models that make
+    embeddings, served where no others are configured. `note` is for people.
     `source_url` was read on `checked_on`.
     """
 
@@ -72,6 +73,7 @@ class ProviderRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     call_ids: CallIds = CallIds()
     prompt_cache_s: float = 0.0
     ways: Mapping[str, Way] = {}
+    embedders: tuple[str, ...] = ()
     note: str = ""
     source_url: str
     checked_on: date

@@ -32,6 +32,9 @@ STARTERS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
             "accounts/fireworks/models/kimi-k3",
         ),
         "cerebras": ("", "gpt-oss-120b", ""),
+        "cohere": ("command-r7b-12-2024", "command-a-03-2025", ""),
+        "moonshot": ("", "kimi-k2.6", "kimi-k3"),
+        "zai": ("", "glm-4.7", "glm-5.2"),
     }
 )
 # Room for an answer and its reasoning, but not for a runaway.
