@@ -82,7 +82,7 @@ class GeminiStreamEncoder:
 
     def error(self, error: GatewayError, request_id: str) -> bytes:
         """Return the in-stream error."""
-        return data_frame(error_body(error, request_id).replace(b"\r", b" ").replace(b"\n", b" "))
+        return _frame(error_body(error, request_id))
 
     def _open(self, event: Started) -> None:
         self._is_relay = event.dialect == DIALECT and event.is_stream and event.frame is not None
@@ -99,8 +99,8 @@ class GeminiStreamEncoder:
         if b"modelVersion" not in {name.encode() for name in msgspec.json.decode(data)}:
             return frame
         edited = splice(data, {"modelVersion": self._model})
-        if b"\n" in data:  # the line breaks are none of the strings', so one line says the same
-            return data_frame(edited.replace(b"\r", b" ").replace(b"\n", b" "))
+        if b"\n" in data:
+            return _frame(edited)
         return frame.replace(data, edited, 1)
 
     def _candidate(self, choice: int, part: "_Part") -> bytes:
@@ -116,7 +116,7 @@ class GeminiStreamEncoder:
         return self._frame(candidates, self._parts.usage)
 
     def _frame(self, candidates: list[_Members], usage: _Members) -> bytes:
-        return data_frame(msgspec.json.encode({"candidates": candidates} | usage | self._head))
+        return _frame(msgspec.json.encode({"candidates": candidates} | usage | self._head))
 
 
 def encode_reply(events: Iterable[Event], model: str) -> bytes:
@@ -142,8 +142,8 @@ def encode_reply(events: Iterable[Event], model: str) -> bytes:
     return msgspec.json.encode(reply)
 
 
-class _Part(msgspec.Struct, omit_defaults=True, rename="camel"):
-    """A part as the wire has it; `logprobs` go beside the content."""
+class _Part(msgspec.Struct):
+    """A part of the content; its `logprobs` go beside that."""
 
     text: str | None = None
     thought: bool = False
@@ -220,6 +220,11 @@ class _PartWriter:
         yield deltas[0].choice, _Part(function_call=call, thought_signature=signature)
 
 
+def _frame(data: bytes) -> bytes:
+    """Return an event with this JSON on one line: line breaks in it are none of its strings'."""
+    return data_frame(data.replace(b"\r", b" ").replace(b"\n", b" "))
+
+
 def usage_metadata(usage: Usage) -> Mapping[str, object]:
     """Return usage in this dialect's names; cache writes have none, and are in the prompt's."""
     counts = {
@@ -254,14 +259,25 @@ def _join(parts: list[_Part], new: _Part) -> None:
 
 
 def _candidate(choice: int, parts: list[_Part]) -> _Members:
-    written = [
-        {k: v for k, v in msgspec.to_builtins(part).items() if k != "logprobs"} for part in parts
-    ]
+    written = [_wire(part) for part in parts]
     content: _Members = {"parts": written or [{"text": ""}], "role": "model"}
     logprobs = tuple(prob for part in parts for prob in part.logprobs)
     return {"content": content, "index": choice} | (
         {"logprobsResult": _logprobs(logprobs)} if logprobs else {}
     )
+
+
+def _wire(part: _Part) -> _Members:
+    members: _Members = {}
+    if part.text is not None:
+        members["text"] = part.text
+    if part.function_call is not None:
+        members["functionCall"] = part.function_call
+    if part.thought:
+        members["thought"] = True
+    if part.thought_signature:
+        members["thoughtSignature"] = part.thought_signature
+    return members
 
 
 def _logprobs(probs: tuple[TokenProb, ...]) -> _Members:
