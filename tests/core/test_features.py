@@ -56,10 +56,25 @@ def test_words_are_runs_of_what_is_not_blank(text, words):
 
 
 @pytest.mark.parametrize(
-    ("text", "tokens"), [("", 0), ("a", 1), ("abcd", 1), ("abcde", 2), ("ü" * 4, 2), ("\ud800", 1)]
+    ("text", "tokens"),
+    [("", 0), ("a", 1), ("word " * 10, 10), ("7" * 100, 85), ("\ud800", 1), ("世界" * 50, 62)],
 )
-def test_four_bytes_are_about_a_token(text, tokens):
+def test_tokens_are_estimated_by_classes_of_characters(text: str, tokens: int):
     assert estimate_tokens(text) == tokens
+
+
+def test_every_byte_of_utf_8_has_one_weight():
+    members = [byte for group, _ in features._WEIGHTS for byte in group]
+    assert len(members) == len(set(members))
+    assert set(range(256)) - set(members) == {*range(0x20), 0x7F} - set(b"\t\n\r")
+
+
+@given(text=st.text(max_size=60), size=st.integers(1, 7))
+def test_tokens_are_estimated_alike_wherever_the_text_is_cut(text: str, size: int):
+    whole = estimate_tokens(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "_PIECE_CHARS", size)
+        assert estimate_tokens(text) == whole
 
 
 def test_tool_definitions_and_images_count_as_input():

@@ -176,8 +176,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     `model` is the alias the client asked for. `turns` are all messages but the system's; a message
     that brings tools' results ends in turns of the role "tool". `signatures` are those of reasoning
     and of calls, as they stand in the body. `tools_bytes`: the size of the tools' definitions;
-    `file_bytes`: of files other than images, before base64. `given_tokens`: of input that comes as
-    tokens and not as text. `dropped` names what is left out whoever answers.
+    `calls_bytes`: of the history's tool calls, where they are in no turn's text; `file_bytes`: of
+    files other than images, before base64. `given_tokens`: of input that comes as tokens and not as
+    text. `dropped` names what is left out whoever answers.
     """
 
     dialect: str
@@ -188,6 +189,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     needs: frozenset[Need] = frozenset()
     image_count: int = 0
     tools_bytes: int = 0
+    calls_bytes: int = 0
     file_bytes: int = 0
     given_tokens: int = 0
     signatures: tuple[str, ...] = ()
