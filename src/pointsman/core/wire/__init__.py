@@ -9,6 +9,8 @@ from typing import Protocol
 from pointsman.core.errors import GatewayError, UpstreamError
 from pointsman.core.events import Event
 from pointsman.core.types import Caller, Need, Request, Step
+from pointsman.core.wire.anthropic import Anthropic
+from pointsman.core.wire.gemini import Gemini
 from pointsman.core.wire.openai_chat import OpenAIChat
 from pointsman.core.wire.openai_embeddings import SERVED_BY, OpenAIEmbeddings
 from pointsman.core.wire.openai_responses import OpenAIResponses
@@ -116,7 +118,8 @@ class Codec(Protocol):
 
 
 CODECS: Mapping[str, Codec] = {
-    codec.name: codec for codec in (OpenAIChat(), OpenAIResponses(), OpenAIEmbeddings())
+    codec.name: codec
+    for codec in (OpenAIChat(), OpenAIResponses(), Anthropic(), Gemini(), OpenAIEmbeddings())
 }
 
 # What servers of another dialect take beside their own: the codec's name, and theirs.

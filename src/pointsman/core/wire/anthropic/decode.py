@@ -1,0 +1,345 @@
+"""Decoding: an upstream's reply, streamed or whole, as events.
+
+Source: platform.claude.com/docs/en/build-with-claude/streaming and the types of anthropic-python
+2.12 (read 2026-11-23).
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+import msgspec
+
+from pointsman.core.errors import UpstreamBadResponse, UpstreamReset, UpstreamTooLarge
+from pointsman.core.events import (
+    Event,
+    Finished,
+    Note,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    UsageReport,
+)
+from pointsman.core.usage import Usage
+from pointsman.core.wire.anthropic.errors import error_in_stream
+from pointsman.core.wire.anthropic.versions import DIALECT
+from pointsman.core.wire.sse import FrameTooLarge, SseFrame, SseSplitter
+from pointsman.core.wire.upstream_errors import UNREADABLE
+
+MESSAGE_STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+
+_REASONS: Mapping[str, str] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+}
+_OWN_BLOCKS = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
+# The answers of other APIs that some servers of this dialect are built on end so.
+_DONE = b"[DONE]"
+# Some upstreams count in floats: 12.0.
+_Count: TypeAlias = int | float | None
+_Content: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta
+
+
+class _OutputDetails(msgspec.Struct):
+    thinking_tokens: _Count = None
+
+
+class _Usage(msgspec.Struct):
+    input_tokens: _Count = None
+    cache_read_input_tokens: _Count = None
+    cache_creation_input_tokens: _Count = None
+    output_tokens: _Count = None
+    output_tokens_details: _OutputDetails | None = None
+
+
+class _Block(msgspec.Struct):
+    text: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
+    id: str | None = None
+    name: str | None = None
+    input: msgspec.Raw = msgspec.Raw()
+
+
+class _Kind(msgspec.Struct):
+    type: str | None = None
+
+
+class _Message(msgspec.Struct):
+    type: str | None = None
+    id: str | None = None
+    model: str | None = None
+    content: list[msgspec.Raw] | None = None
+    stop_reason: str | None = None
+    stop_sequence: str | None = None
+    usage: _Usage | None = None
+
+
+class _Delta(msgspec.Struct):
+    type: str | None = None
+    text: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    partial_json: str | None = None
+    stop_reason: str | None = None
+    stop_sequence: str | None = None
+
+
+class _Piece(msgspec.Struct):
+    """The data of any event."""
+
+    type: str | None = None
+    index: int = 0
+    message: _Message | None = None
+    content_block: msgspec.Raw = msgspec.Raw()
+    delta: _Delta | None = None
+    usage: _Usage | None = None
+
+
+_piece = msgspec.json.Decoder(_Piece)
+_message = msgspec.json.Decoder(_Message)
+_block = msgspec.json.Decoder(_Block)
+_kind = msgspec.json.Decoder(_Kind)
+
+
+class MessagesStreamDecoder:
+    """Turns a stream's events into ours.
+
+    `Finished` is given at `message_stop`, or at the stream's end where the stop reason had come
+    and the upstream leaves `message_stop` out.
+    """
+
+    def __init__(self) -> None:
+        self._splitter = SseSplitter()
+        self._has_started = False
+        self._calls: dict[int, int] = {}
+        self._silent_calls: set[int] = set()
+        self._usage = _Usage()
+        self._stop_reason: str | None = None
+        self._stop_sequence = ""
+        self._is_done = False
+
+    def feed(self, chunk: bytes) -> Iterator[Event]:
+        """Yield the events that `chunk` completes.
+
+        Raises UpstreamBadResponse, UpstreamTooLarge, or the error that the stream carries.
+        """
+        try:
+            frames = self._splitter.feed(chunk)
+        except FrameTooLarge as error:
+            raise UpstreamTooLarge(str(error)) from error
+        for frame in frames:
+            yield from self._read(frame)
+
+    def finish(self) -> Iterator[Event]:
+        """Yield what the end completes. Raises UpstreamReset when the stop reason is missing."""
+        for frame in self._splitter.finish():
+            yield from self._read(frame)
+        if not self._is_done:
+            yield self._finished(MESSAGE_STOP)
+
+    def _read(self, frame: SseFrame) -> Iterator[Event]:
+        data = frame.data
+        if self._is_done:
+            return
+        if not data or data.strip() == _DONE:
+            yield Note(frame.raw)
+            return
+        if frame.event == "error":
+            raise error_in_stream(data)
+        try:
+            piece = _piece.decode(data)
+            events = list(self._events(piece, frame, data))
+        except UNREADABLE as error:
+            raise UpstreamBadResponse(f"the upstream's stream cannot be read: {error}") from error
+        yield from events
+
+    def _events(self, piece: _Piece, frame: SseFrame, data: bytes) -> Iterator[Event]:
+        raw = frame.raw
+        match piece.type or frame.event:
+            case "content_block_delta":
+                yield self._delta(piece, raw)
+            case "content_block_start":
+                yield self._opened(piece, raw)
+            case "content_block_stop":
+                yield self._closed(piece, raw)
+            case "message_start":
+                yield from self._started(piece, raw)
+            case "message_delta":
+                yield self._ending(piece, raw)
+            case "message_stop":
+                self._is_done = True
+                yield self._finished(raw)
+            case "error":
+                raise error_in_stream(data)
+            case _:  # ping, and what later versions add
+                yield Note(raw)
+
+    def _started(self, piece: _Piece, raw: bytes) -> Iterator[Event]:
+        if self._has_started:
+            yield Note(raw)
+            return
+        self._has_started = True
+        message = piece.message or _Message()
+        yield _opening(message, is_stream=True, frame=raw)
+        if message.usage is not None:
+            self._usage = message.usage
+            yield UsageReport(_read_usage(message.usage), b"")
+
+    def _opened(self, piece: _Piece, raw: bytes) -> Event:
+        kind = _kind.decode(piece.content_block).type
+        index = self._calls.setdefault(piece.index, len(self._calls)) if kind == "tool_use" else 0
+        event = _block_event(kind, piece.content_block, index)
+        if event is None:  # text and thinking begin empty
+            return Note(raw)
+        if isinstance(event, ToolCallDelta) and event.arguments == "{}":
+            self._silent_calls.add(piece.index)
+            event = msgspec.structs.replace(event, arguments="")
+        return msgspec.structs.replace(event, frame=raw)
+
+    def _closed(self, piece: _Piece, raw: bytes) -> Event:
+        """Return the end of a block: a call that was never given any arguments has none."""
+        if piece.index not in self._silent_calls:
+            return Note(raw)
+        self._silent_calls.discard(piece.index)
+        return ToolCallDelta(index=self._calls[piece.index], arguments="{}", frame=raw)
+
+    def _delta(self, piece: _Piece, raw: bytes) -> Event:
+        delta = piece.delta or _Delta()
+        match delta.type:
+            case "text_delta" if delta.text:
+                return TextDelta(delta.text, 0, raw)
+            case "input_json_delta" if delta.partial_json and piece.index in self._calls:
+                self._silent_calls.discard(piece.index)
+                return ToolCallDelta(
+                    index=self._calls[piece.index], arguments=delta.partial_json, frame=raw
+                )
+            case "thinking_delta" if delta.thinking:
+                return ReasoningDelta(delta.thinking, 0, raw)
+            case "signature_delta" if delta.signature:
+                return ReasoningDelta("", 0, raw, signature=delta.signature)
+            case _:
+                return Note(raw)
+
+    def _ending(self, piece: _Piece, raw: bytes) -> Event:
+        delta = piece.delta or _Delta()
+        self._stop_reason = delta.stop_reason or self._stop_reason
+        self._stop_sequence = delta.stop_sequence or self._stop_sequence
+        if piece.usage is None:
+            return Note(raw)
+        self._usage = _cumulated(self._usage, piece.usage)
+        return UsageReport(_read_usage(self._usage), raw)
+
+    def _finished(self, frame: bytes) -> Finished:
+        if self._stop_reason is None or not self._has_started:
+            raise UpstreamReset("the upstream's stream ended before the answer did")
+        self._is_done = True
+        reason = _REASONS.get(self._stop_reason, self._stop_reason)
+        return Finished(reason, frame, stop_sequence=self._stop_sequence)
+
+
+def decode_reply(body: bytes) -> Iterator[Event]:
+    """Yield the events of a whole JSON reply; the opening carries the body as its frame.
+
+    Raises UpstreamBadResponse when it is not such a reply, or the error it carries.
+    """
+    try:
+        message = _message.decode(body)
+        if message.type == "error":
+            raise error_in_stream(body)
+        if message.content is None:
+            raise UpstreamBadResponse("the upstream's reply has no content")
+        events = _content_events(message.content)
+    except UNREADABLE as error:
+        raise UpstreamBadResponse(f"the upstream's reply cannot be read: {error}") from error
+    yield _opening(message, is_stream=False, frame=body)
+    yield from (msgspec.structs.replace(event, frame=b"") for event in events)
+    if message.usage is not None:
+        yield UsageReport(_read_usage(message.usage), b"")
+    reason = message.stop_reason or "end_turn"
+    yield Finished(_REASONS.get(reason, reason), b"", stop_sequence=message.stop_sequence or "")
+
+
+def _opening(message: _Message, *, is_stream: bool, frame: bytes) -> Started:
+    """Return the answer's opening; this API does not tell the time."""
+    return Started(
+        id=message.id or "",
+        created=0,
+        model=message.model or "",
+        dialect=DIALECT,
+        is_stream=is_stream,
+        frame=frame,
+    )
+
+
+def _content_events(content: list[msgspec.Raw]) -> list[_Content]:
+    """Return what the blocks of a whole reply say, calls counted from 0."""
+    events: list[_Content] = []
+    calls = 0
+    for block in content:
+        kind = _kind.decode(block).type
+        if (event := _block_event(kind, block, calls)) is not None:
+            events.append(event)
+        calls += kind == "tool_use"
+    return events
+
+
+def _block_event(kind: str | None, raw: msgspec.Raw, call_index: int) -> _Content | None:
+    """Return what a block says, None for nothing; what the provider's own tools did is in its
+    frame alone.
+    """
+    if kind not in _OWN_BLOCKS:
+        return None
+    block = _block.decode(raw)
+    match kind:
+        case "text" if block.text:
+            return TextDelta(block.text)
+        case "thinking" if block.thinking or block.signature:
+            return ReasoningDelta(block.thinking or "", signature=block.signature or "")
+        case "redacted_thinking":
+            return ReasoningDelta("", signature=block.data or "", is_redacted=True)
+        case "tool_use":
+            arguments = bytes(block.input).decode()
+            return ToolCallDelta(
+                index=call_index,
+                id=block.id or "",
+                name=block.name or "",
+                arguments="{}" if arguments in ("", "null") else arguments,
+            )
+        case _:
+            return None
+
+
+def _cumulated(known: _Usage, new: _Usage) -> _Usage:
+    """Return the counts so far: each is cumulative, and one that is left out or 0 stands."""
+    return _Usage(
+        input_tokens=new.input_tokens or known.input_tokens,
+        cache_read_input_tokens=new.cache_read_input_tokens or known.cache_read_input_tokens,
+        cache_creation_input_tokens=(
+            new.cache_creation_input_tokens or known.cache_creation_input_tokens
+        ),
+        output_tokens=new.output_tokens or known.output_tokens,
+        output_tokens_details=new.output_tokens_details or known.output_tokens_details,
+    )
+
+
+def _read_usage(usage: _Usage) -> Usage:
+    """Return the tokens; this API counts cached and cache-write input beside the other input."""
+    cached = _count(usage.cache_read_input_tokens)
+    written = _count(usage.cache_creation_input_tokens)
+    details = usage.output_tokens_details
+    return Usage(
+        input_tokens=_count(usage.input_tokens) + cached + written,
+        cached_input_tokens=cached,
+        cache_write_tokens=written,
+        output_tokens=_count(usage.output_tokens),
+        reasoning_tokens=_count(details.thinking_tokens if details else None),
+    )
+
+
+def _count(said: _Count) -> int:
+    return max(0, int(said or 0))

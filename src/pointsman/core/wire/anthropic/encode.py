@@ -1,0 +1,206 @@
+"""Encoding: events as a client's stream. A frame of the same dialect goes on untouched.
+
+Source: platform.claude.com/docs/en/build-with-claude/streaming and the types of anthropic-python
+2.12 (read 2026-11-23).
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from pointsman.core.errors import GatewayError
+from pointsman.core.events import (
+    Event,
+    Finished,
+    Note,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    UsageReport,
+)
+from pointsman.core.usage import Usage
+from pointsman.core.wire.anthropic.decode import MESSAGE_STOP
+from pointsman.core.wire.anthropic.errors import error_event
+from pointsman.core.wire.anthropic.reply import (
+    StopMark,
+    call_block,
+    message_members,
+    thinking_block,
+    usage_object,
+)
+from pointsman.core.wire.anthropic.versions import DIALECT
+from pointsman.core.wire.splice import splice
+from pointsman.core.wire.sse import parse_frame
+
+_PING = b'event: ping\ndata: {"type": "ping"}\n\n'
+
+
+class MessagesStreamEncoder:
+    """Writes one stream. `model` is `provider/model`, put in place of the upstream's own name.
+
+    Blocks follow one another, but for tool calls whose pieces come mixed: such a call stays open
+    until its arguments are a whole object, or the calls end.
+    """
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._is_relay = False
+        self._message_id = ""
+        self._usage = Usage()
+        self._stop = StopMark()
+        self._blocks = 0
+        self._open_kind = ""
+        self._calls: dict[int, _OpenCall] = {}
+
+    def encode(self, event: Event) -> bytes:
+        """Return the bytes for one event, maybe none."""
+        if isinstance(event, Started):
+            return self._start(event)
+        if self._is_relay:
+            return event.frame or b""
+        self._stop.add(event)
+        match event:
+            case TextDelta(choice=0, text=text) if text:
+                delta = {"type": "text_delta", "text": text}
+                return self._opened("text", {"type": "text", "text": ""}) + self._delta(delta)
+            case ReasoningDelta(choice=0):
+                return self._reasoning(event)
+            case ToolCallDelta(choice=0):
+                return self._call(event)
+            case UsageReport(usage=usage):
+                self._usage = usage
+                return b""
+            case Finished():
+                return self._end(event)
+            case Note() | TextDelta() | ReasoningDelta() | ToolCallDelta():
+                return b""
+
+    def ping(self) -> bytes:
+        """Return the event that this dialect has for it."""
+        return _PING
+
+    def error(self, error: GatewayError, request_id: str) -> bytes:
+        """Return the in-stream error; no `message_stop` may follow it."""
+        return error_event(error, request_id)
+
+    def _start(self, event: Started) -> bytes:
+        self._is_relay = event.dialect == DIALECT and event.is_stream and event.frame is not None
+        if self._is_relay:
+            return _renamed(event, self._model)
+        message = message_members(event, self._model)
+        self._message_id = str(message["id"])
+        message |= {"content": [], "stop_reason": None, "stop_sequence": None}
+        message["usage"] = usage_object(self._usage)
+        return _event({"type": "message_start", "message": message}) + _PING
+
+    def _reasoning(self, event: ReasoningDelta) -> bytes:
+        if event.is_redacted:
+            block = {"type": "redacted_thinking", "data": event.signature}
+            return self._closed() + self._open("redacted", block) + self._closed()
+        written = b""
+        if event.text or event.signature:
+            written = self._opened("thinking", thinking_block("", ""))
+        if event.text:
+            written += self._delta({"type": "thinking_delta", "thinking": event.text})
+        if event.signature:
+            written += self._delta({"type": "signature_delta", "signature": event.signature})
+            written += self._closed()
+        return written
+
+    def _call(self, event: ToolCallDelta) -> bytes:
+        written = b""
+        call = self._calls.get(event.index)
+        if call is None:
+            written = self._end_of_whole_calls() if self._open_kind == "call" else self._closed()
+            call = self._calls[event.index] = _OpenCall(self._blocks)
+            block = call_block(event.id, event.name, {}, self._message_id, event.index)
+            written += self._open("call", block)
+        if event.arguments and call.is_open:
+            call.arguments.append(event.arguments)
+            delta = {"type": "input_json_delta", "partial_json": event.arguments}
+            written += self._delta(delta, call.block)
+        return written
+
+    def _end_of_whole_calls(self) -> bytes:
+        """Return the ends of the calls to which nothing more can come."""
+        return b"".join(call.close() for call in self._calls.values() if call.is_whole())
+
+    def _opened(self, kind: str, block: Mapping[str, object]) -> bytes:
+        """Return what opens a block of a kind, nothing where such a one is open."""
+        return b"" if self._open_kind == kind else self._closed() + self._open(kind, block)
+
+    def _open(self, kind: str, block: Mapping[str, object]) -> bytes:
+        self._open_kind = kind
+        self._blocks += 1
+        index = self._blocks - 1
+        return _event({"type": "content_block_start", "index": index, "content_block": block})
+
+    def _delta(self, delta: Mapping[str, object], block: int | None = None) -> bytes:
+        index = self._blocks - 1 if block is None else block
+        return _event({"type": "content_block_delta", "index": index, "delta": delta})
+
+    def _closed(self) -> bytes:
+        """Return the end of whatever is open."""
+        kind, self._open_kind = self._open_kind, ""
+        if kind == "call":
+            return b"".join(call.close() for call in self._calls.values())
+        return _block_stop(self._blocks - 1) if kind else b""
+
+    def _end(self, event: Finished) -> bytes:
+        members = {
+            "type": "message_delta",
+            "delta": self._stop.members(event),
+            "usage": usage_object(self._usage),
+        }
+        return self._closed() + _event(members) + MESSAGE_STOP
+
+
+class _OpenCall:
+    """A tool call that has been begun: its block, and its arguments while more may come."""
+
+    def __init__(self, block: int) -> None:
+        self.block = block
+        self.arguments: list[str] = []
+        self.is_open = True
+
+    def is_whole(self) -> bool:
+        """Return whether the arguments are a whole JSON object."""
+        try:
+            return isinstance(msgspec.json.decode("".join(self.arguments)), dict)
+        except (msgspec.DecodeError, RecursionError, UnicodeError):
+            return False
+
+    def close(self) -> bytes:
+        """Return the block's end, nothing where it has ended."""
+        was_open, self.is_open = self.is_open, False
+        return _block_stop(self.block) if was_open else b""
+
+
+def _event(members: Mapping[str, object]) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (
+        str(members["type"]).encode(),
+        msgspec.json.encode(members),
+    )
+
+
+def _block_stop(index: int) -> bytes:
+    return _event({"type": "content_block_stop", "index": index})
+
+
+def _renamed(event: Started, model: str) -> bytes:
+    """Return the frame of `message_start` with the model's name replaced."""
+    frame = event.frame or b""
+    ours = msgspec.json.encode(model)
+    source = b'"model":' + msgspec.json.encode(event.model)
+    if frame.count(b'"model"') == 1 and source in frame:
+        return frame.replace(source, b'"model":' + ours)
+    data = parse_frame(frame).data
+    if data is None or b'"model"' not in data:
+        return frame
+    message = bytes(msgspec.json.decode(data, type=dict[str, msgspec.Raw])["message"])
+    edited = splice(data, {"message": splice(message, {"model": ours})})
+    if b"\n" in data:  # data of several lines is written as one: the breaks are in no string
+        line = edited.replace(b"\r", b" ").replace(b"\n", b" ")
+        return b"event: message_start\ndata: " + line + b"\n\n"
+    return frame.replace(data, edited, 1)

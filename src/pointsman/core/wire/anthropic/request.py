@@ -1,0 +1,375 @@
+"""Requests: read what routing needs from a messages body, and edit the body for an upstream."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from pointsman.core.errors import RequestError, UpstreamBadResponse
+from pointsman.core.types import Caller, Need, Request, ResponseFormat, Step, Turn
+from pointsman.core.wire.anthropic import versions
+from pointsman.core.wire.anthropic.thinking import with_params
+from pointsman.core.wire.anthropic.versions import DIALECT
+from pointsman.core.wire.limits import MESSAGES_MAX, MODEL_CHARS_MAX, TOOLS_MAX
+from pointsman.core.wire.splice import splice
+from pointsman.core.wire.upstream_errors import UNREADABLE
+
+# This API must be told a bound; where nobody set one and the model's own is not known, it is this.
+MAX_TOKENS_USUAL = 4_096
+
+_NOT_SHAPING = ("stream", "model", "metadata", "service_tier", "user_profile_id", "workspace_id")
+# What a stream's events do not carry: such an answer is kept per way of asking, see `shape`.
+_ONLY_IN_FRAMES = ("container", "context_management", "compaction", "diagnostics", "thread")
+# The fields of POST /v1/messages/count_tokens (anthropic-python 2.12, its types, read 2026-11-23).
+_COUNTED = frozenset(
+    {"messages", "model", "system", "tools", "tool_choice", "thinking", "output_config",
+     "output_format", "cache_control", "speed", "mcp_servers", "context_management", "compaction",
+     "billing_policy"}
+)  # fmt: skip
+_HOSTED_FIELDS = ("mcp_servers", "container", "compaction", "thread")
+_OF_OWN_TOOLS = ("server_tool_use", "mcp_tool_use", "container_upload")
+_END_OF_RESULT = "_tool_result"
+
+
+class _Source(msgspec.Struct):
+    type: str | None = None
+    data: str | None = None
+    content: "str | list[_Block] | None" = None
+
+
+class _Block(msgspec.Struct):
+    type: str = ""
+    text: str | None = None
+    content: "str | list[_Block] | _Block | None" = None
+    source: _Source | str | None = None
+    id: str | None = None
+    signature: str | None = None
+    data: str | None = None
+    citations: msgspec.Raw = msgspec.Raw()
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str | list[_Block]
+
+
+class _Tool(msgspec.Struct):
+    type: str | None = None
+
+
+class _Format(msgspec.Struct):
+    type: str | None = None
+    schema: msgspec.Raw = msgspec.Raw()
+
+
+class _OutputConfig(msgspec.Struct):
+    format: _Format | None = None
+
+
+class _Body(msgspec.Struct):
+    messages: list[_Message]
+    model: str
+    system: str | list[_Block] | None = None
+    tools: list[msgspec.Raw] | None = None
+    max_tokens: int | float | None = None
+    stream: bool | None = None
+    output_config: _OutputConfig | None = None
+    output_format: _Format | None = None
+    mcp_servers: list[msgspec.Raw] | None = None
+    container: msgspec.Raw = msgspec.Raw()
+    compaction: msgspec.Raw = msgspec.Raw()
+    thread: msgspec.Raw = msgspec.Raw()
+    temperature: msgspec.Raw = msgspec.Raw()
+    top_p: msgspec.Raw = msgspec.Raw()
+    top_k: msgspec.Raw = msgspec.Raw()
+
+
+class _Count(msgspec.Struct):
+    input_tokens: int
+
+
+_body = msgspec.json.Decoder(_Body)
+_tool = msgspec.json.Decoder(_Tool)
+_members = msgspec.json.Decoder(dict[str, object])
+_count = msgspec.json.Decoder(_Count)
+
+
+def decode_request(body: bytes, caller: Caller) -> Request:
+    """Read a client's body, as strict as the API version that the client speaks.
+
+    Raises RequestError that names the field at fault.
+    """
+    try:
+        asked = _body.decode(body)
+        kinds = [_tool.decode(tool).type for tool in asked.tools or ()]
+    except msgspec.ValidationError as error:
+        raise RequestError(f"the request body does not fit: {error}") from error
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise RequestError(f"the request body is not JSON: {error}") from error
+    _check_counts(asked)
+    if not versions.is_lenient(caller):
+        _check_newest(asked)
+    found = _Found()
+    turns = tuple(turn for message in asked.messages for turn in _turns(message, found))
+    systems = [_system_text(asked.system)]
+    systems += (_text(m.content) for m in asked.messages if m.role == "system")
+    return Request(
+        dialect=DIALECT,
+        body=body,
+        model=asked.model,
+        system="\n".join(text for text in systems if text),
+        turns=turns,
+        needs=_needs(asked, kinds, found),
+        image_count=found.images,
+        tools_bytes=sum(len(bytes(tool)) for tool in asked.tools or ()),
+        file_bytes=found.file_bytes,
+        signatures=tuple(found.signatures),
+        max_tokens=_whole(asked.max_tokens),
+        response_format=_response_format(asked),
+        is_stream=bool(asked.stream),
+        wants_usage=True,
+        caller=caller,
+    )
+
+
+def encode_request(request: Request, step: Step) -> bytes:
+    """Return the body for a step's upstream: the client's own but for the fields that must change.
+
+    Changes the model's name and the tier's parameters, and adds `max_tokens` where the client set
+    none: the tier's, else the most the model can, else 4,096.
+    """
+    deployment = step.deployment
+    changes = {"model": msgspec.json.encode(deployment.model)}
+    bound = request.max_tokens
+    if bound is None:
+        bound = usual_max_tokens(step)
+        changes["max_tokens"] = str(bound).encode()
+    body = splice(request.body, changes)
+    return with_params(body, deployment, max_tokens=bound)
+
+
+def usual_max_tokens(step: Step) -> int:
+    """Return the bound for a client that set none: this API must have one."""
+    return step.max_tokens or step.deployment.capability.max_output_tokens or MAX_TOKENS_USUAL
+
+
+def shape(request: Request) -> Mapping[str, object]:
+    """Return every field of the body that shapes the answer, unknown ones included.
+
+    The beta features that the client asks for are a part of it; the API version is not, for it
+    changes what may be asked and not what is answered. Answers that a stream's events do not carry
+    whole (citations, what the provider's own tools did) are told apart by streamed or not, so that
+    each is replayed only as it was recorded.
+
+    Raises RequestError for what is wrong in a field that nothing else reads.
+    """
+    try:
+        members = _members.decode(request.body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise RequestError(f"the request body is not JSON: {error}") from error
+    for name in _NOT_SHAPING:
+        members.pop(name, None)
+    if wanted := versions.betas(request.caller):
+        members["anthropic-beta"] = sorted(wanted)
+    is_only_in_frames = (
+        Need.HOSTED_TOOLS in request.needs
+        or b'"citations"' in request.body
+        or any(members.get(name) is not None for name in _ONLY_IN_FRAMES)
+    )
+    if is_only_in_frames:
+        members["stream"] = request.is_stream
+    return members
+
+
+def count_request(body: bytes) -> bytes:
+    """Return the body that counts the input of a body for an answer."""
+    names = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    return splice(body, {name: None for name in names if name not in _COUNTED})
+
+
+def read_count(body: bytes) -> int:
+    """Return the input tokens of a count's reply. Raises UpstreamBadResponse."""
+    try:
+        return max(0, _count.decode(body).input_tokens)
+    except UNREADABLE as error:
+        raise UpstreamBadResponse(f"the upstream's count cannot be read: {error}") from error
+
+
+def _check_counts(asked: _Body) -> None:
+    tools = len(asked.tools or ())
+    if not asked.messages:
+        raise RequestError("messages is empty; send at least one", param="messages")
+    if len(asked.messages) > MESSAGES_MAX:
+        raise RequestError(
+            f"messages has {len(asked.messages)} entries, the limit is {MESSAGES_MAX}",
+            param="messages",
+        )
+    if tools > TOOLS_MAX:
+        raise RequestError(f"tools has {tools} entries, the limit is {TOOLS_MAX}", param="tools")
+    if len(asked.model) > MODEL_CHARS_MAX:
+        raise RequestError(
+            f"model has {len(asked.model)} characters, the limit is {MODEL_CHARS_MAX}",
+            param="model",
+        )
+
+
+def _check_newest(asked: _Body) -> None:
+    """Refuse what version 2026-10-21 refuses, see `versions`."""
+    for name in versions.SAMPLING:
+        if bytes(getattr(asked, name)):
+            raise _not_taken(name, "leave it out")
+    for at, message in enumerate(asked.messages):
+        is_user, is_assistant = message.role == "user", message.role == "assistant"
+        for number, block in enumerate(() if isinstance(message.content, str) else message.content):
+            if is_assistant and block.type == "document":
+                path = f"messages[{at}].content[{number}]"
+                raise _not_taken(path, "send documents in the user's messages")
+            is_cited = is_user and block.type == "text" and bytes(block.citations)
+            if is_cited not in (False, b"", b"null", b"[]"):
+                path = f"messages[{at}].content[{number}].citations"
+                raise _not_taken(path, "leave it out")
+
+
+def _not_taken(path: str, remedy: str) -> RequestError:
+    return RequestError(
+        f"{path} is not taken under anthropic-version {versions.NEWEST}; {remedy}, or send "
+        f"anthropic-version {versions.WITH_SAMPLING}",
+        param=path,
+    )
+
+
+def _whole(value: float | None) -> int | None:
+    """Return the bound as a whole number: 100.0 is 100. 0 fills the prompt cache and no more."""
+    if value is not None and (value < 0 or value != int(value)):
+        raise RequestError(
+            f"max_tokens is {value}; it must be a whole number, 0 or more", param="max_tokens"
+        )
+    return None if value is None else int(value)
+
+
+class _Found:
+    """What the messages' blocks have besides text."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.file_bytes = 0
+        self.signatures: list[str] = []
+        self.needs: set[Need] = set()
+
+
+def _turns(message: _Message, found: _Found) -> Iterator[Turn]:
+    """Yield a message's turns: its words, then a turn for each tool's result it brings."""
+    content = message.content
+    if isinstance(content, str):
+        if message.role != "system":
+            yield Turn(role=message.role, text=content)
+        return
+    texts: list[str] = []
+    results: list[Turn] = []
+    calls: list[str] = []
+    for block in content:
+        kind = block.type
+        if kind == "text":
+            texts.append(block.text or "")
+        elif kind == "tool_result":
+            results.append(Turn(role="tool", text=_look_into(block.content, found)))
+        elif kind == "tool_use":
+            calls += (block.id,) if block.id else ()
+        else:
+            texts += _look_at(block, found)
+    if message.role == "system":
+        return
+    if texts or not results:
+        yield Turn(role=message.role, text="\n".join(texts), tool_call_ids=tuple(calls))
+    yield from results
+
+
+def _look_into(content: "str | list[_Block] | _Block | None", found: _Found) -> str:
+    """Return the text of a result or a document's source, and note what else it has."""
+    if isinstance(content, str):
+        return content
+    if content is None or isinstance(content, _Block):
+        return ""
+    return "\n".join(text for block in content for text in _look_at(block, found))
+
+
+def _look_at(block: _Block, found: _Found) -> Sequence[str]:
+    """Note what a block has that is no text of its own, and return the texts that it has."""
+    match block.type:
+        case "text":
+            return (block.text or "",)
+        case "thinking":
+            found.signatures.append(block.signature or "")
+        case "redacted_thinking":
+            found.signatures.append(block.data or "")
+        case "image":
+            found.images += 1
+            _note_file(block, found)
+        case "document":
+            return _look_at_document(block, found)
+        case "search_result":
+            return (_look_into(block.content, found),)
+        case "compaction":
+            return (block.content,) if isinstance(block.content, str) else ()
+        case kind if kind in _OF_OWN_TOOLS or kind.endswith(_END_OF_RESULT):
+            found.needs.add(Need.HOSTED_TOOLS)
+            if kind == "container_upload":
+                found.needs.add(Need.STORED_FILES)
+        case _:
+            pass
+    return ()
+
+
+def _look_at_document(block: _Block, found: _Found) -> Sequence[str]:
+    source = block.source if isinstance(block.source, _Source) else _Source()
+    if source.type == "text":
+        return (source.data or "",)
+    if source.type == "content":
+        return (_look_into(source.content, found),)
+    found.needs.add(Need.FILES)
+    found.file_bytes += len(source.data or "") * 3 // 4
+    _note_file(block, found)
+    return ()
+
+
+def _note_file(block: _Block, found: _Found) -> None:
+    if isinstance(block.source, _Source) and block.source.type == "file":
+        found.needs.add(Need.STORED_FILES)
+
+
+def _text(content: str | list[_Block]) -> str:
+    if isinstance(content, str):
+        return content
+    return "\n".join(block.text for block in content if block.text is not None)
+
+
+def _system_text(system: str | list[_Block] | None) -> str:
+    return "" if system is None else _text(system)
+
+
+def _needs(asked: _Body, kinds: list[str | None], found: _Found) -> frozenset[Need]:
+    """Return what the request needs; a tool that Anthropic defined is no other provider's, even
+    where the client runs it.
+    """
+    needs = found.needs
+    if found.images:
+        needs.add(Need.IMAGES)
+    if kinds:
+        needs.add(Need.TOOLS)
+    hosted = (bytes(getattr(asked, name) or b"") for name in _HOSTED_FIELDS[1:])
+    if (
+        any(kind not in (None, "custom") for kind in kinds)
+        or asked.mcp_servers
+        or any(raw not in (b"", b"null") for raw in hosted)
+    ):
+        needs.add(Need.HOSTED_TOOLS)
+    if (form := _response_format(asked)) is not None and form.schema is not None:
+        needs.add(Need.JSON_SCHEMA)
+    return frozenset(needs)
+
+
+def _response_format(asked: _Body) -> ResponseFormat | None:
+    form = (asked.output_config.format if asked.output_config else None) or asked.output_format
+    if form is None or form.type != "json_schema":
+        return None
+    schema = bytes(form.schema)
+    return ResponseFormat(schema=None if schema in (b"", b"null") else schema)
