@@ -18,7 +18,12 @@ from pointsman.config import ModelSettings, Settings, TierBounds
 from pointsman.core.errors import ConfigError
 from pointsman.core.prices import Price
 from pointsman.core.types import Deployment, Snapshot, Step, Tier
-from pointsman.deployments import price_book, resolve_deployment, resolve_tiers
+from pointsman.deployments import (
+    price_book,
+    resolve_deployment,
+    resolve_embedders,
+    resolve_tiers,
+)
 from pointsman.gate import Checks
 from pointsman.ledger.opening import open_ledger
 from pointsman.policies import Policy, PolicySettings
@@ -85,6 +90,8 @@ def build_routing(
     snapshot = Snapshot(tiers=tiers, default_tier=_default_tier(settings), others=others)
     bounds = settings.routing.bounds.items()
     names = {d.provider for tier in tiers for d in tier.deployments} | {d.provider for d in others}
+    embedders = resolve_embedders(settings, names, prices=prices, at=now())
+    names |= {d.provider for tier in embedders for d in tier.deployments}
     validators = build_validators(settings.validation)
     return Routing(
         snapshot=snapshot,
@@ -100,6 +107,7 @@ def build_routing(
         total_s=settings.timeouts.total_s,
         audit=_auditing(settings, validators, tiers),
         bounded={tenant: _bounded(snapshot, stated) for tenant, stated in bounds},
+        embedders=Snapshot(tiers=embedders, default_tier=embedders[0].name if embedders else ""),
     )
 
 

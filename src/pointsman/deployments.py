@@ -1,5 +1,6 @@
 """Deployments: turns the tiers of the settings into what the router calls."""
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 import msgspec
@@ -17,6 +18,7 @@ from pointsman.config import (
 from pointsman.core.errors import ConfigError
 from pointsman.core.prices import Price
 from pointsman.core.types import Capability, Deployment, Tier
+from pointsman.core.wire.openai_embeddings import SERVED_BY
 from pointsman.pricing import PriceBook, price_from_usd_per_mtok
 
 
@@ -35,6 +37,27 @@ def resolve_tiers(settings: Settings, *, prices: PriceBook, at: datetime) -> tup
         )
         for tier in settings.tiers
     )
+
+
+def resolve_embedders(
+    settings: Settings, providers: Iterable[str], *, prices: PriceBook, at: datetime
+) -> tuple[Tier, ...]:
+    """Return what makes embeddings: a tier for each bare model name, called by it.
+
+    Where the settings name none, those that the catalogue has for `providers`. Raises ConfigError.
+    """
+    chains: dict[str, list[Deployment]] = {}
+    for name in settings.embeddings.models or _known_embedders(settings, providers):
+        made = resolve_deployment(ModelSettings(name), settings, prices=prices, at=at)
+        chains.setdefault(made.model, []).append(made)
+    return tuple(Tier(name=model, deployments=tuple(chain)) for model, chain in chains.items())
+
+
+def _known_embedders(settings: Settings, providers: Iterable[str]) -> Iterator[str]:
+    for provider in sorted(providers):
+        way = provider_way(provider, settings.providers.get(provider, ProviderSettings()))
+        if way.dialect in SERVED_BY:
+            yield from (f"{provider}/{model}" for model in way.embedders)
 
 
 def resolve_deployment(

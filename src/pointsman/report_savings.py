@@ -31,6 +31,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from pointsman.core.decision import EMBEDDINGS
 from pointsman.core.prices import Price, cost_nanousd
 from pointsman.core.types import Deployment, Tier, middle_tier
 from pointsman.core.usage import Usage
@@ -87,6 +88,8 @@ class Comparison:
         if row.intent.policy == AUDIT:
             self._spent += cost or 0
             self._audits += cost or 0
+            return
+        if row.intent.policy == EMBEDDINGS:  # no tier could have made them
             return
         if cost is None:
             self.left_out_answers += row.settlement.outcome in {"answered", "hit"}

@@ -10,7 +10,7 @@ from pointsman.cache import Cache
 from pointsman.core.decision import Policy
 from pointsman.core.health import Health
 from pointsman.core.plan import build_plan
-from pointsman.core.types import Plan, Snapshot
+from pointsman.core.types import Decision, Need, Plan, Request, Snapshot, Step
 from pointsman.gate import Checks
 from pointsman.ledger import Ledger
 from pointsman.providers import Provider
@@ -21,6 +21,7 @@ class Routing:
     """What a reload replaces, all at once: the tiers, and how they are chosen and called.
 
     `bounded`: by tenant, the part of the snapshot for those who may not use all of it.
+    `embedders`: what makes embeddings, a tier for each model, called by its name.
     """
 
     snapshot: Snapshot
@@ -33,10 +34,20 @@ class Routing:
     total_s: float
     audit: Auditing
     bounded: Mapping[str, Snapshot]
+    embedders: Snapshot
 
-    def snapshot_for(self, tenant: str) -> Snapshot:
-        """Return what there is for the tenant whose key it is: all, or the tiers it may use."""
-        return self.bounded.get(tenant, self.snapshot)
+    def offered(self, request: Request) -> Snapshot:
+        """Return what there is for a request: the tiers that its tenant may use.
+
+        For embeddings it is their models, each of them a tier: nothing chooses between those.
+        """
+        if Need.EMBEDDINGS in request.needs:
+            return self.embedders
+        return self.bounded.get(request.caller.tenant, self.snapshot)
+
+    def aliases_for(self, request: Request) -> tuple[str, ...]:
+        """Return the names that leave the choice to the policy: none of them for embeddings."""
+        return () if Need.EMBEDDINGS in request.needs else self.aliases
 
     def may_serve(self, tenant: str, tier: str) -> bool:
         """Return whether an answer of that tier, "" for a model of none, may go to the tenant."""
@@ -46,7 +57,8 @@ class Routing:
     def model_names(self) -> tuple[tuple[str, str], ...]:
         """Return every name a client may ask for, each with whose it is."""
         ours = [(name, "pointsman") for name in (*self.aliases, *self.snapshot.names)]
-        tiers = (deployment for tier in self.snapshot.tiers for deployment in tier.deployments)
+        every = (*self.snapshot.tiers, *self.embedders.tiers)
+        tiers = (deployment for tier in every for deployment in tier.deployments)
         models = {d.id: d.provider for d in (*tiers, *self.snapshot.others)}
         return (*(entry for entry in ours if entry[0] != "*"), *models.items())
 
@@ -57,13 +69,20 @@ class Routing:
             return build_plan(
                 job.decision,
                 job.features,
-                self.snapshot_for(job.request.caller.tenant),
+                self.offered(job.request),
                 is_ready=lambda name: is_ready(name, now_s),
                 may_escalate=self.may_escalate,
             )
 
         plan = planned(health.is_ready)
         return plan if plan.steps else planned(health.is_due_for_probe)
+
+    def first_step(self, request: Request, decision: Decision) -> Step:
+        """Return the first step of a decision's plan, whatever rests."""
+        tiers = self.offered(request).tiers
+        every = (*(d for tier in tiers for d in tier.deployments), *self.snapshot.others)
+        first = next(d for d in every if d.id == decision.deployments[0])
+        return Step(tier=decision.tier, deployment=first)
 
     def unaudited(self) -> "Routing":
         """Return it with audits switched off; what earlier ones found holds."""

@@ -119,6 +119,11 @@ SECTIONS: Mapping[Pattern, str] = {
         " strongest tier. Of an audited request the ledger keeps what the scorer reads, which is no"
         " text, and the verdict."
     ),
+    ("embeddings",): (
+        "What answers `/v1/embeddings`. A model is asked for by its bare name, or as"
+        " `provider/model`; where several providers have a name, they stand in for each other in"
+        " this order. Never another model: its vectors would mean something else."
+    ),
     ("timeouts",): "Limits of one upstream call, and of the whole request, in seconds.",
     ("ledger",): "Where every attempt is booked.",
     ("prices", "*"): (
@@ -287,6 +292,11 @@ KEYS: Mapping[Pattern, Key] = {
         " off there gives no label.",
         least=1,
         most=_MANY,
+    ),
+    ("embeddings", "models"): Key(
+        "Models as `provider/model`, of upstreams that speak a dialect of OpenAI's; empty: those"
+        " that the catalogue has for your providers.",
+        '["openai/text-embedding-3-small"]',
     ),
     ("timeouts", "connect_s"): _seconds("Until connected, TLS included."),
     ("timeouts", "first_byte_s"): _seconds("Until a streamed answer's first content."),

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pointsman.audit.judges import judge_fault
 from pointsman.cache import store_names
 from pointsman.catalog import (
+    ProviderRow,
     filled_url,
     is_url_part,
     provider_row,
@@ -23,6 +24,7 @@ from pointsman.config.problems import Problem, did_you_mean
 from pointsman.config.secrecy import is_telling, looks_like_secret, looks_random
 from pointsman.config.settings import ProviderSettings, Settings, TierBounds, split_model
 from pointsman.core.errors import ConfigError
+from pointsman.core.wire.openai_embeddings import SERVED_BY
 from pointsman.policies.registry import policy_names
 from pointsman.providers import installed_kinds
 
@@ -41,6 +43,7 @@ def find_faults(settings: Settings) -> Iterator[Problem]:
     yield from _providers(settings)
     yield from _tiers(settings)
     yield from _models(settings)
+    yield from _embeddings(settings)
     yield from _routing(settings)
     yield from _prices(settings)
     yield from _validators(settings)
@@ -176,6 +179,24 @@ def _models(settings: Settings) -> Iterator[Problem]:
             for param in _RESERVED_PARAMS:
                 if param in entry.params:
                     yield Problem((*path, "params", param), "is pointsman's to set; take it out")
+
+
+def _embeddings(settings: Settings) -> Iterator[Problem]:
+    for position, name in enumerate(settings.embeddings.models):
+        path: KeyPath = ("embeddings", "models", position)
+        provider, model = split_model(name)
+        if not provider or not model or not _NAME.fullmatch(name):
+            text = 'must be "provider/model", such as "openai/text-embedding-3-small"'
+            yield Problem(path, text, name)
+        elif text := _provider_fault(provider, settings):
+            yield Problem(path, text, name)
+        elif _way(provider, settings).dialect not in SERVED_BY:
+            text = f"embeddings need a provider of {' or '.join(sorted(SERVED_BY))}; take it out"
+            yield Problem(path, text, name)
+
+
+def _way(provider: str, settings: Settings) -> ProviderRow:
+    return provider_way(provider, settings.providers.get(provider, ProviderSettings()))
 
 
 def _provider_fault(provider: str, settings: Settings) -> str:

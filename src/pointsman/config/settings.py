@@ -108,6 +108,12 @@ class PriceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     reasoning: float | None = None
 
 
+class EmbeddingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`models`: `provider/model`, those of one bare name in the order in which they are tried."""
+
+    models: tuple[str, ...] = ()
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole configuration. `tiers` go from cheapest to strongest."""
 
@@ -118,6 +124,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cache: CacheSettings = CacheSettings()
     validation: ValidationSettings = ValidationSettings()
     audit: AuditSettings = AuditSettings()
+    embeddings: EmbeddingSettings = EmbeddingSettings()
     timeouts: Timeouts = Timeouts()
     ledger: LedgerSettings = LedgerSettings()
     prices: Mapping[str, PriceSettings] = {}

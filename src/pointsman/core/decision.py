@@ -16,6 +16,7 @@ from pointsman.core.types import (
     Features,
     Filtered,
     Move,
+    Need,
     Place,
     Snapshot,
     Tier,
@@ -73,6 +74,10 @@ def resolve(model: str, snapshot: Snapshot, aliases: Sequence[str]) -> Target:
     )
 
 
+# The policy of a request for embeddings: no tier answers it, so no comparison counts it.
+EMBEDDINGS = "embeddings"
+
+
 def decide(
     features: Features,
     target: Target,
@@ -98,6 +103,8 @@ def decide(
         raise RequestError(
             f'x-pointsman-tier "{tier_pin}": no such tier; there are {", ".join(snapshot.names)}'
         )
+    if Need.EMBEDDINGS in features.needs:
+        return _for_embeddings(features, target, snapshot)
     if target.deployment:
         return _for_model(features, target.deployment, snapshot)
     if tier_pin or target.tier:
@@ -116,6 +123,20 @@ def decide(
     if standing is None or standing.is_open:
         return decision
     return _weighed(decision, standing, features, narrowed, caches or PromptCaches())
+
+
+def _for_embeddings(features: Features, target: Target, snapshot: Snapshot) -> Decision:
+    """Return the decision for the model asked for, which other providers may stand in for."""
+    chain = next(
+        tier
+        for tier in snapshot.tiers
+        if target.tier == tier.name or target.deployment in (d.id for d in tier.deployments)
+    )
+    left, filtered = capable(features, (_led_by(chain, target.deployment),))
+    if not left:
+        raise incapable(features, (chain,), filtered)
+    decision = _pinned(left[0], f"the client asks for embeddings by {chain.name}", filtered)
+    return msgspec.structs.replace(decision, policy=EMBEDDINGS)
 
 
 def _held_open(here: Place, offered: Snapshot, filtered: tuple[Filtered, ...]) -> Decision | None:

@@ -93,7 +93,7 @@ def worst_case_nanousd(price: Price, *, input_tokens: int, output_tokens: int) -
 
 def dearest_rates(price: Price) -> tuple[int, int]:
     """Return the most that a token of input and one of output can cost, nano-USD per million."""
-    rates = (price, *price.tiers)
+    rates: tuple[Price | ContextTier, ...] = (price, *price.tiers)
     return max(map(_dearest_input, rates)), max(map(_dearest_output, rates))
 
 
