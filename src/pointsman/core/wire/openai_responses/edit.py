@@ -75,13 +75,13 @@ def is_reasoning(deployment: Deployment, *, is_asked: bool, effort: str | None) 
     """Return whether a deployment reasons for a request, as far as can be known.
 
     It does where the request has `reasoning`, the deployment's parameters set some, or the model is
-    known to; an effort of "none" says that it does not. A model that cannot refuses the request
-    for sealed reasoning, so it is not asked for on suspicion.
+    known to; it does not where the effort is "none" or the model is known not to. A model that
+    cannot refuses the request for sealed reasoning, so it is not asked for on suspicion.
     """
-    params = deployment.params
+    params, can = deployment.params, deployment.capability.reasoning
     said = params.get("reasoning_effort", effort)
     is_set = "reasoning_effort" in params or "reasoning" in params
-    return said != "none" and (is_asked or is_set or deployment.capability.reasoning is True)
+    return can is not False and said != "none" and (is_asked or is_set or can is True)
 
 
 def with_params(body: bytes, deployment: Deployment) -> bytes:

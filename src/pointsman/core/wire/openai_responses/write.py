@@ -182,9 +182,19 @@ class _Writer:
                 yield from self._own_items(grouped)
 
     def _message(self, message: Message, parts: Iterable[Part]) -> _Object:
-        is_said = message.role == "assistant"
-        content = [self._said(part) if is_said else self._content(part) for part in parts]
-        return {"type": "message", "role": message.role, "content": content}
+        """Return a message. The model's own has neither id nor status, as Codex sends it.
+
+        One text alone is written as such, which every server takes.
+        """
+        written: _Object = {"type": "message", "role": message.role}
+        if message.role != "assistant":
+            return written | {"content": [self._content(part) for part in parts]}
+        match tuple(parts):
+            case (Text(text=text, is_refusal=False) as only,):
+                self._drop_mark(only)
+                return written | {"content": text}
+            case said:
+                return written | {"content": [self._said(part) for part in said]}
 
     def _own_items(self, parts: Iterable[Part]) -> Iterator[_Object]:
         for part in parts:
