@@ -3,7 +3,6 @@
 Read `open` from top to bottom: that is the way of a request.
 """
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -17,17 +16,12 @@ from pointsman.attempt import Desk, Job, Observer
 from pointsman.audit import Auditor, encode_reading
 from pointsman.cache.entry import Entry
 from pointsman.clock import Clock
-from pointsman.conversations import Answered, Conversations
-from pointsman.core.cache_key import answer_key
-from pointsman.core.conversation import Standing
-from pointsman.core.decision import decide, resolve
 from pointsman.core.errors import UpstreamError
 from pointsman.core.events import Event, Finished, UsageReport
-from pointsman.core.features import extract
 from pointsman.core.health import Health
-from pointsman.core.types import CacheOutcome, Decision, Features, Place, Request
+from pointsman.core.types import CacheOutcome, Decision, Place, Request
 from pointsman.core.usage import Usage
-from pointsman.core.wire import CODECS
+from pointsman.deciding import Decided, Decider
 from pointsman.explanation import Explanation, explain
 from pointsman.flights import Flights
 from pointsman.gate import Committed, PlanRun
@@ -37,9 +31,6 @@ from pointsman.providers import Counting, Provider
 from pointsman.recording import Recording, free, replay
 from pointsman.routing import Routing, Stores
 from pointsman.stream import AnswerStream
-
-# What is larger is read in a thread: the worst of this size takes 0.1 s, prose a hundredth of that.
-INLINE_BYTES_MAX = 256 * 1024
 
 log = logging.getLogger("pointsman")
 
@@ -72,7 +63,7 @@ class Pipeline:
         self._clock = clock
         self._rng = rng
         self._new_id = new_id
-        self._conversations = Conversations()
+        self._decider = Decider(clock)
         self._flights = Flights()
         cache, entry_bytes_max = stores.cache, stores.entry_bytes_max
         self._kept = None if cache is None else KeptAnswers(cache, entry_bytes_max, clock)
@@ -113,11 +104,11 @@ class Pipeline:
 
     def decide(self, request: Request) -> Decision:
         """Return the decision for a request, calling nobody. Raises RequestError."""
-        return self._decide(request, self.routing).decision
+        return self._decider.decide(request, self.routing).decision
 
     def explain(self, request: Request) -> Explanation:
         """Return the decision and what each tier would cost. Raises RequestError."""
-        decided = self._decide(request, self.routing)
+        decided = self._decider.decide(request, self.routing)
         snapshot = self.routing.offered(request)
         return explain(decided.decision, decided.features, snapshot, self.routing.policy)
 
@@ -185,44 +176,16 @@ class Pipeline:
         caller = msgspec.structs.replace(request.caller, request_id=self._new_id())
         return msgspec.structs.replace(request, caller=caller)
 
-    async def _decided(self, request: Request) -> tuple[Routing, "_Decided"]:
-        """Return what there is to know before the first call; of a large body from a thread.
+    async def _decided(self, request: Request) -> tuple[Routing, Decided]:
+        """Return what there is to know before the first call.
 
         The routing goes along: a reload while the request is under way changes nothing for it.
         """
         routing, is_kept = self.routing, self._booked_as(request) != "off"
-        work = partial(self._decide, request, routing, is_kept=is_kept)
-        if len(request.body) <= INLINE_BYTES_MAX:
-            return routing, work()
-        decided = await asyncio.to_thread(work)
+        decided = await self._decider.decided(request, routing, is_kept=is_kept)
         if routing is not self.routing:
             return await self._decided(request)  # swapped meanwhile
         return routing, decided
-
-    def _decide(self, request: Request, routing: Routing, *, is_kept: bool = False) -> "_Decided":
-        snapshot = routing.offered(request)
-        features = extract(request)
-        target = resolve(request.model, snapshot, routing.aliases_for(request))
-        standing = self._conversations.standing(request, now_s=self._clock.monotonic_s())
-        decision = decide(
-            features,
-            target,
-            snapshot,
-            routing.policy,
-            tier_pin=request.caller.tier,
-            standing=standing,
-            caches=self._conversations.caches,
-        )
-        if snapshot is not routing.snapshot:  # the floor is that of other tiers, so no audit of it
-            decision = msgspec.structs.replace(decision, group="")
-        key = b""
-        if is_kept:
-            shape = CODECS[request.dialect].shape(request)
-            key = answer_key(request, decision, snapshot, shape=shape)
-        # Where nobody knows who sealed some reasoning, it is whoever the client asks for by name.
-        history = self._conversations.history(request, otherwise=target.deployment)
-        request = msgspec.structs.replace(request, history=history)
-        return _Decided(request, features, decision, key, standing)
 
     def _deadline_s(self) -> float:
         return self._clock.monotonic_s() + self.routing.total_s
@@ -287,8 +250,7 @@ class Pipeline:
 
     async def _replayed(self, job: Job, entry: Entry) -> AnswerStream:
         await self._book_hit(job, entry.tier, entry.deployment, entry_usage(entry))
-        place = Place(entry.tier, entry.deployment)
-        self._conversations.pass_on(job.request, job.standing, place)
+        self._decider.pass_on(job, Place(entry.tier, entry.deployment))
         return AnswerStream(
             replay(entry.events),
             decision=job.decision,
@@ -331,24 +293,8 @@ class Pipeline:
         async with aclosing(source):
             async for event in source:
                 if isinstance(event, Finished):
-                    self._remember(job, routing, committed)
+                    self._decider.remember(job, routing, committed)
                 yield event
-
-    def _remember(self, job: Job, routing: Routing, committed: Committed) -> None:
-        answered = Answered(
-            place=Place(committed.step.tier, committed.step.deployment.id),
-            usage=committed.usage,
-            cost_nanousd=committed.cost_nanousd(),
-            calls=committed.tool_calls,
-            signatures=committed.signatures,
-        )
-        self._conversations.remember(
-            job.request,
-            job.standing,
-            answered,
-            now_s=self._clock.monotonic_s(),
-            snapshot=routing.offered(job.request),
-        )
 
     def _stream(
         self, job: Job, committed: Committed, events: AsyncIterator[Event], *, is_hit: bool
@@ -365,13 +311,3 @@ class Pipeline:
             cost=(lambda: 0) if is_hit else committed.cost_nanousd,
             detours=committed.detours,
         )
-
-
-class _Decided(msgspec.Struct, frozen=True):
-    """What is known of a request before its first call; `key` is its answer's, b"" for none."""
-
-    request: Request
-    features: Features
-    decision: Decision
-    key: bytes
-    standing: Standing | None

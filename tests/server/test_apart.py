@@ -9,7 +9,7 @@ import pytest
 from tests.server.doors import CHAT, chat_body, opened
 
 from pointsman.core.decision import Policy
-from pointsman.router import INLINE_BYTES_MAX
+from pointsman.deciding import INLINE_BYTES_MAX
 from pointsman.server.apart import read_apart
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
-from pointsman.router import INLINE_BYTES_MAX
+from pointsman.deciding import INLINE_BYTES_MAX
 
 _Result = TypeVar("_Result")
 _More = ParamSpec("_More")

@@ -1,0 +1,100 @@
+"""Deciding: all that is known of a request before its first call, its conversation included."""
+
+import asyncio
+from functools import partial
+
+import msgspec
+
+from pointsman.attempt import Job
+from pointsman.clock import Clock
+from pointsman.conversations import Answered, Conversations
+from pointsman.core.cache_key import answer_key
+from pointsman.core.conversation import Standing
+from pointsman.core.decision import decide, resolve
+from pointsman.core.features import extract
+from pointsman.core.types import Decision, Features, Place, Request
+from pointsman.core.wire import CODECS
+from pointsman.gate import Committed
+from pointsman.routing import Routing
+
+# What is larger is read in a thread: the worst of this size takes 0.1 s, prose a hundredth of that.
+INLINE_BYTES_MAX = 256 * 1024
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """A request with what it brings back told apart, and where it goes.
+
+    `key` is its answer's in the cache, b"" where none is kept. `standing`: the conversation that it
+    goes on with, None for a new one.
+    """
+
+    request: Request
+    features: Features
+    decision: Decision
+    key: bytes
+    standing: Standing | None
+
+
+class Decider:
+    """Decides for one pipeline, and remembers its conversations."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._conversations = Conversations()
+
+    async def decided(self, request: Request, routing: Routing, *, is_kept: bool) -> Decided:
+        """Return what `decide` does; of a large body from a thread. Raises RequestError."""
+        work = partial(self.decide, request, routing, is_kept=is_kept)
+        if len(request.body) <= INLINE_BYTES_MAX:
+            return work()
+        return await asyncio.to_thread(work)
+
+    def decide(self, request: Request, routing: Routing, *, is_kept: bool = False) -> Decided:
+        """Return where a request goes, calling nobody. `is_kept`: its answer may be in the cache.
+
+        Raises RequestError.
+        """
+        snapshot, known = routing.offered(request), self._conversations
+        features = extract(request)
+        target = resolve(request.model, snapshot, routing.aliases_for(request))
+        standing = known.standing(request, now_s=self._clock.monotonic_s())
+        decision = decide(
+            features,
+            target,
+            snapshot,
+            routing.policy,
+            tier_pin=request.caller.tier,
+            standing=standing,
+            caches=known.caches,
+        )
+        if snapshot is not routing.snapshot:  # the floor is that of other tiers, so no audit of it
+            decision = msgspec.structs.replace(decision, group="")
+        key = b""
+        if is_kept:
+            shape = CODECS[request.dialect].shape(request)
+            key = answer_key(request, decision, snapshot, shape=shape)
+        # Where nobody knows who sealed some reasoning, it is whoever the client asks for by name.
+        history = known.history(request, otherwise=target.deployment)
+        request = msgspec.structs.replace(request, history=history)
+        return Decided(request, features, decision, key, standing)
+
+    def remember(self, job: Job, routing: Routing, committed: Committed) -> None:
+        """Note how a request was answered: its conversation is there now."""
+        answered = Answered(
+            place=Place(committed.step.tier, committed.step.deployment.id),
+            usage=committed.usage,
+            cost_nanousd=committed.cost_nanousd(),
+            calls=committed.tool_calls,
+            signatures=committed.signatures,
+        )
+        self._conversations.remember(
+            job.request,
+            job.standing,
+            answered,
+            now_s=self._clock.monotonic_s(),
+            snapshot=routing.offered(job.request),
+        )
+
+    def pass_on(self, job: Job, place: Place) -> None:
+        """Note that a request was answered without a call."""
+        self._conversations.pass_on(job.request, job.standing, place)
