@@ -5,7 +5,6 @@ Source: platform.claude.com/docs/en/build-with-claude/streaming and the types of
 """
 
 from collections.abc import Iterator, Mapping
-from typing import TypeAlias
 
 import msgspec
 
@@ -15,14 +14,21 @@ from pointsman.core.events import (
     Finished,
     Note,
     ReasoningDelta,
-    Started,
     TextDelta,
     ToolCallDelta,
     UsageReport,
 )
-from pointsman.core.usage import Usage
+from pointsman.core.wire.anthropic.content import (
+    MessageMembers,
+    UsageMembers,
+    block_event,
+    content_events,
+    cumulated,
+    kind_of,
+    opening,
+    read_usage,
+)
 from pointsman.core.wire.anthropic.errors import error_in_stream
-from pointsman.core.wire.anthropic.versions import DIALECT
 from pointsman.core.wire.sse import FrameTooLarge, SseFrame, SseSplitter
 from pointsman.core.wire.upstream_errors import UNREADABLE
 
@@ -35,48 +41,8 @@ _REASONS: Mapping[str, str] = {
     "model_context_window_exceeded": "length",
     "tool_use": "tool_calls",
 }
-_OWN_BLOCKS = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
 # The answers of other APIs that some servers of this dialect are built on end so.
 _DONE = b"[DONE]"
-# Some upstreams count in floats: 12.0.
-_Count: TypeAlias = int | float | None
-_Content: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta
-
-
-class _OutputDetails(msgspec.Struct):
-    thinking_tokens: _Count = None
-
-
-class _Usage(msgspec.Struct):
-    input_tokens: _Count = None
-    cache_read_input_tokens: _Count = None
-    cache_creation_input_tokens: _Count = None
-    output_tokens: _Count = None
-    output_tokens_details: _OutputDetails | None = None
-
-
-class _Block(msgspec.Struct):
-    text: str | None = None
-    thinking: str | None = None
-    signature: str | None = None
-    data: str | None = None
-    id: str | None = None
-    name: str | None = None
-    input: msgspec.Raw = msgspec.Raw()
-
-
-class _Kind(msgspec.Struct):
-    type: str | None = None
-
-
-class _Message(msgspec.Struct):
-    type: str | None = None
-    id: str | None = None
-    model: str | None = None
-    content: list[msgspec.Raw] | None = None
-    stop_reason: str | None = None
-    stop_sequence: str | None = None
-    usage: _Usage | None = None
 
 
 class _Delta(msgspec.Struct):
@@ -94,16 +60,14 @@ class _Piece(msgspec.Struct):
 
     type: str | None = None
     index: int = 0
-    message: _Message | None = None
+    message: MessageMembers | None = None
     content_block: msgspec.Raw = msgspec.Raw()
     delta: _Delta | None = None
-    usage: _Usage | None = None
+    usage: UsageMembers | None = None
 
 
 _piece = msgspec.json.Decoder(_Piece)
-_message = msgspec.json.Decoder(_Message)
-_block = msgspec.json.Decoder(_Block)
-_kind = msgspec.json.Decoder(_Kind)
+_message = msgspec.json.Decoder(MessageMembers)
 
 
 class MessagesStreamDecoder:
@@ -118,7 +82,7 @@ class MessagesStreamDecoder:
         self._has_started = False
         self._calls: dict[int, int] = {}
         self._silent_calls: set[int] = set()
-        self._usage = _Usage()
+        self._usage = UsageMembers()
         self._stop_reason: str | None = None
         self._stop_sequence = ""
         self._is_done = False
@@ -184,16 +148,16 @@ class MessagesStreamDecoder:
             yield Note(raw)
             return
         self._has_started = True
-        message = piece.message or _Message()
-        yield _opening(message, is_stream=True, frame=raw)
+        message = piece.message or MessageMembers()
+        yield opening(message, is_stream=True, frame=raw)
         if message.usage is not None:
             self._usage = message.usage
-            yield UsageReport(_read_usage(message.usage), b"")
+            yield UsageReport(read_usage(message.usage), b"")
 
     def _opened(self, piece: _Piece, raw: bytes) -> Event:
-        kind = _kind.decode(piece.content_block).type
+        kind = kind_of(piece.content_block)
         index = self._calls.setdefault(piece.index, len(self._calls)) if kind == "tool_use" else 0
-        event = _block_event(kind, piece.content_block, index)
+        event = block_event(kind, piece.content_block, index)
         if event is None:  # text and thinking begin empty
             return Note(raw)
         if isinstance(event, ToolCallDelta) and event.arguments == "{}":
@@ -231,8 +195,8 @@ class MessagesStreamDecoder:
         self._stop_sequence = delta.stop_sequence or self._stop_sequence
         if piece.usage is None:
             return Note(raw)
-        self._usage = _cumulated(self._usage, piece.usage)
-        return UsageReport(_read_usage(self._usage), raw)
+        self._usage = cumulated(self._usage, piece.usage)
+        return UsageReport(read_usage(self._usage), raw)
 
     def _finished(self, frame: bytes) -> Finished:
         if self._stop_reason is None or not self._has_started:
@@ -253,93 +217,12 @@ def decode_reply(body: bytes) -> Iterator[Event]:
             raise error_in_stream(body)
         if message.content is None:
             raise UpstreamBadResponse("the upstream's reply has no content")
-        events = _content_events(message.content)
+        events = content_events(message.content)
     except UNREADABLE as error:
         raise UpstreamBadResponse(f"the upstream's reply cannot be read: {error}") from error
-    yield _opening(message, is_stream=False, frame=body)
+    yield opening(message, is_stream=False, frame=body)
     yield from (msgspec.structs.replace(event, frame=b"") for event in events)
     if message.usage is not None:
-        yield UsageReport(_read_usage(message.usage), b"")
+        yield UsageReport(read_usage(message.usage), b"")
     reason = message.stop_reason or "end_turn"
     yield Finished(_REASONS.get(reason, reason), b"", stop_sequence=message.stop_sequence or "")
-
-
-def _opening(message: _Message, *, is_stream: bool, frame: bytes) -> Started:
-    """Return the answer's opening; this API does not tell the time."""
-    return Started(
-        id=message.id or "",
-        created=0,
-        model=message.model or "",
-        dialect=DIALECT,
-        is_stream=is_stream,
-        frame=frame,
-    )
-
-
-def _content_events(content: list[msgspec.Raw]) -> list[_Content]:
-    """Return what the blocks of a whole reply say, calls counted from 0."""
-    events: list[_Content] = []
-    calls = 0
-    for block in content:
-        kind = _kind.decode(block).type
-        if (event := _block_event(kind, block, calls)) is not None:
-            events.append(event)
-        calls += kind == "tool_use"
-    return events
-
-
-def _block_event(kind: str | None, raw: msgspec.Raw, call_index: int) -> _Content | None:
-    """Return what a block says, None for nothing; what the provider's own tools did is in its
-    frame alone.
-    """
-    if kind not in _OWN_BLOCKS:
-        return None
-    block = _block.decode(raw)
-    match kind:
-        case "text" if block.text:
-            return TextDelta(block.text)
-        case "thinking" if block.thinking or block.signature:
-            return ReasoningDelta(block.thinking or "", signature=block.signature or "")
-        case "redacted_thinking":
-            return ReasoningDelta("", signature=block.data or "", is_redacted=True)
-        case "tool_use":
-            arguments = bytes(block.input).decode()
-            return ToolCallDelta(
-                index=call_index,
-                id=block.id or "",
-                name=block.name or "",
-                arguments="{}" if arguments in ("", "null") else arguments,
-            )
-        case _:
-            return None
-
-
-def _cumulated(known: _Usage, new: _Usage) -> _Usage:
-    """Return the counts so far: each is cumulative, and one that is left out or 0 stands."""
-    return _Usage(
-        input_tokens=new.input_tokens or known.input_tokens,
-        cache_read_input_tokens=new.cache_read_input_tokens or known.cache_read_input_tokens,
-        cache_creation_input_tokens=(
-            new.cache_creation_input_tokens or known.cache_creation_input_tokens
-        ),
-        output_tokens=new.output_tokens or known.output_tokens,
-        output_tokens_details=new.output_tokens_details or known.output_tokens_details,
-    )
-
-
-def _read_usage(usage: _Usage) -> Usage:
-    """Return the tokens; this API counts cached and cache-write input beside the other input."""
-    cached = _count(usage.cache_read_input_tokens)
-    written = _count(usage.cache_creation_input_tokens)
-    details = usage.output_tokens_details
-    return Usage(
-        input_tokens=_count(usage.input_tokens) + cached + written,
-        cached_input_tokens=cached,
-        cache_write_tokens=written,
-        output_tokens=_count(usage.output_tokens),
-        reasoning_tokens=_count(details.thinking_tokens if details else None),
-    )
-
-
-def _count(said: _Count) -> int:
-    return max(0, int(said or 0))

@@ -1,13 +1,14 @@
 """Requests: read what routing needs from a messages body, and edit the body for an upstream."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 
 from pointsman.core.errors import RequestError, UpstreamBadResponse
-from pointsman.core.types import Caller, Need, Request, ResponseFormat, Step, Turn
+from pointsman.core.types import Caller, Need, Request, ResponseFormat, Step
 from pointsman.core.wire.anthropic import versions
 from pointsman.core.wire.anthropic.thinking import with_params
+from pointsman.core.wire.anthropic.turns import Block, Found, Said, text_of, turns_of
 from pointsman.core.wire.anthropic.versions import DIALECT
 from pointsman.core.wire.limits import MESSAGES_MAX, MODEL_CHARS_MAX, TOOLS_MAX
 from pointsman.core.wire.splice import splice
@@ -25,31 +26,7 @@ _COUNTED = frozenset(
      "output_format", "cache_control", "speed", "mcp_servers", "context_management", "compaction",
      "billing_policy"}
 )  # fmt: skip
-_HOSTED_FIELDS = ("mcp_servers", "container", "compaction", "thread")
-_OF_OWN_TOOLS = ("server_tool_use", "mcp_tool_use", "container_upload")
-_END_OF_RESULT = "_tool_result"
-
-
-class _Source(msgspec.Struct):
-    type: str | None = None
-    data: str | None = None
-    content: "str | list[_Block] | None" = None
-
-
-class _Block(msgspec.Struct):
-    type: str = ""
-    text: str | None = None
-    content: "str | list[_Block] | _Block | None" = None
-    source: _Source | str | None = None
-    id: str | None = None
-    signature: str | None = None
-    data: str | None = None
-    citations: msgspec.Raw = msgspec.Raw()
-
-
-class _Message(msgspec.Struct):
-    role: str
-    content: str | list[_Block]
+_HOSTED_FIELDS = ("container", "compaction", "thread")
 
 
 class _Tool(msgspec.Struct):
@@ -66,9 +43,9 @@ class _OutputConfig(msgspec.Struct):
 
 
 class _Body(msgspec.Struct):
-    messages: list[_Message]
+    messages: list[Said]
     model: str
-    system: str | list[_Block] | None = None
+    system: str | list[Block] | None = None
     tools: list[msgspec.Raw] | None = None
     max_tokens: int | float | None = None
     stream: bool | None = None
@@ -108,10 +85,10 @@ def decode_request(body: bytes, caller: Caller) -> Request:
     _check_counts(asked)
     if not versions.is_lenient(caller):
         _check_newest(asked)
-    found = _Found()
-    turns = tuple(turn for message in asked.messages for turn in _turns(message, found))
-    systems = [_system_text(asked.system)]
-    systems += (_text(m.content) for m in asked.messages if m.role == "system")
+    found = Found()
+    turns = tuple(turn for message in asked.messages for turn in turns_of(message, found))
+    systems = [text_of(asked.system or "")]
+    systems += (text_of(m.content) for m in asked.messages if m.role == "system")
     return Request(
         dialect=DIALECT,
         body=body,
@@ -246,107 +223,7 @@ def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
 
 
-class _Found:
-    """What the messages' blocks have besides text."""
-
-    def __init__(self) -> None:
-        self.images = 0
-        self.file_bytes = 0
-        self.signatures: list[str] = []
-        self.needs: set[Need] = set()
-
-
-def _turns(message: _Message, found: _Found) -> Iterator[Turn]:
-    """Yield a message's turns: its words, then a turn for each tool's result it brings."""
-    content = message.content
-    if isinstance(content, str):
-        if message.role != "system":
-            yield Turn(role=message.role, text=content)
-        return
-    texts: list[str] = []
-    results: list[Turn] = []
-    calls: list[str] = []
-    for block in content:
-        kind = block.type
-        if kind == "text":
-            texts.append(block.text or "")
-        elif kind == "tool_result":
-            results.append(Turn(role="tool", text=_look_into(block.content, found)))
-        elif kind == "tool_use":
-            calls += (block.id,) if block.id else ()
-        else:
-            texts += _look_at(block, found)
-    if message.role == "system":
-        return
-    if texts or not results:
-        yield Turn(role=message.role, text="\n".join(texts), tool_call_ids=tuple(calls))
-    yield from results
-
-
-def _look_into(content: "str | list[_Block] | _Block | None", found: _Found) -> str:
-    """Return the text of a result or a document's source, and note what else it has."""
-    if isinstance(content, str):
-        return content
-    if content is None or isinstance(content, _Block):
-        return ""
-    return "\n".join(text for block in content for text in _look_at(block, found))
-
-
-def _look_at(block: _Block, found: _Found) -> Sequence[str]:
-    """Note what a block has that is no text of its own, and return the texts that it has."""
-    match block.type:
-        case "text":
-            return (block.text or "",)
-        case "thinking":
-            found.signatures.append(block.signature or "")
-        case "redacted_thinking":
-            found.signatures.append(block.data or "")
-        case "image":
-            found.images += 1
-            _note_file(block, found)
-        case "document":
-            return _look_at_document(block, found)
-        case "search_result":
-            return (_look_into(block.content, found),)
-        case "compaction":
-            return (block.content,) if isinstance(block.content, str) else ()
-        case kind if kind in _OF_OWN_TOOLS or kind.endswith(_END_OF_RESULT):
-            found.needs.add(Need.HOSTED_TOOLS)
-            if kind == "container_upload":
-                found.needs.add(Need.STORED_FILES)
-        case _:
-            pass
-    return ()
-
-
-def _look_at_document(block: _Block, found: _Found) -> Sequence[str]:
-    source = block.source if isinstance(block.source, _Source) else _Source()
-    if source.type == "text":
-        return (source.data or "",)
-    if source.type == "content":
-        return (_look_into(source.content, found),)
-    found.needs.add(Need.FILES)
-    found.file_bytes += len(source.data or "") * 3 // 4
-    _note_file(block, found)
-    return ()
-
-
-def _note_file(block: _Block, found: _Found) -> None:
-    if isinstance(block.source, _Source) and block.source.type == "file":
-        found.needs.add(Need.STORED_FILES)
-
-
-def _text(content: str | list[_Block]) -> str:
-    if isinstance(content, str):
-        return content
-    return "\n".join(block.text for block in content if block.text is not None)
-
-
-def _system_text(system: str | list[_Block] | None) -> str:
-    return "" if system is None else _text(system)
-
-
-def _needs(asked: _Body, kinds: list[str | None], found: _Found) -> frozenset[Need]:
+def _needs(asked: _Body, kinds: list[str | None], found: Found) -> frozenset[Need]:
     """Return what the request needs; a tool that Anthropic defined is no other provider's, even
     where the client runs it.
     """
@@ -355,7 +232,7 @@ def _needs(asked: _Body, kinds: list[str | None], found: _Found) -> frozenset[Ne
         needs.add(Need.IMAGES)
     if kinds:
         needs.add(Need.TOOLS)
-    hosted = (bytes(getattr(asked, name) or b"") for name in _HOSTED_FIELDS[1:])
+    hosted = (bytes(getattr(asked, name)) for name in _HOSTED_FIELDS)
     if (
         any(kind not in (None, "custom") for kind in kinds)
         or asked.mcp_servers

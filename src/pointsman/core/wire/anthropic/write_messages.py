@@ -86,7 +86,7 @@ def _turns(messages: Iterable[Message], dropped: list[str]) -> list[tuple[Role, 
         parts = list(filter(_says_something, message.parts))
         if message.role == "system" and parts:
             parts = list(_folded(parts))
-            dropped.append("messages[].role")
+            dropped.append("system_role")
         if parts and turns and turns[-1][0] == role:
             turns[-1][1].extend(parts)
         elif parts:
