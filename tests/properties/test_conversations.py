@@ -1,8 +1,7 @@
 """Over whole sessions, moving about never costs more than staying would have.
 
-The world here keeps prompt caches as providers document them: a prefix is found again, whole, until
-nobody has read it for so long, and is charged at the cached rate. What staying would have cost is
-played in the same world: every turn at the strongest place that any turn so far has needed.
+What staying would have cost is played in a world of its own, with the same prompt caches: every
+turn at the strongest place that any turn so far has needed.
 """
 
 from collections.abc import Sequence
@@ -11,12 +10,12 @@ import msgspec
 from hypothesis import event, given
 from hypothesis import strategies as st
 from tests.core.builders import features
+from tests.prompt_caches import CacheWorld
 
 from pointsman.core.conversation import Conversation, Standing, advance, weigh
-from pointsman.core.prices import Price, cost_nanousd
-from pointsman.core.prompt_cache import PREFIX_TOKENS_MIN, PromptCaches
+from pointsman.core.prices import Price
+from pointsman.core.prompt_cache import PromptCaches
 from pointsman.core.types import Deployment, Need, Place, Snapshot, Tier
-from pointsman.core.usage import Usage
 
 NAMES = ("fast", "mid", "power")
 # Learned shares hold for idle times between two of these bounds, so lifetimes lie on them here.
@@ -87,39 +86,9 @@ TURNS = st.builds(
 )
 
 
-class World:
-    """What prompt caches hold of one conversation, and what its calls cost."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._deployments = {tier.name: tier.deployments[0] for tier in snapshot.tiers}
-        self._read: dict[str, tuple[int, float]] = {}
-
-    def call(self, tier: str, *, context: int, new: int, output: int, now_s: float) -> Usage:
-        """Return the usage of a call, whose whole context and answer are then in the cache."""
-        deployment = self._deployments[tier]
-        price = deployment.price
-        assert price is not None
-        tokens, at_s = self._read.get(tier, (0, float("-inf")))
-        is_kept = now_s - at_s <= deployment.prompt_cache_s and tokens >= PREFIX_TOKENS_MIN
-        cached = min(tokens, context) if is_kept else 0
-        self._read[tier] = (context + new + output, now_s)
-        is_written = price.cache_write_nanousd_per_mtok > price.input_nanousd_per_mtok
-        return Usage(
-            input_tokens=context + new,
-            cached_input_tokens=cached,
-            cache_write_tokens=context + new - cached if is_written else 0,
-            output_tokens=output,
-        )
-
-    def cost(self, tier: str, usage: Usage) -> int:
-        price = self._deployments[tier].price
-        assert price is not None
-        return cost_nanousd(usage, price)
-
-
 def play(snapshot: Snapshot, turns: Sequence[Turn]) -> tuple[int, int, int]:
     """Return what routing cost, what staying would have, and how many calls went elsewhere."""
-    routed, stayed, caches = World(snapshot), World(snapshot), PromptCaches()
+    routed, stayed, caches = CacheWorld(snapshot), CacheWorld(snapshot), PromptCaches()
     conversation: Conversation | None = None
     cost = stay = away = context = 0
     now_s = 0.0
@@ -139,13 +108,13 @@ def play(snapshot: Snapshot, turns: Sequence[Turn]) -> tuple[int, int, int]:
                 move = weigh(place, standing, asked, snapshot.tiers, caches)
                 place = place if move is None else move.went
             usage = routed.call(place.tier, context=context, new=new, output=output, now_s=now_s)
-            paid = routed.cost(place.tier, usage)
+            paid = routed.cost_nanousd(place.tier, usage)
             conversation = advance(
                 standing, place, usage, paid, at_s=now_s, snapshot=snapshot, caches=caches
             )
             base = conversation.base.tier
             kept = stayed.call(base, context=context, new=new, output=output, now_s=now_s)
-            cost, stay = cost + paid, stay + stayed.cost(base, kept)
+            cost, stay = cost + paid, stay + stayed.cost_nanousd(base, kept)
             away += place.tier != base
             context += new + output
     return cost, stay, away
