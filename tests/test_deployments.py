@@ -91,6 +91,39 @@ def test_an_address_with_variables_stays_as_it_is():
     assert (azure.auth_header, azure.max_tokens_field) == ("api-key", "max_completion_tokens")
 
 
+@pytest.mark.parametrize(
+    ("entry", "dialect", "base_url", "header"),
+    [
+        ("anthropic/claude-haiku-4-5", "anthropic", "https://api.anthropic.com/v1", "x-api-key"),
+        (
+            "gemini/gemini-3.8-flash",
+            "gemini",
+            "https://generativelanguage.googleapis.com/v1beta",
+            "x-goog-api-key",
+        ),
+    ],
+)
+def test_a_provider_is_spoken_to_in_its_own_dialect(
+    entry: str, dialect: str, base_url: str, header: str
+):
+    deployment = only(entry)
+    assert (deployment.dialect, deployment.base_url) == (dialect, base_url)
+    assert deployment.auth_header == header
+    assert deployment.capability.json_schema is True
+
+
+def test_a_compatible_layer_lacks_what_it_lacks():
+    table = ProviderSettings(dialect="openai-chat")
+    deployment = only("anthropic/claude-haiku-4-5", Settings(providers={"anthropic": table}))
+    assert (deployment.base_url, deployment.auth_header) == (
+        "https://api.anthropic.com/v1",
+        "authorization",
+    )
+    assert deployment.capability.json_schema is False
+    deployment = only("gemini/gemini-3.8-flash", Settings(providers={"gemini": table}))
+    assert deployment.base_url == "https://generativelanguage.googleapis.com/v1beta/openai"
+
+
 def test_another_dialect_of_a_known_provider_has_its_own_address():
     table = ProviderSettings(dialect="anthropic")
     deployment = only("deepseek/deepseek-flash", Settings(providers={"deepseek": table}))
@@ -99,6 +132,18 @@ def test_another_dialect_of_a_known_provider_has_its_own_address():
     assert deployment.auth_header == "x-api-key"
     assert deployment.api_key_env == "DEEPSEEK_API_KEY"
     assert deployment.price is not None
+
+
+def test_openai_is_asked_in_its_other_dialect_at_the_same_address():
+    table = ProviderSettings(dialect="openai-responses")
+    deployment = only("openai/gpt-5.4", Settings(providers={"openai": table}))
+    assert (deployment.dialect, deployment.base_url, deployment.auth_header) == (
+        "openai-responses",
+        "https://api.openai.com/v1",
+        "authorization",
+    )
+    assert deployment.call_ids.chars_max == 64
+    assert deployment.capability == capability("openai", "gpt-5.4")
 
 
 def test_a_dialect_that_a_provider_is_not_known_to_speak_needs_an_address():

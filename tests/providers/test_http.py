@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from tests.faults import upstream as up
 from tests.pipeline.rig import asking, until
 
-from pointsman.core.errors import UpstreamConnect, UpstreamError, UpstreamTimeout
+from pointsman.core.errors import (
+    UpstreamAuth,
+    UpstreamBadResponse,
+    UpstreamConnect,
+    UpstreamError,
+    UpstreamReset,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
 from pointsman.core.events import Event, Finished, Started, TextDelta, is_content
 from pointsman.core.types import Deployment, Request, Step
 from pointsman.providers import Counting, Timeouts
@@ -331,3 +339,79 @@ async def test_what_cannot_be_counted_exactly_is_not_counted():
         assert isinstance(made, Counting)
         assert await made.count(asking(), calling(server.base_url)) is None
         assert not server.seen
+
+
+COUNTED = up.reply(200, b'{"input_tokens": 42}')
+
+
+async def counted(made: HttpProvider, base_url: str) -> int | None:
+    step = calling(base_url, dialect="anthropic", api_key_env="K", auth_header="x-api-key")
+    return await made.count(asking("Count me.", max_tokens=7), step)
+
+
+async def test_an_exact_count_is_asked_for_in_the_upstreams_dialect():
+    async with up.upstream(m=COUNTED) as server, provider(key=CANARY) as made:
+        assert [await counted(made, server.base_url) for _ in range(3)] == [42, 42, 42]
+        seen = server.seen[0]
+        assert seen.line.startswith("POST /v1/messages/count_tokens ")
+        assert seen.headers["x-api-key"] == CANARY
+        assert "Count me." in str(seen.body["messages"])
+        assert not {"max_tokens", "stream"} & set(seen.body)
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_a_server_that_does_not_count_gives_no_count(status: int):
+    async with up.upstream(m=up.reply(status, b"{}")) as server, provider() as made:
+        assert await counted(made, server.base_url) is None
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "kind"),
+    [
+        (up.reply(401, up.error_body(f"no key {CANARY}")), UpstreamAuth),
+        (up.reply(503, b"{}"), UpstreamUnavailable),
+        (up.reply(302, b""), UpstreamConnect),
+        (up.reply(200, b"oops"), UpstreamBadResponse),
+        (up.reply(200, b'{"tokens": 1}'), UpstreamBadResponse),
+        (up.reset, UpstreamReset),
+    ],
+)
+async def test_a_count_that_fails_is_an_upstream_error(
+    behaviour: up.Behaviour, kind: type[UpstreamError]
+):
+    async with up.upstream(m=behaviour) as server, provider(key=CANARY) as made:
+        with pytest.raises(kind) as caught:
+            await counted(made, server.base_url)
+    assert CANARY not in str(caught.value)
+
+
+async def test_a_count_does_not_wait_for_long(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("pointsman.providers.http.COUNT_S", 0.2)
+    async with up.upstream(m=up.hang) as server, provider() as made:
+        with pytest.raises(UpstreamTimeout):
+            await counted(made, server.base_url)
+
+
+async def test_what_an_upstreams_dialect_has_no_word_for_is_named_with_the_answer():
+    reply = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": [{"type": "text", "text": "Hi"}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
+    async with up.upstream(m=up.reply(200, msgspec.json.encode(reply))) as server:
+        async with provider() as made:
+            request = asking(stream=False, fields={"seed": 1, "metadata": {"a": "b"}})
+            events = await answered(
+                made, request, calling(server.base_url, dialect="anthropic", drops=["top_k"])
+            )
+        assert server.seen[0].line.startswith("POST /v1/messages ")
+        assert server.seen[0].headers["anthropic-version"]
+    (opening,) = [event for event in events if isinstance(event, Started)]
+    assert {"seed", "metadata"} <= set(opening.dropped)
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "Hi"
