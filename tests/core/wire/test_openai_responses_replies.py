@@ -352,6 +352,22 @@ def test_an_odd_but_whole_stream_is_read(body):
     assert (builder.text, builder.finish_reason, builder.usage) == ("x", "stop", None)
 
 
+def test_pieces_that_come_before_their_item_are_given_once():
+    call = {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "now", "arguments": "{}"}
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "own"}
+    body = said(
+        {"type": "response.output_text.delta", "output_index": 1, "delta": "x"},
+        {"type": "response.function_call_arguments.delta", "output_index": 2, "delta": "{"},
+        {"type": "response.output_item.added", "output_index": 2, "item": call},
+        {"type": "response.output_item.added", "output_index": 2, "item": call},
+        completed(thought, message("xy"), call),
+    )
+    events = decoded([body])
+    calls = (ToolCall(id="c", name="now", arguments="{}"),)
+    assert (built(events).text, built(events).tool_calls) == ("xy", calls)
+    assert [e.signature for e in events if isinstance(e, ReasoningDelta)] == ["own"]
+
+
 def test_a_frame_over_the_limit_is_too_large(monkeypatch):
     monkeypatch.setattr(sse, "FRAME_BYTES_MAX", 1_000)
     with pytest.raises(UpstreamTooLarge):

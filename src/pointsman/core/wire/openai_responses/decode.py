@@ -96,15 +96,8 @@ class _Event(msgspec.Struct):
     param: str | None = None
 
 
-_READ_EVENTS = frozenset(
+_CONTENT_EVENTS = frozenset(
     {
-        "error",
-        "response.created",
-        "response.completed",
-        "response.incomplete",
-        "response.failed",
-        "response.output_item.added",
-        "response.output_item.done",
         "response.output_text.delta",
         "response.output_text.done",
         "response.refusal.delta",
@@ -119,6 +112,15 @@ _READ_EVENTS = frozenset(
         "response.custom_tool_call_input.done",
     }
 )
+_READ_EVENTS = _CONTENT_EVENTS | {
+    "error",
+    "response.created",
+    "response.completed",
+    "response.incomplete",
+    "response.failed",
+    "response.output_item.added",
+    "response.output_item.done",
+}
 
 _event = msgspec.json.Decoder(_Event)
 _kind = msgspec.json.Decoder(_Kind)
@@ -184,11 +186,13 @@ class ResponsesStreamDecoder:
                 yield from self._item_events(event)
             case "response.completed" | "response.incomplete" | "response.failed":
                 yield from self._end(event.response or _Response(), event.type)
-            case _:
+            case kind if kind in _CONTENT_EVENTS:
                 yield from self._content(event)
+            case _:
+                pass
 
     def _content(self, event: _Event) -> Iterator[Event]:
-        """Yield what a piece or a whole part says; nothing for events that are not read."""
+        """Yield what a piece, or a whole part, says."""
         delta = event.delta or ""
         part = event.content_index or 0
         summary = f"summary {event.summary_index or 0}"
@@ -229,19 +233,15 @@ class ResponsesStreamDecoder:
             yield from self._items[key].close(item)
 
     def _opened(self, key: _Key, item: OutputItem) -> Iterator[Event]:
-        if key in self._items:
-            return
-        self._items[key] = ItemReader(self._calls)
-        self._calls += item.type in CALLS
-        yield from self._items[key].open(item)
+        reader = self._items.setdefault(key, ItemReader())
+        if not reader.is_open:
+            yield from reader.open(item, self._calls)
+            self._calls += item.type in CALLS
 
     def _reader(self, event: _Event) -> ItemReader:
-        """Return the reader of an event's item, one that is forgotten where it was not announced.
-
-        A call's pieces say neither its id nor its name, so without its item they are nothing.
-        """
+        """Return the reader of an event's item, which may not have been announced yet."""
         key = event.item_id or "" if event.output_index is None else event.output_index
-        return self._items.get(key) or ItemReader(self._calls)
+        return self._items.setdefault(key, ItemReader())
 
     def _end(self, response: _Response, kind: str) -> Iterator[Event]:
         if kind == "response.failed" or response.status == "failed":
@@ -249,9 +249,10 @@ class ResponsesStreamDecoder:
         for place, raw in enumerate(response.output or ()):
             if (item := read_item(raw)) is None:
                 continue
-            if place not in self._items and (item.id or "") not in self._items:
-                yield from self._opened(place, item)
-                yield from self._items[place].close(item)
+            named = item.id or ""
+            key: _Key = named if place not in self._items and named in self._items else place
+            yield from self._opened(key, item)
+            yield from self._items[key].close(item)
         self._is_done = True
         is_refusal = any(reader.is_refusal for reader in self._items.values())
         yield from _ending(response, calls=self._calls, is_refusal=is_refusal)
@@ -282,9 +283,9 @@ def _reply_events(response: _Response, body: bytes) -> Iterator[Event]:
     for raw in response.output:
         if (item := read_item(raw)) is None:
             continue
-        reader = ItemReader(calls)
+        reader = ItemReader()
+        yield from _with_frame([*reader.open(item, calls), *reader.close(item)], b"")
         calls += item.type in CALLS
-        yield from _with_frame([*reader.open(item), *reader.close(item)], b"")
         is_refusal = is_refusal or reader.is_refusal
     yield from _with_frame(list(_ending(response, calls=calls, is_refusal=is_refusal)), b"")
 

@@ -71,18 +71,25 @@ def read_item(raw: msgspec.Raw) -> OutputItem | None:
 class ItemReader:
     """Turns one item into events, whether its text comes in pieces, at its end, or both.
 
-    `call_index` is the place of a call among the answer's calls.
+    `is_open`: the item has been announced. Its pieces may come before; those of a call, which say
+    neither its id nor its name, then wait for its end.
     """
 
-    def __init__(self, call_index: int) -> None:
-        self._call_index = call_index
+    def __init__(self) -> None:
+        self.is_open = False
+        self.is_refusal = False
+        self._call_index = 0
         self._given: dict[str, int] = {}
         self._is_custom = False
         self._is_closed = False
-        self.is_refusal = False
 
-    def open(self, item: OutputItem) -> Iterator[Event]:
-        """Yield what an item's beginning says: a call's id and name."""
+    def open(self, item: OutputItem, call_index: int) -> Iterator[Event]:
+        """Yield what an item's beginning says: a call's id and name.
+
+        `call_index` is the place of a call among the answer's calls.
+        """
+        self.is_open = True
+        self._call_index = call_index
         if item.type in CALLS:
             self._is_custom = item.type == "custom_tool_call"
             yield ToolCallDelta(
@@ -121,7 +128,7 @@ class ItemReader:
 
     def arguments(self, piece: str) -> Iterator[Event]:
         """Yield a piece of a call's arguments, or of a custom tool's input."""
-        if piece:
+        if piece and self.is_open:
             self._count("arguments", piece)
             written = wrapped_piece(piece) if self._is_custom else piece
             yield ToolCallDelta(index=self._call_index, arguments=written)
