@@ -120,7 +120,7 @@ def saying(delta: object, finish: str | None = None, **more: object) -> dict[str
         ("usage_with_the_last_choice", "Hi", "", (), USAGE, "stop"),
         ("tool_calls", "", "", ("call_a1", "call_b2"), None, "tool_calls"),
         ("several_choices", "Aa", "", (), None, "length"),
-        ("refusal", "I cannot help.", "", (), None, "stop"),
+        ("refusal", "I cannot help.", "", (), None, "refusal"),
         ("reasoning", "42", "Let me see.", (), USAGE, "stop"),
         ("content_filter", "So", "", (), None, "content_filter"),
         ("no_done", "Hi", "", (), None, "stop"),
@@ -537,7 +537,11 @@ ENDS = st.sampled_from(["stop", "length", "tool_calls", "content_filter"])
 def event_lists(draw: st.DrawFn) -> list[Event]:
     usage = [UsageReport(draw(USAGES))] if draw(st.booleans()) else []
     content = draw(st.lists(CONTENT, max_size=8))
-    return [draw(STARTS), *content, *usage, Finished(draw(ENDS))]
+    texts = [event for event in content if isinstance(event, TextDelta) and event.choice == 0]
+    has_refused = any(event.is_refusal for event in texts)
+    end = draw(ENDS)
+    end = "refusal" if has_refused and end == "stop" else end
+    return [draw(STARTS), *content, *usage, Finished(end)]
 
 
 @given(events=event_lists(), places=st.lists(st.integers(0, 3_000), max_size=6))

@@ -125,6 +125,7 @@ class ChatStreamDecoder:
         self._splitter = SseSplitter()
         self._has_started = False
         self._finish_reason: str | None = None
+        self._has_refused = False
         self._unfinished: dict[int, bool] = {}
         self._is_done = False
 
@@ -149,7 +150,7 @@ class ChatStreamDecoder:
         if self._finish_reason is None or any(self._unfinished.values()):
             raise UpstreamReset("the upstream's stream ended before the answer did")
         self._is_done = True
-        yield Finished(self._finish_reason, data_frame(DONE))
+        yield _finished(self._finish_reason, data_frame(DONE), has_refused=self._has_refused)
 
     def _read(self, frame: SseFrame) -> Iterator[Event]:
         if self._is_done:
@@ -161,7 +162,7 @@ class ChatStreamDecoder:
             if self._finish_reason is None:
                 raise UpstreamReset("the upstream said [DONE] before the answer had ended")
             self._is_done = True
-            yield Finished(self._finish_reason, frame.raw)
+            yield _finished(self._finish_reason, frame.raw, has_refused=self._has_refused)
         else:
             yield from self._read_chunk(data, frame.raw)
 
@@ -179,6 +180,7 @@ class ChatStreamDecoder:
             carried = b""
         for choice in chunk.choices or ():
             for event in _deltas(choice, carried):
+                self._has_refused |= _is_refusal(event)
                 yield event
                 carried = b""
             self._unfinished.setdefault(choice.index, True)
@@ -211,12 +213,15 @@ def decode_reply(body: bytes) -> Iterator[Event]:
         raise UpstreamBadResponse("the upstream's reply has no choices")
     yield _started(reply, is_stream=False, frame=body)
     finish_reason: str | None = None
+    has_refused = False
     for choice in reply.choices:
-        yield from _deltas(choice, b"")
+        for event in _deltas(choice, b""):
+            has_refused |= _is_refusal(event)
+            yield event
         finish_reason = _stronger(finish_reason, choice.finish_reason or "stop")
     if (usage := _reported(reply)) is not None:
         yield UsageReport(usage, b"")
-    yield Finished(finish_reason or "stop", b"")
+    yield _finished(finish_reason or "stop", b"", has_refused=has_refused)
 
 
 def _reported(reply: _Reply) -> Usage | None:
@@ -321,6 +326,16 @@ def _text(content: str | list[_Part] | None) -> str:
     if isinstance(content, list):
         return "".join(part.text or "" for part in content)
     return content or ""
+
+
+def _is_refusal(event: Event) -> bool:
+    """Return whether these are the first choice's words of refusal; it speaks for the answer."""
+    return isinstance(event, TextDelta) and event.is_refusal and event.choice == 0
+
+
+def _finished(reason: str, frame: bytes, *, has_refused: bool) -> Finished:
+    """Return the end. A model that stops after words of refusal has refused."""
+    return Finished("refusal" if reason == "stop" and has_refused else reason, frame)
 
 
 def _stronger(known: str | None, new: str) -> str:

@@ -53,7 +53,7 @@ class ChatStreamEncoder:
             case Started():
                 return self._chunk({"role": "assistant", "content": ""})
             case TextDelta(text=text, is_refusal=is_refusal):
-                self._has_refused |= is_refusal
+                self._has_refused |= is_refusal and event.choice == 0
                 name = "refusal" if is_refusal else "content"
                 return self._chunk({name: text}, event.choice, _logprobs([event]))
             case ReasoningDelta(text=text, choice=choice):

@@ -1,0 +1,172 @@
+"""Answers across dialects: whoever answered, each client reads the same in its own words."""
+
+from collections.abc import Iterable, Iterator
+from itertools import product
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from tests.core.builders import cut, deployment, step
+from tests.core.wire.answers import answers
+
+from pointsman.core.answer import AnswerBuilder
+from pointsman.core.errors import UpstreamError, UpstreamReset
+from pointsman.core.events import Event, Finished, TextDelta
+from pointsman.core.types import Caller, Request
+from pointsman.core.usage import Usage
+from pointsman.core.wire import CODECS
+from pointsman.core.wire.prompt import Message, Prompt, Text
+
+DIALECTS = ("openai-chat", "openai-responses", "anthropic", "gemini")
+GOLDEN = Path(__file__).parents[1] / "golden"
+STREAMS = [
+    (dialect, path)
+    for dialect in DIALECTS
+    for path in sorted((GOLDEN / dialect.replace("-", "_")).glob("*.sse"))
+]
+OURS = "acme/large"
+# Counts that a dialect has no word for.
+UNTOLD = {"anthropic": {"reasoning_tokens"}, "gemini": {"cache_write_tokens"}}
+REFUSING = {"openai-chat", "openai-responses"}
+SEALING = {"openai-responses", "anthropic", "gemini"}
+
+each_dialect = pytest.mark.parametrize("dialect", DIALECTS)
+each_pair = pytest.mark.parametrize(
+    ("upstream", "client"), list(product(DIALECTS, DIALECTS)), ids=lambda name: name
+)
+unhurried = settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
+
+
+def asked(dialect: str, *, is_stream: bool) -> Request:
+    """Return a client's request for an answer with its usage."""
+    prompt = Prompt(messages=(Message("user", (Text(text="Hi"),)),), is_stream=is_stream)
+    to = msgspec.structs.replace(deployment(OURS), dialect=dialect)
+    body = CODECS[dialect].write_prompt(prompt, step(to)).body
+    return CODECS[dialect].decode_request(body, Caller(model="auto", is_stream=is_stream))
+
+
+def encoded(dialect: str, events: Iterable[Event], *, is_stream: bool) -> bytes:
+    request = asked(dialect, is_stream=is_stream)
+    if not is_stream:
+        return CODECS[dialect].encode_reply(events, request, OURS)
+    encoder = CODECS[dialect].stream_encoder(request, OURS)
+    return b"".join(encoder.encode(event) for event in events)
+
+
+def decoded(dialect: str, chunks: Iterable[bytes], *, is_stream: bool = True) -> Iterator[Event]:
+    if not is_stream:
+        yield from CODECS[dialect].decode_reply(b"".join(chunks))
+        return
+    decoder = CODECS[dialect].stream_decoder()
+    for chunk in chunks:
+        yield from decoder.feed(chunk)
+    yield from decoder.finish()
+
+
+def outcome(events: Iterator[Event]) -> list[object]:
+    """Return the events, and the error that they end in."""
+    found: list[object] = []
+    try:
+        found += events
+    except UpstreamError as error:
+        found.append((type(error), error.message))
+    return found
+
+
+def told(events: Iterable[Event], *dialects: str) -> dict[str, object]:
+    """Return what an answer says, as far as these dialects have words for it.
+
+    An answer that was withheld is so by a filter or by the model: not all tell which.
+    """
+    events = list(events)
+    builder = AnswerBuilder()
+    for event in events:
+        builder.add(event)
+    reason = builder.finish_reason
+    texts = [event for event in events if isinstance(event, TextDelta)]
+    refused = REFUSING.issuperset(dialects) and [text.text for text in texts if text.is_refusal]
+    is_withheld = reason in ("content_filter", "refusal")
+    usage = builder.usage or Usage()
+    untold = set().union(*(UNTOLD.get(dialect, set()) for dialect in dialects))
+    return {
+        "text": builder.text,
+        "refusal": "".join(refused or ()),
+        "reasoning": builder.reasoning,
+        "calls": [
+            (call.id, call.name, msgspec.json.decode(call.arguments)) for call in builder.tool_calls
+        ],
+        "signatures": list(builder.signatures) if SEALING.issuperset(dialects) else [],
+        "usage": {
+            name: getattr(usage, name) for name in usage.__struct_fields__ if name not in untold
+        },
+        "finish": "withheld" if is_withheld else reason,
+    }
+
+
+@each_pair
+@unhurried
+@given(events=answers(), is_streamed=st.booleans(), is_asked_as_stream=st.booleans())
+def test_a_client_reads_what_the_upstream_said(
+    upstream, client, events, is_streamed, is_asked_as_stream
+):
+    sent = encoded(upstream, events, is_stream=is_streamed)
+    came = list(decoded(upstream, [sent], is_stream=is_streamed))
+    assert told(came, upstream) == told(events, upstream)
+    relayed = encoded(client, came, is_stream=is_asked_as_stream)
+    read = decoded(client, [relayed], is_stream=is_asked_as_stream)
+    assert told(read, upstream, client) == told(events, upstream, client)
+
+
+@each_dialect
+@unhurried
+@given(events=answers(), places=st.lists(st.integers(0, 3_000), max_size=5))
+def test_events_do_not_depend_on_where_a_stream_is_cut(dialect, events, places):
+    body = encoded(dialect, events, is_stream=True)
+    whole = list(decoded(dialect, [body]))
+    assert list(decoded(dialect, cut(body, places))) == whole
+    assert list(decoded(dialect, (bytes([byte]) for byte in body))) == whole
+
+
+@pytest.mark.parametrize(
+    ("dialect", "path"), STREAMS, ids=[f"{dialect}-{path.stem}" for dialect, path in STREAMS]
+)
+def test_a_real_streams_events_do_not_depend_on_where_it_is_cut(dialect, path):
+    body = path.read_bytes()
+    whole = outcome(decoded(dialect, [body]))
+    assert outcome(decoded(dialect, (bytes([byte]) for byte in body))) == whole
+    for place in range(0, len(body), 7):
+        assert outcome(decoded(dialect, cut(body, [place]))) == whole
+
+
+@each_pair
+@unhurried
+@given(events=answers(), number=st.integers(0, 5))
+def test_an_upstream_that_breaks_off_ends_in_an_error_of_the_clients_dialect(
+    upstream, client, events, number
+):
+    sent = encoded(upstream, events, is_stream=True)
+    came = list(decoded(upstream, [sent]))[:number]
+    assume(not any(isinstance(event, Finished) for event in came))
+    request = asked(client, is_stream=True)
+    encoder = CODECS[client].stream_encoder(request, OURS)
+    body = b"".join(encoder.encode(event) for event in came)
+    body += encoder.error(UpstreamReset("the upstream's stream ended early"), "id-1")
+    with pytest.raises(UpstreamError) as caught:
+        list(decoded(client, [body]))
+    assert "ended early" in caught.value.message
+
+
+@each_dialect
+@unhurried
+@given(events=answers(), place=st.integers(0, 5_000))
+def test_a_stream_that_breaks_off_is_never_a_clean_end(dialect, events, place):
+    body = encoded(dialect, events, is_stream=True)
+    whole = told(decoded(dialect, [body]), dialect)
+    try:
+        found = told(decoded(dialect, [body[: place % len(body)]]), dialect)
+    except UpstreamError:
+        return
+    for name in ("text", "reasoning", "calls", "finish"):
+        assert found[name] == whole[name]
