@@ -545,7 +545,7 @@ TOOL = Tool(name="f", is_strict=True, mark=CacheMark())
         (prompt(sampling=Sampling(logit_bias=b"{}")), ("logit_bias",)),
         (
             prompt(shape=Shape(schema=b"{}", name="n", description="d", is_strict=True)),
-            ("response_format.name", "response_format.description"),
+            ("response_format.name", "response_format.description", "response_format.strict"),
         ),
         (
             prompt(tools=(TOOL,), tool_choice=ToolChoice(is_parallel=False)),
@@ -811,7 +811,8 @@ def test_parameters_come_last_when_a_prompt_is_written():
     ("schema", "is_sent"),
     [
         (b'{"type":"object","properties":{}}', False),
-        (b'{"type":"object","additionalProperties":false,"required":[]}', False),
+        (b'{ "type": "object" }', False),
+        (b'{"type":"object","additionalProperties":false,"required":[]}', True),
         (b'{"type":"object","additionalProperties":true}', True),
         (b'{"type":"object","properties":{"a":{"$ref":"#/$defs/A"}},"$defs":{"A":{}}}', True),
         (b"true", True),

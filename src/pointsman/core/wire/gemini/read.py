@@ -182,8 +182,9 @@ def _reasoning(config: Fields) -> Reasoning:
 
 
 def _service_tier(body: Fields) -> str:
+    """Return the tier; the usual one is "default" to most."""
     said = body.text("serviceTier").lower()
-    return "" if said == "unspecified" else said
+    return {"unspecified": "", "standard": "default"}.get(said, said)
 
 
 def _refuse_what_only_google_does(body: Fields, config: Fields, refused: _Refused) -> None:

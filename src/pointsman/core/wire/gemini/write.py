@@ -32,8 +32,7 @@ _SERVICE_TIERS = {
     "default": "standard",
     "standard_only": "standard",
 }
-_NO_PARAMETERS: tuple[_Members, ...] = ({}, {"type": "object"})
-_SAYS_NOTHING = frozenset({"properties", "required", "additionalProperties", "$schema"})
+_NO_PARAMETERS = ({"type": "object"}, {"type": "object", "properties": {}})
 
 
 def write_prompt(prompt: Prompt, step: Step) -> Written:
@@ -125,10 +124,7 @@ def _function(tool: Tool) -> _Members:
     function: _Members = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
-    schema = msgspec.json.decode(tool.schema)
-    if isinstance(schema, dict):
-        schema = {k: v for k, v in schema.items() if v or k not in _SAYS_NOTHING}
-    if schema not in _NO_PARAMETERS:
+    if msgspec.json.decode(tool.schema) not in _NO_PARAMETERS:
         function["parametersJsonSchema"] = msgspec.Raw(tool.schema)
     return function
 
@@ -175,6 +171,8 @@ def _shape(shape: Shape, dropped: list[str]) -> _Members:
         dropped.append("response_format.name")
     if shape.description:
         dropped.append("response_format.description")
+    if shape.is_strict:
+        dropped.append("response_format.strict")
     return members
 
 
