@@ -738,6 +738,15 @@ def test_the_response_repeats_what_was_asked():
     Response.model_validate(told)
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_what_a_request_says_on_several_lines_is_repeated_on_one(line_end):
+    body = json.dumps({"model": "auto", "input": "Hi", "tools": TOOLS, "user": "a\nb"}, indent=2)
+    request = CODEC.decode_request(body.replace("\n", line_end).encode(), Caller())
+    streamed = encoded([START, TextDelta("x"), Finished("stop")], request)
+    last = objects_of(streamed)[-1]["response"]
+    assert (last["tools"], last["user"]) == (TOOLS, "a\nb")
+
+
 @pytest.mark.parametrize("name", ["tool_calls", "custom_tool", "reasoning", "refusal", "logprobs"])
 def test_a_reply_played_as_a_stream_says_the_same(name):
     events = list(CODEC.decode_reply(reply(name)))

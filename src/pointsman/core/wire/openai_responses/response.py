@@ -41,13 +41,16 @@ _ID_CHARS_MAX = 48
 
 
 def repeated(request: Request) -> Mapping[str, object]:
-    """Return the fields of a request that its response repeats, and their defaults."""
+    """Return the fields of a request that its response repeats, and their defaults.
+
+    They hold no line ends, which would end a frame's data.
+    """
     try:
         members = msgspec.json.decode(request.body, type=dict[str, msgspec.Raw])
     except UNREADABLE:
         members = {}
     said = {
-        name: members[name]
+        name: _on_one_line(members[name])
         for name in _DEFAULTS
         if name in members and bytes(members[name]) != b"null"
     }
@@ -89,3 +92,10 @@ def prob_object(prob: TokenProb) -> Object:
 def _bare_prob(prob: TokenProb) -> Object:
     utf8 = prob.token.encode("utf-8", "surrogatepass") if prob.utf8 is None else prob.utf8
     return {"token": prob.token, "bytes": list(utf8), "logprob": prob.logprob}
+
+
+def _on_one_line(value: msgspec.Raw) -> msgspec.Raw:
+    raw = bytes(value)
+    if b"\n" not in raw and b"\r" not in raw:
+        return value
+    return msgspec.Raw(msgspec.json.format(raw, indent=-1))
