@@ -96,5 +96,24 @@ def test_an_address_counts_only_where_its_provider_is_used():
     load("[providers.azure]")
 
 
+def test_a_model_for_embeddings_needs_its_key_too():
+    table = '[embeddings]\nmodels = ["mistral/mistral-embed"]'
+    message = told(table)
+    assert "line 3: embeddings.models[0]" in message
+    assert "MISTRAL_API_KEY is not set" in message and "out of [embeddings]" in message
+    load(table, MISTRAL_API_KEY="m")
+
+
+@pytest.mark.parametrize("param", ["model", "messages", "input", "contents", "stream"])
+def test_what_a_request_is_made_of_is_no_param(param: str):
+    with pytest.raises(ConfigError, match="is pointsman's to set"):
+        parse_settings(
+            '[[tiers]]\nname = "t"\n'
+            f'models = [{{ model = "openai/gpt-4o", params = {{ {param} = "x" }} }}]\n',
+            "pointsman.toml",
+            ENV,
+        )
+
+
 def test_a_key_is_not_enough_where_the_address_is_open():
     assert "azure" not in providers_with_keys(ENV)

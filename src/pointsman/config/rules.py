@@ -4,43 +4,32 @@ import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
-from urllib.parse import urlsplit
 
 from pointsman.audit.judges import judge_fault
 from pointsman.cache import store_names
-from pointsman.catalog import (
-    ProviderRow,
-    filled_url,
-    is_url_part,
-    provider_row,
-    provider_rows,
-    url_variables,
-)
-from pointsman.config.dialects import key_variable, provider_way, upstream_dialects
+from pointsman.catalog import ProviderRow, provider_row, provider_rows
+from pointsman.config.dialects import provider_way
 from pointsman.config.file_paths import find_misplaced
-from pointsman.config.headers import find_header_faults
 from pointsman.config.locate import KeyPath
 from pointsman.config.problems import Problem, did_you_mean
-from pointsman.config.secrecy import is_telling, looks_like_secret, looks_random
+from pointsman.config.provider_rules import find_provider_faults, find_provider_lacks
 from pointsman.config.settings import ProviderSettings, Settings, TierBounds, split_model
 from pointsman.core.errors import ConfigError
 from pointsman.core.wire.openai_embeddings import SERVED_BY
 from pointsman.policies.registry import policy_names
-from pointsman.providers import installed_kinds
 
 API_KEYS_ENV = "POINTSMAN_API_KEYS"
 
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Tiers and models travel in response headers, so: visible ASCII.
 _NAME = re.compile(r"[!-~]+")
-_RESERVED_PARAMS = ("model", "messages", "stream")
+_RESERVED_PARAMS = ("model", "messages", "input", "contents", "stream")
 _VALIDATORS = "pointsman.validators"
 _LEDGERS = "pointsman.ledgers"
 
 
 def find_faults(settings: Settings) -> Iterator[Problem]:
     """Yield what is wrong with the settings themselves, whatever the environment."""
-    yield from _providers(settings)
+    yield from find_provider_faults(settings)
     yield from _tiers(settings)
     yield from _models(settings)
     yield from _embeddings(settings)
@@ -54,8 +43,7 @@ def find_faults(settings: Settings) -> Iterator[Problem]:
 
 def find_lacks(settings: Settings, env: Mapping[str, str]) -> Iterator[Problem]:
     """Yield what the environment lacks for serving these settings."""
-    yield from _missing_keys(settings, env)
-    yield from _missing_addresses(settings, env)
+    yield from find_provider_lacks(settings, env)
     yield from find_misplaced(settings)
     host = settings.server.host
     if text := _exposure(host, env):
@@ -66,81 +54,6 @@ def check_exposure(host: str, env: Mapping[str, str]) -> None:
     """Raise ConfigError where others could reach the server and no key would keep them out."""
     if text := _exposure(host, env):
         raise ConfigError(f'server.host = "{host}": {text}')
-
-
-def _providers(settings: Settings) -> Iterator[Problem]:
-    for name, provider in settings.providers.items():
-        path: KeyPath = ("providers", name)
-        if not _NAME.fullmatch(name) or set(name) & set("/:"):
-            yield Problem(
-                path, 'a provider\'s name is visible ASCII without "/" and ":"; rename it'
-            )
-        yield from _address(path, name, provider)
-        if provider.kind and provider.kind not in installed_kinds():
-            known = ", ".join(installed_kinds()) or "none"
-            yield Problem(
-                (*path, "kind"), f"no such kind of provider; installed: {known}", provider.kind
-            )
-        if provider.api_key_env and (text := _variable_fault(provider.api_key_env)):
-            yield Problem((*path, "api_key_env"), text)
-        yield from find_header_faults(path, provider)
-
-
-def _address(path: KeyPath, name: str, provider: ProviderSettings) -> Iterator[Problem]:
-    """Yield what is wrong with where the provider is and what it speaks there."""
-    row, dialects = provider_row(name), upstream_dialects()
-    if provider.dialect is not None and provider.dialect not in dialects:
-        known, near = ", ".join(dialects), did_you_mean(provider.dialect, dialects)
-        yield Problem(
-            (*path, "dialect"), f"no such dialect; there are: {known}.{near}", provider.dialect
-        )
-    if provider.base_url is not None:
-        if text := _url_fault(provider.base_url):
-            yield Problem((*path, "base_url"), text, provider.base_url)
-    elif row is None:
-        yield Problem(
-            (*path, "base_url"),
-            f'is missing, and the catalogue has no "{name}"; say where its API begins, such as'
-            f' base_url = "http://127.0.0.1:8081/v1".{did_you_mean(name, provider_rows())}',
-        )
-    elif provider.dialect in dialects and not provider_way(name, provider).base_url:
-        yield Problem(
-            (*path, "dialect"),
-            f"the catalogue knows {row.title} to speak {', '.join(row.dialects)}; choose one of"
-            " them, or say in base_url where it speaks this one",
-            provider.dialect,
-        )
-
-
-def _url_fault(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        host, has_user, _ = parts.hostname, "@" in parts.netloc, parts.port
-    except ValueError:
-        return "is not a URL; write it as http://host:port/v1"
-    if parts.scheme not in {"http", "https"} or not host:
-        return "must begin with http:// or https:// and name a host"
-    if has_user:
-        return "must not hold a user or password; name the variable of the key in api_key_env"
-    if parts.query or parts.fragment or "?" in url or "#" in url:
-        return "must not hold a query or fragment: leave out what begins with ? or #"
-    if any(character.isspace() or not character.isprintable() for character in url):
-        return "must not hold blanks"
-    if set(filled_url(url, dict.fromkeys(url_variables(url), "x"))) & set("{}"):
-        return "must not hold braces, but for the name of an environment variable: {AWS_REGION}"
-    if any(is_telling(name) for name in url_variables(url)):
-        return "must not hold a secret; name the variable of the key in api_key_env"
-    return ""
-
-
-def _variable_fault(name: str) -> str:
-    """Return what is wrong with the name; whoever pastes a key here must not see it printed."""
-    if not _VARIABLE.fullmatch(name) or looks_random(name) or looks_like_secret(name):
-        return (
-            "must be the name of an environment variable, such as OPENAI_API_KEY; if this is the"
-            " key itself, export it under such a name, take it out of the file and renew it"
-        )
-    return ""
 
 
 def _tiers(settings: Settings) -> Iterator[Problem]:
@@ -301,49 +214,6 @@ def _cache(settings: Settings) -> Iterator[Problem]:
         yield Problem(path, "needs a file; set cache.path", cache.store)
     elif cache.store == "memory" and cache.path:
         yield Problem(path, "keeps no file; take out this or cache.path", cache.store)
-
-
-def _missing_keys(settings: Settings, env: Mapping[str, str]) -> Iterator[Problem]:
-    reported: set[str] = set()
-    for index, tier in enumerate(settings.tiers):
-        for position, entry in enumerate(tier.entries):
-            name, _ = split_model(entry.model)
-            variable = key_variable(name, settings)
-            if not variable or env.get(variable) or name in reported or _variable_fault(variable):
-                continue
-            reported.add(name)
-            text = (
-                f'{variable} is not set, and provider "{name}" needs it;'
-                f" export {variable}=… or take the provider's models out of the tiers"
-            )
-            is_stated = settings.providers.get(name, ProviderSettings()).api_key_env is not None
-            if is_stated:
-                yield Problem(("providers", name, "api_key_env"), text, variable)
-            else:
-                yield Problem(("tiers", index, "models", position), text, entry.model)
-
-
-def _missing_addresses(settings: Settings, env: Mapping[str, str]) -> Iterator[Problem]:
-    """Yield the variables of base URLs that are not set, or hold what no URL should."""
-    reported: set[tuple[str, str]] = set()
-    for index, tier in enumerate(settings.tiers):
-        for position, entry in enumerate(tier.entries):
-            name, _ = split_model(entry.model)
-            stated = settings.providers.get(name, ProviderSettings())
-            base_url = provider_way(name, stated).base_url
-            for variable in url_variables(base_url):
-                value = env.get(variable, "")
-                if is_url_part(value) or (name, variable) in reported:
-                    continue
-                reported.add((name, variable))
-                fault = "must be letters, digits and hyphens alone" if value else "is not set"
-                text = (
-                    f'{variable} {fault}, and the address of provider "{name}", {base_url}, needs'
-                    f" it; export {variable}=… or take the provider's models out of the tiers"
-                )
-                is_stated = stated.base_url is not None
-                path: KeyPath = ("tiers", index, "models", position)
-                yield Problem(("providers", name, "base_url") if is_stated else path, text)
 
 
 def _exposure(host: str, env: Mapping[str, str]) -> str:
