@@ -691,7 +691,7 @@ def test_an_encoded_reply_is_the_sdks_and_says_the_same(events):
         ([TextDelta("x")], Finished("stop", stop_sequence="y"), "stop_sequence"),
         ([ToolCallDelta(index=0, id="a", name="f")], Finished("stop"), "tool_use"),
         ([ToolCallDelta(index=0, id="a", name="f")], Finished("length"), "max_tokens"),
-        ([TextDelta("No.", is_refusal=True)], Finished("stop"), "refusal"),
+        ([TextDelta("No.", is_refusal=True)], Finished("stop"), "end_turn"),
         ([], Finished("content_filter"), "refusal"),
         ([], Finished("function_call"), "tool_use"),
         ([], Finished("pause_turn"), "pause_turn"),

@@ -37,23 +37,17 @@ Block = dict[str, object]
 class StopMark:
     """Why the answer ended, in this dialect's words, as its events tell.
 
-    An API may say "stop" where the model calls a tool that it was forced to, and where it declines
-    in words: here both have a reason of their own, by which clients go.
+    An API may say "stop" where the model calls a tool that it was forced to; here that has a reason
+    of its own, by which clients go. Where the model declines in words, it has come to its end.
     """
 
     def __init__(self) -> None:
         self._has_calls = False
-        self._is_refusal = False
 
     def add(self, event: Event) -> None:
         """Take the next event."""
-        match event:
-            case ToolCallDelta(choice=0):
-                self._has_calls = True
-            case TextDelta(choice=0, is_refusal=True):
-                self._is_refusal = True
-            case _:
-                pass
+        if isinstance(event, ToolCallDelta) and event.choice == 0:
+            self._has_calls = True
 
     def members(self, finished: Finished) -> Block:
         """Return the members that tell it; a reason that this dialect has no word for is an end."""
@@ -63,8 +57,6 @@ class StopMark:
                 reason = "stop_sequence"
             elif self._has_calls:
                 reason = "tool_use"
-            elif self._is_refusal:
-                reason = "refusal"
         return {"stop_reason": reason, "stop_sequence": finished.stop_sequence or None}
 
 
