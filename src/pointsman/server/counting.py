@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import msgspec
 
-from pointsman.core.features import estimate_input_tokens
 from pointsman.core.wire import CODECS
 from pointsman.router import Pipeline
 from pointsman.server.chat import read_request
@@ -17,8 +16,12 @@ _FIELDS: Mapping[str, str] = {"anthropic": "input_tokens", "gemini": "totalToken
 async def count(
     pipeline: Pipeline, exchange: Exchange, responder: Responder, *, dialect: str
 ) -> None:
-    """Tell about how many tokens a body of `dialect` has. Raises RequestError."""
+    """Tell the tokens of a body of `dialect`: exact where the model's provider counts them.
+
+    Raises RequestError.
+    """
     request = await read_request(exchange, CODECS[dialect], is_stream=False)
-    del pipeline
-    body = msgspec.json.encode({_FIELDS[dialect]: estimate_input_tokens(request)})
-    await reply_json(responder, 200, body, [("x-pointsman-estimated", "1")])
+    counted = await pipeline.count(request)
+    headers = [("x-pointsman-estimated", "1")] if counted.is_estimated else []
+    body = msgspec.json.encode({_FIELDS[dialect]: counted.tokens})
+    await reply_json(responder, 200, body, headers)

@@ -4,7 +4,7 @@ Source: the types of `openai` 3.54 (`Model`), `anthropic` 2.12 (`ModelInfo`, `Sy
 `ModelListParams`) and `google-genai` 3.4 (`Model`, `ListModelsResponse`), read 2026-11-23.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -27,6 +27,13 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     input_tokens_max: int | None = None
     output_tokens_max: int | None = None
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """How one dialect tells models: a page of them, and a single one."""
+
+    listed: Callable[[Sequence[Listed], Mapping[str, str]], bytes]
+    shown: Callable[[Listed], Mapping[str, object]]
 
 
 def listed_models(routing: Routing) -> tuple[Listed, ...]:
@@ -135,6 +142,13 @@ def gemini_model(model: Listed) -> Mapping[str, object]:
     if model.output_tokens_max is not None:
         told["outputTokenLimit"] = model.output_tokens_max
     return told
+
+
+SHAPES: Mapping[str, Shape] = {
+    "openai-chat": Shape(listed=openai_list, shown=openai_model),
+    "anthropic": Shape(listed=anthropic_list, shown=anthropic_model),
+    "gemini": Shape(listed=gemini_list, shown=gemini_model),
+}
 
 
 def _most(limits: Iterable[int | None]) -> int | None:

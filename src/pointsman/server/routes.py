@@ -13,15 +13,12 @@ from pointsman.core.errors import (
     RouteNotFound,
     UnknownRequest,
 )
-from pointsman.core.wire import CODECS
 from pointsman.router import Pipeline
 from pointsman.server import chat, counting, metrics, model_list
 from pointsman.server.exchange import Exchange, Responder, reply_json
 from pointsman.server.metrics import Metrics
 
 Handler: TypeAlias = Callable[["Services", Exchange, Responder], Awaitable[None]]
-
-DEFAULT_DIALECT = "openai-chat"
 
 
 class Services(msgspec.Struct, kw_only=True):
@@ -87,12 +84,11 @@ def _found(route: Route, headers: Mapping[str, str], *, named: str = "") -> Foun
 
 def _asking(headers: Mapping[str, str]) -> str:
     """Return the dialect of whoever asks for what is nobody's own, as far as headers tell."""
-    dialect = "anthropic" if _is_anthropic(headers) else DEFAULT_DIALECT
-    return dialect if dialect in CODECS else DEFAULT_DIALECT
-
-
-def _is_anthropic(headers: Mapping[str, str]) -> bool:
-    return "anthropic-version" in headers
+    if "anthropic-version" in headers:
+        return "anthropic"
+    if "x-goog-api-key" in headers or "x-goog-api-client" in headers:
+        return "gemini"
+    return "openai-chat"
 
 
 def _completing(dialect: str, *, is_stream: bool | None = None) -> Route:
@@ -110,6 +106,16 @@ async def _gemini_stream(services: Services, exchange: Exchange, responder: Resp
     await chat.complete(services.pipeline, exchange, responder, dialect="gemini", is_stream=True)
 
 
+def _google(version: str) -> Mapping[str, Route]:
+    """Return the routes of one version of Google's API; its SDK asks for v1, older ones v1beta."""
+    model = f"{version}/models/{{model}}"
+    return {
+        f"{model}:generateContent": _completing("gemini", is_stream=False),
+        f"{model}:streamGenerateContent": Route("POST", _gemini_stream, "gemini"),
+        f"{model}:countTokens": _counting("gemini"),
+    }
+
+
 def _counting(dialect: str) -> Route:
     async def handler(services: Services, exchange: Exchange, responder: Responder) -> None:
         await counting.count(services.pipeline, exchange, responder, dialect=dialect)
@@ -121,30 +127,23 @@ async def _decide(services: Services, exchange: Exchange, responder: Responder) 
     await chat.decide(services.pipeline, exchange, responder)
 
 
-async def _models(services: Services, exchange: Exchange, responder: Responder) -> None:
-    models = model_list.listed_models(services.pipeline.routing)
-    is_anthropic = _is_anthropic(exchange.headers)
-    told = model_list.anthropic_list if is_anthropic else model_list.openai_list
-    await reply_json(responder, 200, told(models, exchange.query))
+def _listing(dialect: str = "") -> Route:
+    async def handler(services: Services, exchange: Exchange, responder: Responder) -> None:
+        models = model_list.listed_models(services.pipeline.routing)
+        shape = model_list.SHAPES[dialect or _asking(exchange.headers)]
+        await reply_json(responder, 200, shape.listed(models, exchange.query))
+
+    return Route("GET", handler, dialect)
 
 
-async def _model(services: Services, exchange: Exchange, responder: Responder) -> None:
-    models = model_list.listed_models(services.pipeline.routing)
-    model = model_list.one_listed(models, exchange.named)
-    is_anthropic = _is_anthropic(exchange.headers)
-    told = model_list.anthropic_model if is_anthropic else model_list.openai_model
-    await reply_json(responder, 200, msgspec.json.encode(told(model)))
+def _showing(dialect: str = "") -> Route:
+    async def handler(services: Services, exchange: Exchange, responder: Responder) -> None:
+        models = model_list.listed_models(services.pipeline.routing)
+        shape = model_list.SHAPES[dialect or _asking(exchange.headers)]
+        shown = shape.shown(model_list.one_listed(models, exchange.named))
+        await reply_json(responder, 200, msgspec.json.encode(shown))
 
-
-async def _gemini_models(services: Services, exchange: Exchange, responder: Responder) -> None:
-    models = model_list.listed_models(services.pipeline.routing)
-    await reply_json(responder, 200, model_list.gemini_list(models, exchange.query))
-
-
-async def _gemini_model(services: Services, exchange: Exchange, responder: Responder) -> None:
-    models = model_list.listed_models(services.pipeline.routing)
-    model = model_list.one_listed(models, exchange.named)
-    await reply_json(responder, 200, msgspec.json.encode(model_list.gemini_model(model)))
+    return Route("GET", handler, dialect)
 
 
 async def _feedback(services: Services, exchange: Exchange, responder: Responder) -> None:
@@ -189,28 +188,24 @@ async def _metrics(services: Services, exchange: Exchange, responder: Responder)
 
 
 # A name in braces stands for a model's, which may hold slashes; of two patterns the first holds.
-_TABLE: Mapping[str, Route] = {
+ROUTES: Mapping[str, Route] = {
     "/v1/chat/completions": _completing("openai-chat"),
     "/v1/responses": _completing("openai-responses"),
     "/v1/messages": _completing("anthropic"),
     "/v1/messages/count_tokens": _counting("anthropic"),
     "/v1/embeddings": _completing("openai-embeddings"),
-    "/v1/models": Route("GET", _models),
-    "/v1/models/{model}": Route("GET", _model),
-    "/v1beta/models/{model}:generateContent": _completing("gemini", is_stream=False),
-    "/v1beta/models/{model}:streamGenerateContent": Route("POST", _gemini_stream, "gemini"),
-    "/v1beta/models/{model}:countTokens": _counting("gemini"),
-    "/v1beta/models": Route("GET", _gemini_models, "gemini"),
-    "/v1beta/models/{model}": Route("GET", _gemini_model, "gemini"),
+    "/v1/models": _listing(),
+    **_google("/v1"),
+    "/v1/models/{model}": _showing(),
+    **_google("/v1beta"),
+    "/v1beta/models": _listing("gemini"),
+    "/v1beta/models/{model}": _showing("gemini"),
     "/v1/decide": Route("POST", _decide),
     "/v1/feedback": Route("POST", _feedback),
     "/": Route("GET", _home, is_public=True),
     "/health/live": Route("GET", _live, is_public=True),
     "/health/ready": Route("GET", _ready, is_public=True),
     "/metrics": Route("GET", _metrics),
-}
-ROUTES: Mapping[str, Route] = {
-    path: route for path, route in _TABLE.items() if not route.dialect or route.dialect in CODECS
 }
 _PATTERNS = tuple(
     (re.compile(re.escape(path).replace(r"\{model\}", "(.+)")), route)
