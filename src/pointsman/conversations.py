@@ -102,10 +102,10 @@ class Conversations:
             self._keep_seal(request.caller.tenant, call)
         self._store(request, conversation, answered.calls)
 
-    def pass_on(self, request: Request, standing: Standing | None, place: Place) -> None:
-        """Note that a request was answered without a call: the upstream has not heard of it."""
-        conversation = Conversation(here=place, base=place)
-        self._store(request, standing.conversation if standing else conversation, ())
+    def pass_on(self, request: Request, standing: Standing | None) -> None:
+        """Note that a request was answered without a call: no upstream has heard of it."""
+        if standing is not None:
+            self._store(request, standing.conversation, ())
 
     def _store(
         self, request: Request, conversation: Conversation, calls: tuple[ToolCall, ...]

@@ -95,6 +95,6 @@ class Decider:
             snapshot=routing.offered(job.request),
         )
 
-    def pass_on(self, job: Job, place: Place) -> None:
+    def pass_on(self, job: Job) -> None:
         """Note that a request was answered without a call."""
-        self._conversations.pass_on(job.request, job.standing, place)
+        self._conversations.pass_on(job.request, job.standing)

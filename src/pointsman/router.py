@@ -19,7 +19,7 @@ from pointsman.clock import Clock
 from pointsman.core.errors import UpstreamError
 from pointsman.core.events import Event, Finished, UsageReport
 from pointsman.core.health import Health
-from pointsman.core.types import CacheOutcome, Decision, Place, Request
+from pointsman.core.types import CacheOutcome, Decision, Request
 from pointsman.core.usage import Usage
 from pointsman.deciding import Decided, Decider
 from pointsman.explanation import Explanation, explain
@@ -250,7 +250,7 @@ class Pipeline:
 
     async def _replayed(self, job: Job, entry: Entry) -> AnswerStream:
         await self._book_hit(job, entry.tier, entry.deployment, entry_usage(entry))
-        self._decider.pass_on(job, Place(entry.tier, entry.deployment))
+        self._decider.pass_on(job)
         return AnswerStream(
             replay(entry.events),
             decision=job.decision,

@@ -54,9 +54,12 @@ SNAPSHOT = Snapshot(
 )
 
 
+STAYS = {"fast": 0, "mid": 0, "power": 0}
+
+
 def standing(context: int, *, here: Place = POWER, saved: int = 0, idle_s: float = 10) -> Standing:
     conversation = Conversation(
-        here=here, base=POWER, saved_nanousd=saved, context_tokens=context, at_s=0.0
+        here=here, base=POWER, stay_nanousd=STAYS | {"power": saved}, context_tokens=context
     )
     return Standing(conversation=conversation, idle_s=idle_s, new_tokens=100)
 
@@ -145,17 +148,30 @@ def test_what_a_cheaper_place_saves_is_kept_and_the_way_back_is_taken_from_it():
         snapshot=SNAPSHOT,
         caches=caches,
     )
+    assert away.saved_nanousd is not None
     assert back.saved_nanousd == away.saved_nanousd - 2_500 * (6250 - 500)
 
 
 def test_a_stronger_place_becomes_the_base():
     start = Standing(
-        conversation=Conversation(here=FAST, base=FAST, saved_nanousd=7, context_tokens=10),
+        conversation=Conversation(
+            here=FAST, base=FAST, paid_nanousd=5, stay_nanousd=STAYS | {"power": 9_000}
+        ),
         idle_s=1.0,
         new_tokens=1,
     )
-    after = advance(start, POWER, Usage(), 10, at_s=1.0, snapshot=SNAPSHOT, caches=PromptCaches())
-    assert (after.base, after.saved_nanousd) == (POWER, 7)
+    usage, caches = Usage(input_tokens=1), PromptCaches()
+    after = advance(start, POWER, usage, 6_250, at_s=1.0, snapshot=SNAPSHOT, caches=caches)
+    # Had it been there all along, this turn would have cost 5,000: nothing so short is written.
+    assert (after.base, after.saved_nanousd) == (POWER, 9_000 + 5_000 - 5 - 6_250)
+
+
+def test_a_cost_that_nobody_knows_leaves_nothing_to_pay_a_move_with():
+    usage, caches = Usage(input_tokens=2_000, output_tokens=9), PromptCaches()
+    begun = advance(None, MID, usage, None, at_s=0.0, snapshot=SNAPSHOT, caches=caches)
+    assert begun.saved_nanousd is None
+    at = Standing(conversation=begun, idle_s=1.0, new_tokens=1)
+    assert went(FAST, at) == MID
 
 
 def test_caches_go_by_the_documents_until_upstreams_report():

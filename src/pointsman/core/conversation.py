@@ -5,23 +5,26 @@ beat the cached price, for the whole context, and the conversation may need the 
 
 - *base* is the strongest place that a turn of the conversation has needed. A turn that needs a
   stronger one moves the base; that is a matter of quality and not weighed.
-- A turn goes to a cheaper place than the base only if, whatever the answer's length, what earlier
-  moves have saved, plus what this turn saves, still pays for reading the whole context anew at the
-  base. So the way back is always paid for, and the sum over the conversation never is more than
-  staying at the base would have cost (tests/properties/test_conversations.py).
-- Tools may bring any amount of text before the next border, at prices that nobody has agreed to:
-  there a cheaper place must also ask for fresh input no more than the base asks for cached input.
+- *saved* is what staying at the base from the beginning would have cost, less what was paid.
+- A turn goes to a cheaper place than the base only if, whatever the answer's length, what is saved
+  still pays for reading the whole context anew at the base after it. So the way back is always
+  paid for, and a conversation never costs more than one that never goes down again
+  (tests/properties/test_conversations.py says it exactly).
+- A tool loop may bring as much text as the window holds before the next border. Where tools are
+  offered, what that could cost more than it saves is set aside as well: nothing, where fresh input
+  is no dearer than the base's cached input; and where it is, the cheaper place's own prompt cache
+  must be documented to last as long as the base's.
 
 What staying costs is reckoned low (the largest share of the context that the base's cache has been
 seen to hold), what moving costs high (the smallest share; a cache that is to be written anew).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from pointsman.core.prices import Price, cost_nanousd, dearest_rates
-from pointsman.core.prompt_cache import PromptCaches
+from pointsman.core.prices import Price, cost_nanousd, dearest_cached, dearest_rates
+from pointsman.core.prompt_cache import PREFIX_TOKENS_MIN, PromptCaches, kept_s
 from pointsman.core.types import Deployment, Features, Move, Need, Place, Snapshot, Tier
 from pointsman.core.usage import Usage
 
@@ -29,20 +32,31 @@ from pointsman.core.usage import Usage
 # is rare, and the next turn's sum starts from what the upstream has really counted.
 ANSWER_TOKENS_MAX = 8192
 
+_TOKENS_PER_MTOK = 1_000_000
+
 
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     """A conversation after its latest answer, which came from `here`.
 
-    `base`: the strongest place that it has needed. `saved_nanousd`: what staying there would have
-    cost, less what was paid. `context_tokens`: what the latest call has read and written, in the
-    upstream's own count; 0 where nothing of it can be in a prompt cache. `at_s`: when that was.
+    `base`: the strongest place that it has needed. `paid_nanousd`: what it has cost, None where
+    that is not known. `stay_nanousd`: by tier, what its first model would have cost, had all of
+    the conversation been there; a tier without a price is missing. `context_tokens`: what the
+    latest call has read and written, in the upstream's own count; 0 where nothing of it can be in
+    a prompt cache. `at_s`: when that was.
     """
 
     here: Place
     base: Place
-    saved_nanousd: int = 0
+    paid_nanousd: int | None = 0
+    stay_nanousd: Mapping[str, int] = {}
     context_tokens: int = 0
     at_s: float = 0.0
+
+    @property
+    def saved_nanousd(self) -> int | None:
+        """Return what staying at the base would have cost more, below 0 for less."""
+        stay = self.stay_nanousd.get(self.base.tier)
+        return None if stay is None or self.paid_nanousd is None else stay - self.paid_nanousd
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,26 +117,32 @@ def advance(
 
     `standing` None: it begins here. `caches` learns from the cached tokens that came back.
     """
-    context = usage.input_tokens + usage.output_tokens
-    if standing is None:
-        return Conversation(here=place, base=place, context_tokens=context, at_s=at_s)
-    before = standing.conversation
-    if before.here == place and not usage.is_estimated:
+    before = None if standing is None else standing.conversation
+    idle_s = 0.0 if standing is None else standing.idle_s
+    context = 0 if before is None else before.context_tokens
+    has_stayed = before is None or before.here == place
+    if before is not None and has_stayed and not usage.is_estimated:
         caches.note(
-            place.deployment,
-            standing.idle_s,
-            prefix_tokens=before.context_tokens,
-            cached=usage.cached_input_tokens,
+            place.deployment, idle_s, prefix_tokens=context, cached=usage.cached_input_tokens
         )
-    base, saved = before.base, before.saved_nanousd
-    if before.context_tokens and (place == base or _is_weaker(place, base, snapshot.names)):
-        if cost_nanousd is not None and (place, before.here) != (base, base):
-            stay = _stay_nanousd(_find(snapshot.tiers, base), standing, usage, caches)
-            saved += (cost_nanousd if stay is None else stay) - cost_nanousd
-    else:  # a stronger place was needed, or nothing is left of what was said before
-        base = place
+    stays: dict[str, int] = {}
+    for tier in snapshot.tiers:
+        cost = _stay_nanousd(tier.deployments[0], context, idle_s, usage, caches)
+        if has_stayed and tier.name == place.tier:
+            cost = cost_nanousd  # the very same, then: no need to reckon
+        earlier = 0 if before is None else before.stay_nanousd.get(tier.name)
+        if cost is not None and earlier is not None:
+            stays[tier.name] = earlier + cost
+    paid = 0 if before is None else before.paid_nanousd
+    is_weaker = before is not None and context and _is_weaker(place, before.base, snapshot.names)
     return Conversation(
-        here=place, base=base, saved_nanousd=saved, context_tokens=context, at_s=at_s
+        here=place,
+        # A stronger place was needed, or nothing is left of what was said before.
+        base=before.base if before is not None and is_weaker else place,
+        paid_nanousd=None if paid is None or cost_nanousd is None else paid + cost_nanousd,
+        stay_nanousd=stays,
+        context_tokens=usage.input_tokens + usage.output_tokens,
+        at_s=at_s,
     )
 
 
@@ -159,9 +179,11 @@ class _Weighing:
         deployment = _find(self._tiers, place)
         if deployment is None or deployment.price is None or self._base.price is None:
             return False
-        if Need.TOOLS in self._features.needs and not self._is_dearer_throughout(deployment.price):
+        aside = self._set_aside(deployment) if Need.TOOLS in self._features.needs else 0
+        if aside is None:
             return False
-        return all(self._left(place, tokens) >= 0 for tokens in (0, self._answer_max(place)))
+        answers = (0, self._answer_max(place))
+        return all(self._left(place, tokens) >= aside for tokens in answers)
 
     def move(self, wanted: Place, went: Place) -> Move:
         """Return the sum as it is told."""
@@ -173,7 +195,7 @@ class _Weighing:
             context_tokens=self._context,
             cached_tokens=round(self._share * self._context),
             new_tokens=new,
-            stay_nanousd=_low(self._base, self._context, new, 0, self._share),
+            stay_nanousd=self._stay(0),
             move_nanousd=self._going(wanted, 0),
             return_nanousd=self._return(self._context + new),
             saved_nanousd=self._conversation.saved_nanousd,
@@ -182,12 +204,18 @@ class _Weighing:
     def _left(self, place: Place, answer_tokens: int) -> int:
         """Return what is left, nano-USD, after this turn at a place and the way back from it."""
         new = self._standing.new_tokens
-        stay = _low(self._base, self._context, new, answer_tokens, self._share)
+        saved, stay = self._conversation.saved_nanousd, self._stay(answer_tokens)
         going = self._going(place, answer_tokens)
         back = self._return(self._context + new + answer_tokens)
-        if stay is None or going is None or back is None:
+        if saved is None or stay is None or going is None or back is None:
             return -1
-        return self._conversation.saved_nanousd + stay - going - back
+        return saved + stay - going - back
+
+    def _stay(self, answer_tokens: int) -> int | None:
+        """Return what the turn costs at the base at least, None where its price is not known."""
+        new = self._standing.new_tokens
+        is_kept = self._caches.most(self._base, 0.0, self._context + new) > 0
+        return _low(self._base, self._context, new, answer_tokens, self._share, is_kept=is_kept)
 
     def _going(self, place: Place, answer_tokens: int) -> int | None:
         """Return what the turn costs at a place at most, None where its price is not known."""
@@ -212,25 +240,40 @@ class _Weighing:
     def _return(self, context_tokens: int) -> int | None:
         """Return what reading the whole context anew at the base costs more than from its cache."""
         share = self._caches.most(self._base, 0.0, context_tokens)
-        cached = _low(self._base, context_tokens, 0, 0, share)
-        # All of it new: at the price of a write where such a cache has to be written.
-        anew = _low(self._base, 0, context_tokens, 0, share)
+        is_kept = share > 0
+        cached = _low(self._base, context_tokens, 0, 0, share, is_kept=is_kept)
+        anew = _low(self._base, 0, context_tokens, 0, share, is_kept=is_kept)
         return None if anew is None or cached is None else max(0, anew - cached)
 
-    def _is_dearer_throughout(self, price: Price) -> bool:
-        """Return whether the base costs no less than `price` for any tokens that may still come."""
-        base = self._base.price
-        assert base is not None, "pays looked"
-        share = self._caches.most(self._base, 0.0, self._context)
-        new = _new_rate(base, share)
-        cached = min(base.cached_input_nanousd_per_mtok, new) if share else new
+    def _set_aside(self, deployment: Deployment) -> int | None:
+        """Return what a tool loop at a deployment may eat up of what is saved; None: no bound.
+
+        What a token of fresh input costs more there than a cached one at the base is lost on the
+        way back, which the base would have read from its cache by then.
+        """
+        base, price = self._base.price, deployment.price
+        assert base is not None and price is not None, "pays looked"
+        is_kept = self._caches.most(self._base, 0.0, self._context) > 0
+        new = _new_rate(base, is_kept=is_kept)
+        cached = min(base.cached_input_nanousd_per_mtok, new) if is_kept else new
         input_max, output_max = dearest_rates(price)
-        answers = base.output_nanousd_per_mtok - output_max
-        return (
-            input_max <= cached
-            and answers >= new - cached
-            and price.per_request_nanousd <= base.per_request_nanousd
+        lost = max(
+            input_max - cached, (new - cached) - (base.output_nanousd_per_mtok - output_max), 0
         )
+        if price.per_request_nanousd > base.per_request_nanousd:
+            return None
+        if not lost:
+            return 0
+        window = deployment.capability.context_tokens
+        holds = (
+            is_kept
+            and deployment.prompt_cache_s >= kept_s(self._base)
+            and dearest_cached(price) <= cached
+            and self._context >= PREFIX_TOKENS_MIN
+        )
+        if window is None or not holds:
+            return None
+        return max(0, window - self._context) * lost // _TOKENS_PER_MTOK
 
     def _answer_max(self, place: Place) -> int:
         tier = next(tier for tier in self._tiers if tier.name == place.tier)
@@ -238,40 +281,45 @@ class _Weighing:
 
 
 def _stay_nanousd(
-    base: Deployment | None, standing: Standing, usage: Usage, caches: PromptCaches
+    deployment: Deployment, context: int, idle_s: float, usage: Usage, caches: PromptCaches
 ) -> int | None:
-    """Return what a turn with this usage would have cost at the base, None where nobody knows."""
-    if base is None:
-        return None
-    context = min(standing.conversation.context_tokens, usage.input_tokens)
-    share = caches.most(base, standing.idle_s, context)
-    return _low(base, context, usage.input_tokens - context, usage.output_tokens, share)
+    """Return what a turn with this usage costs where the context before it may be cached."""
+    context = min(context, usage.input_tokens)
+    share = caches.most(deployment, idle_s, context)
+    is_kept = caches.most(deployment, 0.0, usage.input_tokens) > 0
+    new = usage.input_tokens - context
+    return _low(deployment, context, new, usage.output_tokens, share, is_kept=is_kept)
 
 
 def _low(
-    deployment: Deployment, context_tokens: int, new_tokens: int, answer_tokens: int, share: float
+    deployment: Deployment,
+    context_tokens: int,
+    new_tokens: int,
+    answer_tokens: int,
+    share: float,
+    *,
+    is_kept: bool,
 ) -> int | None:
     """Return what a turn costs where `share` of the context is cached; None without a price.
 
-    What is new is written to the cache, at that price, only where a cache is seen to be kept.
+    What is new is written to the cache, at that price, only where one is kept.
     """
     price = deployment.price
     if price is None:
         return None
     total, cached = context_tokens + new_tokens, round(share * context_tokens)
-    is_written = _new_rate(price, share) == price.cache_write_nanousd_per_mtok
     usage = Usage(
         input_tokens=total,
         cached_input_tokens=cached,
-        cache_write_tokens=total - cached if is_written else 0,
+        cache_write_tokens=total - cached if is_kept else 0,
         output_tokens=answer_tokens,
     )
     return cost_nanousd(usage, price)
 
 
-def _new_rate(price: Price, share: float) -> int:
+def _new_rate(price: Price, *, is_kept: bool) -> int:
     """Return the rate of new input, nano-USD per million tokens."""
-    return price.cache_write_nanousd_per_mtok if share else price.input_nanousd_per_mtok
+    return price.cache_write_nanousd_per_mtok if is_kept else price.input_nanousd_per_mtok
 
 
 def _is_weaker(place: Place, base: Place, names: Sequence[str]) -> bool:

@@ -181,8 +181,9 @@ def _weighed(
 
 
 def _cost_of_leaving(move: Move) -> str:
-    if move.move_nanousd is None or move.stay_nanousd is None or move.return_nanousd is None:
-        return f"what {move.wanted.deployment} would cost is not known"
+    parts = (move.move_nanousd, move.stay_nanousd, move.return_nanousd, move.saved_nanousd)
+    if None in parts:
+        return f"what leaving for {move.wanted.deployment} would cost is not known"
     return (
         f"its {move.context_tokens} tokens and this turn cost {format_usd(move.move_nanousd)} on "
         f"{move.wanted.deployment}, {format_usd(move.stay_nanousd)} on {move.base.deployment} "

@@ -97,6 +97,12 @@ def dearest_rates(price: Price) -> tuple[int, int]:
     return max(map(_dearest_input, rates)), max(map(_dearest_output, rates))
 
 
+def dearest_cached(price: Price) -> int:
+    """Return the most that a token from the prompt cache can cost, nano-USD per million."""
+    rates: tuple[Price | ContextTier, ...] = (price, *price.tiers)
+    return max(rate.cached_input_nanousd_per_mtok for rate in rates)
+
+
 def format_usd(nanousd: int | None) -> str:
     """Return an amount for people: cents from a dollar up, three digits below, None "unknown".
 

@@ -52,11 +52,16 @@ class PromptCaches:
         return min(reports) if reports else 0.0
 
 
+def kept_s(deployment: Deployment) -> float:
+    """Return for how long a prefix that nobody reads may be kept, in seconds, reckoned long."""
+    return deployment.prompt_cache_s or _LIFETIME_S
+
+
 def _key(deployment: str, idle_s: float, prefix_tokens: int) -> tuple[str, int, bool]:
     is_long = prefix_tokens >= PREFIX_TOKENS_MIN
     return deployment, bisect_left(_IDLE_BOUNDS_S, idle_s), is_long
 
 
 def _documented(deployment: Deployment, idle_s: float, prefix_tokens: int) -> float:
-    lifetime_s = deployment.prompt_cache_s or _LIFETIME_S
-    return 1.0 if idle_s <= lifetime_s and prefix_tokens >= PREFIX_TOKENS_MIN else 0.0
+    is_kept = idle_s <= kept_s(deployment) and prefix_tokens >= PREFIX_TOKENS_MIN
+    return 1.0 if is_kept else 0.0

@@ -269,8 +269,8 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     far, of which `cached_tokens` would be read from the base's prompt cache; `new_tokens` are this
     turn's own. `stay_nanousd`: the turn's input at the base. `move_nanousd`: at `wanted`, for the
     whole context. `return_nanousd`: reading all of it anew at the base, should a later turn need
-    that. `saved_nanousd`: what earlier moves have left over, which pays for that. None: a price is
-    not known. `went` is where the turn goes.
+    that. `saved_nanousd`: what staying at the base all along would have cost, less what was paid,
+    which has to pay for that. None: a price is not known. `went` is where the turn goes.
     """
 
     base: Place
@@ -282,7 +282,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     stay_nanousd: int | None
     move_nanousd: int | None
     return_nanousd: int | None
-    saved_nanousd: int
+    saved_nanousd: int | None
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
