@@ -23,10 +23,10 @@ LOGPROBS = "message.output_text.logprobs"
 _SYSTEM_ROLES = frozenset({"system", "developer"})
 _ROLES = _SYSTEM_ROLES | {"user", "assistant"}
 _ASSISTANT_ITEMS = CALLS | {"reasoning"}
-# What a stream's events do not carry: such an answer is kept per way of asking, see `shape`.
-_SHOWN_IN_FRAMES = frozenset({ENCRYPTED, LOGPROBS})
+# What of `include` a stream's events carry; with more of it, see `shape`.
+_IN_EVENTS = frozenset({ENCRYPTED, LOGPROBS})
+# `prompt_cache_options` is not among them: it may ask for no answer at all (`prewarm`).
 _NOT_SHAPING = ("stream", "stream_options", "model", "store", "service_tier", "client_metadata")
-_NOT_SHAPING_CACHES = ("prompt_cache_retention", "prompt_cache_options")
 
 
 class _Part(msgspec.Struct):
@@ -156,11 +156,11 @@ def shape(request: Request) -> Mapping[str, object]:
         members = _members.decode(request.body)
     except UNREADABLE as error:
         raise RequestError(f"the request body is not JSON: {error}") from error
-    for name in (*_NOT_SHAPING, *_NOT_SHAPING_CACHES):
+    for name in _NOT_SHAPING:
         members.pop(name, None)
     included = members.get("include")
     shown = set(included) if isinstance(included, list) else set()
-    if Need.HOSTED_TOOLS in request.needs or shown - _SHOWN_IN_FRAMES:
+    if Need.HOSTED_TOOLS in request.needs or shown - _IN_EVENTS:
         members["stream"] = request.is_stream
     return members
 

@@ -220,10 +220,10 @@ class _Writer:
         self._drop_mark(result)
         parts = result.parts
         if result.is_error:
-            first, rest = ("", parts)
+            first, rest = Text(text=""), parts
             if parts and isinstance(parts[0], Text):
-                first, rest = parts[0].text, parts[1:]
-            parts = (Text(text=ERROR_MARK + first), *rest)
+                first, rest = parts[0], parts[1:]
+            parts = (msgspec.structs.replace(first, text=ERROR_MARK + first.text), *rest)
         match parts:
             case ():
                 output: object = ""
