@@ -21,7 +21,7 @@ from pointsman.core.errors import (
     UpstreamUnavailable,
 )
 from pointsman.core.events import Event, Finished, Started, TextDelta, is_content
-from pointsman.core.types import Deployment, Request, Step
+from pointsman.core.types import Capability, Deployment, Request, Step
 from pointsman.providers import Counting, Timeouts
 from pointsman.providers.http import HttpProvider
 from pointsman.providers.retry_after import retry_after_s
@@ -308,6 +308,26 @@ async def test_what_a_provider_refuses_is_left_out_and_named():
     assert not set(drops) & set(body)
     assert (body["seed"], body["user"]) == (1, "u")
     assert [event.dropped for event in events if isinstance(event, Started)] == [("logprobs",)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "capability", "dropped"),
+    [
+        ("auto", Capability(sampling=False), ("temperature", "top_p")),
+        ("auto", Capability(), ()),
+        ("p/m", Capability(sampling=False), ()),
+        ("m", Capability(sampling=False), ()),
+    ],
+)
+async def test_a_model_that_we_chose_is_not_told_how_to_sample_where_it_refuses_that(
+    asked, capability, dropped
+):
+    request = asking(model=asked, fields={"temperature": 0, "top_p": 0.5})
+    async with up.upstream(m=up.answer()) as server, provider() as made:
+        to = calling(server.base_url, capability=capability)
+        events = await answered(made, request, to)
+    assert [event.dropped for event in events if isinstance(event, Started)] == [dropped]
+    assert not set(dropped) & set(server.seen[0].body)
 
 
 async def test_what_was_dropped_before_is_named_first():

@@ -221,7 +221,7 @@ class UpstreamUnavailable(UpstreamError):
 
 
 class UpstreamConnect(UpstreamError):
-    """Refused, no such host, or TLS failed: the request was never sent."""
+    """Refused, no such host, TLS failed, or a redirect: nothing there has served the request."""
 
     code = "upstream_connect"
 

@@ -15,6 +15,7 @@ from pointsman.core.wire.translate import encode_request
 _BEARER_HEADER = "authorization"
 # Set by us on every stream, so nobody misses it where a provider refuses it.
 _OUR_FIELDS = frozenset({"stream_options"})
+_SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "presence_penalty", "frequency_penalty")
 
 
 def written(request: Request, step: Step) -> Written:
@@ -23,7 +24,7 @@ def written(request: Request, step: Step) -> Written:
     Raises RequestError for what must not be dropped and the upstream's dialect cannot say.
     """
     encoded = encode_request(request, step)
-    body, refused = _without(encoded.body, step.deployment.drops)
+    body, refused = _without(encoded.body, (*step.deployment.drops, *_refused(request, step)))
     names = (*request.dropped, *encoded.dropped, *refused)
     return Written(body, tuple(dict.fromkeys(names)))
 
@@ -60,6 +61,14 @@ def headers(request: Request, step: Step, key: str) -> Mapping[str, str]:
         name = deployment.auth_header.lower()
         sent[name] = f"Bearer {key}" if name == _BEARER_HEADER else key
     return sent
+
+
+def _refused(request: Request, step: Step) -> tuple[str, ...]:
+    """Return the fields that the model refuses, where it was not the client who chose the model."""
+    deployment = step.deployment
+    if deployment.capability.sampling is not False:
+        return ()
+    return () if request.model in (deployment.id, deployment.model) else _SAMPLING_FIELDS
 
 
 def _without(body: bytes, fields: Sequence[str]) -> tuple[bytes, tuple[str, ...]]:
