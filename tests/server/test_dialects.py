@@ -153,6 +153,12 @@ def test_openais_sdk_gets_vectors():
     assert again.headers["x-pointsman-cache"] == "hit"
 
 
+def test_openais_sdk_counts(gpt: openai.OpenAI):
+    counted = gpt.responses.input_tokens.count(model="fast", input="hello")
+    assert counted.object == "response.input_tokens"
+    assert 1 <= counted.input_tokens <= 20
+
+
 def test_openais_sdk_lists_models(gpt: openai.OpenAI):
     assert [model.id for model in gpt.models.list()][:2] == ["auto", "fast"]
     assert gpt.models.retrieve("fake/small").id == "fake/small"

@@ -63,6 +63,7 @@ def decision_object(decision: Decision) -> dict[str, object]:
         "signals": decision.signals,
         "filtered": decision.filtered,
         "would_change": decision.would_change,
+        "move": decision.move,
     }
 
 

@@ -9,8 +9,13 @@ from pointsman.router import Pipeline
 from pointsman.server.chat import read_request
 from pointsman.server.exchange import Exchange, Responder, reply_json
 
-# Source: anthropic 2.12, `MessageTokensCount`; google-genai 3.4, `CountTokensResponse`.
-_FIELDS: Mapping[str, str] = {"anthropic": "input_tokens", "gemini": "totalTokens"}
+# Source: anthropic 2.12, `MessageTokensCount`; google-genai 3.4, `CountTokensResponse`; openai
+# 3.54, `InputTokenCountResponse`. Read 2026-11-23.
+_SHAPES: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "anthropic": ("input_tokens", {}),
+    "gemini": ("totalTokens", {}),
+    "openai-responses": ("input_tokens", {"object": "response.input_tokens"}),
+}
 
 
 async def count(
@@ -23,5 +28,6 @@ async def count(
     request = await read_request(exchange, CODECS[dialect], is_stream=False)
     counted = await pipeline.count(request)
     headers = [("x-pointsman-estimated", "1")] if counted.is_estimated else []
-    body = msgspec.json.encode({_FIELDS[dialect]: counted.tokens})
+    field, beside = _SHAPES[dialect]
+    body = msgspec.json.encode({field: counted.tokens, **beside})
     await reply_json(responder, 200, body, headers)

@@ -191,6 +191,7 @@ async def _metrics(services: Services, exchange: Exchange, responder: Responder)
 ROUTES: Mapping[str, Route] = {
     "/v1/chat/completions": _completing("openai-chat"),
     "/v1/responses": _completing("openai-responses"),
+    "/v1/responses/input_tokens": _counting("openai-responses"),
     "/v1/messages": _completing("anthropic"),
     "/v1/messages/count_tokens": _counting("anthropic"),
     "/v1/embeddings": _completing("openai-embeddings"),
