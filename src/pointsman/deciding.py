@@ -49,15 +49,23 @@ class Decider:
             return work()
         return await asyncio.to_thread(work)
 
-    def decide(self, request: Request, routing: Routing, *, is_kept: bool = False) -> Decided:
+    def decide(
+        self,
+        request: Request,
+        routing: Routing,
+        *,
+        is_kept: bool = False,
+        standing: Standing | None = None,
+    ) -> Decided:
         """Return where a request goes, calling nobody. `is_kept`: its answer may be in the cache.
 
-        Raises RequestError.
+        `standing`: in place of what is known of its conversation. Raises RequestError.
         """
         snapshot, known = routing.offered(request), self._conversations
         features = extract(request)
         target = resolve(request.model, snapshot, routing.aliases_for(request))
-        standing = known.standing(request, now_s=self._clock.monotonic_s())
+        if standing is None:
+            standing = known.standing(request, now_s=self._clock.monotonic_s())
         decision = decide(
             features,
             target,

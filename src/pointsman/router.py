@@ -16,6 +16,7 @@ from pointsman.attempt import Desk, Job, Observer
 from pointsman.audit import Auditor, encode_reading
 from pointsman.cache.entry import Entry
 from pointsman.clock import Clock
+from pointsman.core.conversation import Standing
 from pointsman.core.errors import UpstreamError
 from pointsman.core.events import Event, Finished, UsageReport
 from pointsman.core.health import Health
@@ -106,9 +107,12 @@ class Pipeline:
         """Return the decision for a request, calling nobody. Raises RequestError."""
         return self._decider.decide(request, self.routing).decision
 
-    def explain(self, request: Request) -> Explanation:
-        """Return the decision and what each tier would cost. Raises RequestError."""
-        decided = self._decider.decide(request, self.routing)
+    def explain(self, request: Request, standing: Standing | None = None) -> Explanation:
+        """Return the decision and what each tier would cost. Raises RequestError.
+
+        `standing`: a conversation that it is to go on with, whatever is known of it here.
+        """
+        decided = self._decider.decide(request, self.routing, standing=standing)
         snapshot = self.routing.offered(request)
         return explain(decided.decision, decided.features, snapshot, self.routing.policy)
 

@@ -181,3 +181,22 @@ def test_a_reader_that_goes_away_is_no_error(upstream: Upstream, tmp_path: Path)
         process.stdin.close()
         assert process.stderr.read() == ""
     assert process.returncode == 141
+
+
+@pytest.mark.usefixtures("upstream")
+def test_explain_does_the_sum_for_a_conversation_s_next_turn(capsys: pytest.CaptureFixture[str]):
+    tiers = json.loads(_explained(capsys, json=True))["tiers"]
+    strongest = tiers[-1]["tier"]
+    told = _explained(capsys, at=strongest, context=60_000)
+    assert "talk:    the turn" in told and "all estimated" in told
+    move = json.loads(_explained(capsys, at=strongest, context=60_000, json=True))["decision"][
+        "move"
+    ]
+    assert (move["context_tokens"], move["base"]["tier"]) == (60_000, strongest)
+    assert explain("hello", at="nowhere") == 2
+    assert "no such tier" in capsys.readouterr().err
+
+
+def _explained(capsys: pytest.CaptureFixture[str], **options) -> str:
+    assert explain("hello", **options) == 0
+    return capsys.readouterr().out

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated
 
 import msgspec
@@ -13,6 +13,14 @@ from pointsman.asking import Asking, build_request
 from pointsman.assembly import build_pipeline
 from pointsman.audit.watch import Watch
 from pointsman.cache import CacheSettings
+from pointsman.commands.conversation_options import (
+    At,
+    Context,
+    Idle,
+    SavedUsd,
+    move_lines,
+    standing_at,
+)
 from pointsman.commands.terminal import (
     FAILED,
     OK,
@@ -27,15 +35,18 @@ from pointsman.commands.terminal import (
 )
 from pointsman.config import Settings, load_settings
 from pointsman.core.answer import AnswerBuilder
+from pointsman.core.conversation import Standing
 from pointsman.core.errors import ConfigError, GatewayError, RequestError
 from pointsman.core.events import TextDelta
+from pointsman.core.features import extract
 from pointsman.core.prices import format_usd
-from pointsman.core.types import Answer
+from pointsman.core.types import Answer, Request
 from pointsman.explanation import Explanation
 from pointsman.ledger import LedgerSettings
 from pointsman.ledger.opening import is_there, open_ledger
 from pointsman.library import AsyncRouter
 from pointsman.policies import Insight
+from pointsman.router import Pipeline
 from pointsman.stream import AnswerStream
 
 Prompt = Annotated[
@@ -84,21 +95,44 @@ def explain(
     model: Model = "auto",
     system: System = None,
     max_tokens: Annotated[int | None, Parameter(help="Bound of the answer, in tokens.")] = None,
+    at: At = None,
+    context: Context = 0,
+    idle: Idle = 10.0,
+    saved: SavedUsd = 0.0,
+    tools: Annotated[bool, Parameter(help="The request offers the model tools.")] = False,
     json: AsJson = False,
     config: ConfigPath = None,
 ) -> int:
     """Say where a prompt would go, why, and what would change it. Calls nobody, needs no key.
 
     Example: pointsman explain "Architect a migration plan for our Django monolith"
+
+    Example, the next turn of a conversation: pointsman explain "Fix the typo" --at power
+    --context 60000
     """
     asking = Asking(model=model)
     if system is not None:
         asking["system"] = system
     if max_tokens is not None:
         asking["max_tokens"] = max_tokens
+    if tools:
+        asking["fields"] = {"tools": [{"type": "function", "function": {"name": "any"}}]}
+
+    def standing(pipeline: Pipeline, request: Request) -> Standing | None:
+        if at is None:
+            return None
+        return standing_at(
+            at,
+            pipeline.routing.offered(request),
+            context=context,
+            idle_s=idle,
+            saved_usd=saved,
+            new_tokens=extract(request).input_tokens,
+        )
+
     try:
         settings = load_settings(config, os.environ, needs_keys=False)
-        explanation = asyncio.run(_explain(settings, _read(prompt), asking))
+        explanation = asyncio.run(_explain(settings, _read(prompt), asking, standing))
     except GatewayError as error:
         return refuse(error, json=json)
     if json:
@@ -143,7 +177,12 @@ async def _printed(opened: AnswerStream) -> Answer:
     return opened.answer(builder)
 
 
-async def _explain(settings: Settings, prompt: str, asking: Asking) -> Explanation:
+async def _explain(
+    settings: Settings,
+    prompt: str,
+    asking: Asking,
+    standing: Callable[[Pipeline, Request], Standing | None],
+) -> Explanation:
     """Return the explanation of a pipeline that leaves no file behind.
 
     What audits have found of this configuration is told, where there is a ledger that says so.
@@ -154,7 +193,8 @@ async def _explain(settings: Settings, prompt: str, asking: Asking) -> Explanati
     async with build_pipeline(unkept, os.environ) as pipeline:
         steps = await _audited_steps(settings.ledger, pipeline.routing.audit.regime)
         pipeline.routing = pipeline.routing.stepped(steps)
-        return pipeline.explain(build_request(prompt, asking))
+        request = build_request(prompt, asking)
+        return pipeline.explain(request, standing(pipeline, request))
 
 
 async def _audited_steps(settings: LedgerSettings, regime: str) -> Mapping[str, int]:
@@ -221,6 +261,8 @@ def _told(explanation: Explanation) -> str:
         f"left out: {entry.deployment} of {entry.tier}: {entry.reason}"
         for entry in decision.filtered
     ]
+    if decision.move is not None:
+        lines += move_lines(decision.move)
     if explanation.insight is not None:
         lines += _insight_lines(explanation.insight)
     lines += [

@@ -53,8 +53,8 @@ async def decide(pipeline: Pipeline, exchange: Exchange, responder: Responder) -
 
 
 def decision_object(decision: Decision) -> dict[str, object]:
-    """Return a decision as users see it (SPEC, section 4)."""
-    return {
+    """Return a decision as users see it (SPEC, section 4); a conversation's with the sum done."""
+    told: dict[str, object] = {
         "tier": decision.tier,
         "model": decision.deployments[0],
         "policy": decision.policy,
@@ -63,8 +63,8 @@ def decision_object(decision: Decision) -> dict[str, object]:
         "signals": decision.signals,
         "filtered": decision.filtered,
         "would_change": decision.would_change,
-        "move": decision.move,
     }
+    return told if decision.move is None else {**told, "move": decision.move}
 
 
 async def read_request(
