@@ -91,13 +91,13 @@ THOUGHTS = st.builds(Thinking, text=WORDS, signature=SIGNATURES)
 
 
 @st.composite
-def calls(draw: st.DrawFn, *, is_signed: bool = False) -> tuple[Call, ...]:
-    """Draw the calls of one message, with ids of their own."""
+def calls(draw: st.DrawFn, turn: int, *, is_signed: bool = False) -> tuple[Call, ...]:
+    """Draw the calls of one message, with ids that no other has."""
     made = draw(st.lists(IDS, max_size=3, unique=True))
     sealed = st.just("") | SIGNATURES if is_signed else st.just("")
     return tuple(
         Call(
-            id=one,
+            id=f"{turn}{one}",
             name=draw(NAMES),
             arguments=msgspec.json.encode(draw(JSON_OBJECTS)).decode(),
             signature=draw(sealed),
@@ -124,9 +124,9 @@ def conversations(
     system = draw(st.lists(TEXTS, max_size=2))
     messages = [Message("system", tuple(system))] if system else []
     open_calls: tuple[Call, ...] = ()
-    for _ in range(draw(st.integers(0, 3))):
+    for turn in range(draw(st.integers(0, 3))):
         messages.append(Message("user", draw(user_parts(open_calls, media, in_results))))
-        open_calls = draw(calls(is_signed=is_signed))
+        open_calls = draw(calls(turn, is_signed=is_signed))
         thoughts = draw(st.lists(THOUGHTS, max_size=2)) if is_signed else []
         texts = draw(st.lists(TEXTS, min_size=0 if open_calls else 1, max_size=1))
         messages.append(Message("assistant", (*thoughts, *texts, *open_calls)))
@@ -169,9 +169,9 @@ REASONINGS = st.one_of(
     st.builds(Reasoning, effort=st.sampled_from(EFFORTS), summary=st.sampled_from(["", "auto"])),
     st.builds(Reasoning, budget_tokens=st.integers(1_024, 3_000), is_shown=st.just(True)),
 )
-SHAPES = st.none() | st.builds(
+SHAPES = st.sampled_from([None, None, Shape()]) | st.builds(
     Shape,
-    schema=st.none() | SCHEMAS,
+    schema=SCHEMAS,
     name=st.just("") | NAMES,
     description=st.just("") | WORDS,
     is_strict=st.none() | st.booleans(),
