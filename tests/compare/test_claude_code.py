@@ -9,6 +9,7 @@ from tests.compare.builders import TIERS
 
 from pointsman.compare import LeftOut, LoggedRequest, claude_code, compare
 from pointsman.compare.claude_code import read_claude_code
+from pointsman.core.features import estimate_tokens
 from pointsman.core.types import Need
 from pointsman.core.usage import Usage
 
@@ -146,7 +147,7 @@ def test_counts_of_an_answer_that_still_streamed_are_estimates():
         [user("go", 1), answer("m1", 2, TEXT | {"text": "a" * 400}, output=1, stop=None)]
     )
     assert record.usage and record.usage.is_estimated
-    assert record.usage.output_tokens == 100
+    assert record.usage.output_tokens == estimate_tokens("a" * 400)
 
 
 @pytest.mark.parametrize("has_id", [True, False], ids=["by id", "by first line"])

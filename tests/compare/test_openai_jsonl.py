@@ -58,10 +58,10 @@ def test_batch_lines_are_read_with_and_without_their_answer():
 
 def test_the_last_message_of_a_tuning_example_is_its_answer():
     (text, call), left_out = read_file("tuning.jsonl")
-    # "twelve bytes" is 12 bytes; the prompt 9 + 15 bytes and two messages of 4 tokens.
+    # "twelve bytes" is about 3 tokens; the prompt 7 and two messages of 4 tokens.
     assert text.usage == Usage(input_tokens=3 + 4 + 8, output_tokens=3, is_estimated=True)
     assert text.features.turns == 1 and text.is_keepable and not text.is_measured
-    assert call.usage is not None and call.usage.output_tokens == 3  # look{"a":1}x: 12 bytes
+    assert call.usage is not None and call.usage.output_tokens == 5  # look{"a":1}x
     assert not call.is_keepable
     assert left_out.named == ["line 3: messages is empty; send at least one"]
 
@@ -121,7 +121,7 @@ def test_an_answer_in_words_alone_is_an_answer():
     (record,), _ = read(
         '{"request": {"messages": [{"role": "user", "content": "hi"}]}, "response": "12345678"}'
     )
-    assert record.usage == Usage(input_tokens=5, output_tokens=2, is_estimated=True)
+    assert record.usage == Usage(input_tokens=5, output_tokens=7, is_estimated=True)
 
 
 @pytest.mark.parametrize(

@@ -220,9 +220,9 @@ def test_a_baseline_that_costs_nothing_has_no_percentages():
 def test_output_that_nobody_knows_is_assumed_and_bounded_by_the_request():
     with (LOGS / "bodies.jsonl").open("rb") as file:
         comparison = compared(list(read_openai_jsonl(file, LeftOut())), "all-fast")
-    # 15 and 27 bytes of text and 4 tokens around each: 8 and 11 in; 100 and 250 out.
-    assert comparison.rows[0].cost_nanousd == (8 + 11) * 1_000 + (100 + 250) * 2_000
-    assert comparison.rows[0].estimated_tokens == 8 + 11 + 100 + 250
+    # 9 tokens of text in all and 4 around each in; 100 and 250 out.
+    assert comparison.rows[0].cost_nanousd == (9 + 2 * 4) * 1_000 + (100 + 250) * 2_000
+    assert comparison.rows[0].estimated_tokens == 9 + 2 * 4 + 100 + 250
     assert comparison.log.without_answer == 2
 
 

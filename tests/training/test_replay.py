@@ -242,9 +242,9 @@ def test_the_estimate_goes_by_the_logged_answers():
         **SECTIONS,
     )
     drawn = draw_requests([logged("x" * 4_000)], 1)
-    # About 1,000 tokens in, 10 out: 1 and 10, 2 and 30 USD per million.
+    # About 900 tokens in, 10 out: 1 and 10, 2 and 30 USD per million.
     assert estimate_nanousd(drawn, made.pipeline.routing.snapshot) == pytest.approx(
-        1_004 * 11_000 + 10 * 32_000, rel=0.01
+        904 * 11_000 + 10 * 32_000, rel=0.01
     )
 
 
@@ -257,9 +257,9 @@ def test_the_estimate_of_judging_counts_both_orders_of_each_pair():
         **SECTIONS,
     )
     drawn = draw_requests([logged("x" * 4_000)], 1)
-    # Twice: about 1,004 tokens of request, 20 of answers, 200 around them; 10 out at 30 USD.
+    # Twice: about 904 tokens of request, 20 of answers, 200 around them; 10 out at 30 USD.
     judging = estimate_judging_nanousd(drawn, made.pipeline.routing.snapshot, "power")
-    assert judging == pytest.approx(2 * (1_224 * 10_000 + 10 * 30_000), rel=0.01)
+    assert judging == pytest.approx(2 * (1_124 * 10_000 + 10 * 30_000), rel=0.01)
 
 
 def test_a_judge_that_there_is_not_is_refused_before_anything_is_asked(log, tmp_path):
