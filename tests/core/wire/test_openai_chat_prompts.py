@@ -346,6 +346,13 @@ def test_what_a_request_needs_is_seen(members, needs):
     assert chat_request(json.dumps(ASK | members).encode()).needs == needs
 
 
+def test_the_arguments_of_earlier_calls_are_measured():
+    calls = [{"id": "a", **fun("f", arguments='{"x":1}')}, {"id": "b", **fun("f")}, {"id": "c"}]
+    said = [{"role": "assistant", "content": None, "tool_calls": calls}] * 2
+    request = chat_request(json.dumps(ASK | {"messages": said}).encode())
+    assert request.calls_bytes == 2 * len(json.dumps('{"x":1}'))
+
+
 def test_files_are_measured_before_base64():
     content = [{"type": "file", "file": {"file_data": "A" * 4_000}},
                {"type": "file", "file": {"file_id": None}}, {"type": "file", "file": 7},

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pointsman.core.errors import GatewayError, UpstreamBadResponse, UpstreamError
 from pointsman.core.events import Event
 from pointsman.core.types import Caller, Need, Request, Step
-from pointsman.core.wire.openai_chat import decode, encode, errors, read, request, write
+from pointsman.core.wire.openai_chat import decode, encode, errors, read, refit, request, write
 from pointsman.core.wire.prompt import Prompt, Written
 
 
@@ -17,7 +17,7 @@ class OpenAIChat:
     """The codec of the dialect "openai-chat"."""
 
     name = "openai-chat"
-    lacks: frozenset[Need] = frozenset({Need.HOSTED_TOOLS, Need.STORED_FILES})
+    lacks: frozenset[Need] = frozenset({Need.HOSTED_TOOLS, Need.OFFERED_TOOLS, Need.STORED_FILES})
 
     def path(self, model: str, *, is_stream: bool) -> str:
         """Return what follows an upstream's base URL."""
@@ -33,7 +33,7 @@ class OpenAIChat:
         self, body: bytes, *, keeps: Callable[[str], bool], call_id: Callable[[str], str]
     ) -> bytes:
         """Return a body whose tool calls have ids that another deployment takes."""
-        return request.refit_body(body, keeps=keeps, call_id=call_id)
+        return refit.refit_body(body, keeps=keeps, call_id=call_id)
 
     def decode_request(self, body: bytes, caller: Caller) -> Request:
         """Read a client's body. Raises RequestError that names the field at fault."""

@@ -1,6 +1,6 @@
 """Requests: read what routing needs from a chat body, and edit the body for an upstream."""
 
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Mapping, Set
 
 import msgspec
 
@@ -19,8 +19,6 @@ _NOTHING = (b"", b"null")
 _ONLY_IN_FRAMES = ("n", "logprobs", "modalities", "audio", "web_search_options")
 _NOT_SHAPING = ("stream", "stream_options", "model", "user", "metadata", "store")
 _NOT_SHAPING_IDS = ("prompt_cache_key", "safety_identifier", "service_tier")
-_REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_details")
-_SAYING_FIELDS = ("content", "refusal", "tool_calls", "function_call", "audio")
 _MAX_TOKENS_FIELDS = ("max_tokens", "max_completion_tokens")
 
 
@@ -35,8 +33,13 @@ class _Part(msgspec.Struct):
     file: msgspec.Raw = msgspec.Raw()
 
 
+class _Function(msgspec.Struct):
+    arguments: msgspec.Raw = msgspec.Raw()
+
+
 class _Call(msgspec.Struct):
     id: str | None = None
+    function: _Function | None = None
 
 
 class _Message(msgspec.Struct):
@@ -122,6 +125,12 @@ def decode_request(body: bytes, caller: Caller) -> Request:
         needs=_needs(chat, {part.type for part in parts}, files, tools),
         image_count=sum(1 for part in parts if part.type in IMAGE_PARTS),
         tools_bytes=sum(map(len, tools)),
+        calls_bytes=sum(
+            len(bytes(call.function.arguments))
+            for message in chat.messages
+            for call in message.tool_calls or ()
+            if call.function
+        ),
         file_bytes=sum(_base64_bytes(file.file_data) for file in files),
         max_tokens=min((bound for bound in max_tokens if bound is not None), default=None),
         response_format=_response_format(chat.response_format),
@@ -149,29 +158,6 @@ def encode_request(request: Request, step: Step) -> bytes:
         options = {name: bytes(value) for name, value in kept.items()} | {"include_usage": b"true"}
         changes["stream_options"] = object_bytes(options)
     return with_fields(splice(request.body, changes), deployment.params)
-
-
-def refit_body(
-    body: bytes, *, keeps: Callable[[str], bool], call_id: Callable[[str], str]
-) -> bytes:
-    """Return the body with each tool call's id, and its result's, as `call_id` gives it.
-
-    Nothing is signed here, so reasoning goes unless `keeps` takes what has no signature, and with
-    it a message that holds nothing else.
-    """
-    members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    messages = msgspec.json.decode(members["messages"], type=list[dict[str, object]])
-    kept = []
-    for message in messages:
-        has_more = keeps("") or not _drop_reasoning(message) or _says_something(message)
-        if isinstance(made := message.get("tool_call_id"), str):
-            message["tool_call_id"] = call_id(made)
-        for call in _objects(message.get("tool_calls")):
-            if isinstance(made := call.get("id"), str):
-                call["id"] = call_id(made)
-        if has_more:
-            kept.append(message)
-    return splice(body, {"messages": msgspec.json.encode(kept)})
 
 
 def has_functions(request: Request) -> bool:
@@ -279,27 +265,6 @@ def _file_of(part: _Part) -> _File:
 def _base64_bytes(said: msgspec.Raw) -> int:
     """Return the bytes that a JSON text of base64 stands for, quotes and a URL's head aside."""
     return max(0, len(bytes(said)) - 2) * 3 // 4
-
-
-def _objects(value: object) -> Iterator[dict[str, object]]:
-    """Yield the objects of a list; nothing where it is none."""
-    for one in value if isinstance(value, list) else ():
-        if isinstance(one, dict):
-            yield one
-
-
-def _drop_reasoning(message: dict[str, object]) -> bool:
-    """Take the reasoning out of a message, and return whether there was any."""
-    found = [message.pop(name, None) for name in _REASONING_FIELDS]
-    if isinstance(content := message.get("content"), list):
-        thoughts = [part for part in _objects(content) if part.get("type") == "thinking"]
-        message["content"] = [part for part in content if part not in thoughts]
-        found += thoughts
-    return any(found)
-
-
-def _says_something(message: Mapping[str, object]) -> bool:
-    return any(message.get(name) for name in _SAYING_FIELDS)
 
 
 def _response_format(form: _Format | None) -> ResponseFormat | None:
