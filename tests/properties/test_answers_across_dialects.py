@@ -9,11 +9,18 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from tests.core.builders import cut, deployment, step
-from tests.core.wire.answers import answers
+from tests.core.wire.answers import STARTED, answers
 
 from pointsman.core.answer import AnswerBuilder
-from pointsman.core.errors import UpstreamError, UpstreamReset
-from pointsman.core.events import Event, Finished, TextDelta
+from pointsman.core.errors import (
+    ContextLengthExceeded,
+    UpstreamError,
+    UpstreamRateLimited,
+    UpstreamRejected,
+    UpstreamReset,
+    UpstreamUnavailable,
+)
+from pointsman.core.events import Event, Finished, TextDelta, TokenProb, UsageReport
 from pointsman.core.types import Caller, Request
 from pointsman.core.usage import Usage
 from pointsman.core.wire import CODECS
@@ -31,6 +38,20 @@ OURS = "acme/large"
 UNTOLD = {"anthropic": {"reasoning_tokens"}, "gemini": {"cache_write_tokens"}}
 REFUSING = {"openai-chat", "openai-responses"}
 SEALING = {"openai-responses", "anthropic", "gemini"}
+
+WEIGHING = ("openai-chat", "openai-responses", "gemini")
+WORDS = st.text("aé世 ", min_size=1, max_size=4)
+PROBABILITIES = st.floats(-9, 0, width=16)
+TOKENS = st.lists(
+    st.builds(
+        TokenProb,
+        token=WORDS,
+        logprob=PROBABILITIES,
+        others=st.lists(st.builds(TokenProb, WORDS, PROBABILITIES), max_size=2).map(tuple),
+    ),
+    min_size=1,
+    max_size=3,
+).map(tuple)
 
 each_dialect = pytest.mark.parametrize("dialect", DIALECTS)
 each_pair = pytest.mark.parametrize(
@@ -156,6 +177,55 @@ def test_an_upstream_that_breaks_off_ends_in_an_error_of_the_clients_dialect(
     with pytest.raises(UpstreamError) as caught:
         list(decoded(client, [body]))
     assert "ended early" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UpstreamRateLimited("slow down"),
+        UpstreamUnavailable("out of order"),
+        UpstreamRejected("no such thing", status=400, body=b"no such thing"),
+        ContextLengthExceeded("prompt is too long", status=400, body=b"prompt is too long"),
+    ],
+    ids=lambda error: error.code,
+)
+@each_pair
+def test_an_upstreams_error_is_told_in_the_clients_words(upstream, client, error):
+    came = CODECS[upstream].error_body(error, "id-1")
+    read = CODECS[upstream].read_error(error.http_status, came, None)
+    assert type(read) is type(error)
+    told = CODECS[client].error_body(read, "id-2")
+    again = CODECS[client].read_error(read.http_status, told, None)
+    assert type(again) is type(error)
+    assert error.message in again.message
+
+
+@pytest.mark.parametrize(("upstream", "client"), list(product(WEIGHING, WEIGHING)))
+@pytest.mark.parametrize("is_stream", [False, True])
+@given(tokens=TOKENS)
+def test_log_probabilities_are_told_by_all_that_have_words_for_them(
+    upstream, client, is_stream, tokens
+):
+    text = "".join(token.token for token in tokens)
+    events: list[Event] = [
+        STARTED,
+        TextDelta(text, logprobs=tokens),
+        UsageReport(Usage()),
+        Finished("stop"),
+    ]
+    came = list(decoded(upstream, [encoded(upstream, events, is_stream=is_stream)],
+                        is_stream=is_stream))  # fmt: skip
+    read = list(decoded(client, [encoded(client, came, is_stream=is_stream)], is_stream=is_stream))
+    assert [weighed(token) for token in probabilities(read)] == [weighed(one) for one in tokens]
+
+
+def probabilities(events: Iterable[Event]) -> list[TokenProb]:
+    return [one for event in events if isinstance(event, TextDelta) for one in event.logprobs]
+
+
+def weighed(token: TokenProb) -> tuple[object, ...]:
+    """Return a token as all can tell it: not all give its bytes."""
+    return token.token, token.logprob, [(other.token, other.logprob) for other in token.others]
 
 
 @each_dialect

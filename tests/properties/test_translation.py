@@ -7,11 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from tests.core.builders import deployment, step
-from tests.core.wire.prompts import LINKED, PDFS, PNGS, parts_of, prompts
+from tests.core.wire.prompts import LINKED, PDFS, PNGS, RULES, parts_of, prompts
 
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Caller, Deployment, Request
 from pointsman.core.wire import CODECS
+from pointsman.core.wire.history import refit, valid_call_id
 from pointsman.core.wire.prompt import (
     Call,
     Media,
@@ -190,6 +191,20 @@ def test_what_both_dialects_can_say_crosses_from_one_to_the_other(dialect, to, p
     before = CODECS[dialect].read_prompt(request)
     after = read_back(sent, to, is_stream=prompt.is_stream)
     assert differences(before, after, sent.dropped) == {}
+
+
+@each_upstream
+@unhurried
+@given(prompt=prompts(is_signed=True), rule=RULES, kept=st.sampled_from(["", "ABCD", "ab01"]))
+def test_a_body_made_to_fit_reads_as_its_prompt_made_to_fit(to, prompt, rule, kept):
+    def keeps(signature: str) -> bool:
+        return bool(signature) and signature[0] in kept
+
+    codec, body = CODECS[to.dialect], written(prompt, to).body
+    fitted = codec.refit_body(body, keeps=keeps, call_id=lambda made: valid_call_id(made, rule))
+    before = codec.read_prompt(request_of(to.dialect, body, is_stream=prompt.is_stream))
+    after = codec.read_prompt(request_of(to.dialect, fitted, is_stream=prompt.is_stream))
+    assert after == refit(before, keeps, rule)
 
 
 @each_upstream
