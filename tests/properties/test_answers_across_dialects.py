@@ -35,7 +35,7 @@ STREAMS = [
 ]
 OURS = "acme/large"
 # Counts that a dialect has no word for.
-UNTOLD = {"anthropic": {"reasoning_tokens"}, "gemini": {"cache_write_tokens"}}
+UNTOLD = {"gemini": {"cache_write_tokens"}}
 REFUSING = {"openai-chat", "openai-responses"}
 SEALING = {"openai-responses", "anthropic", "gemini"}
 

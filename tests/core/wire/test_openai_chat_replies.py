@@ -45,6 +45,7 @@ STREAMS = sorted(path.stem for path in GOLDEN.glob("*.sse"))
 REPLIES = sorted(path.stem for path in GOLDEN.glob("*.json"))
 SOURCE, OURS = "gpt-4o-mini-2024-07-18", "openai/gpt-4o-mini"
 ASKED = chat_request(b'{"model":"auto","messages":[{"role":"user","content":"Hi"}]}')
+STARTED = Started(id="1", created=1, model=SOURCE, dialect="anthropic", is_stream=True)
 USAGE = Usage(input_tokens=2006, cached_input_tokens=1920, output_tokens=300, reasoning_tokens=128)
 each_stream = pytest.mark.parametrize("name", STREAMS)
 each_reply = pytest.mark.parametrize("name", REPLIES)
@@ -560,6 +561,15 @@ def test_encoded_chunks_are_the_sdks(events, wants_usage):
     assert (chunks[-1]["choices"] == []) is (wants_usage and reported)
 
 
+@pytest.mark.parametrize("reason", ["pause_turn", "MALFORMED_FUNCTION_CALL", "incomplete"])
+def test_an_end_that_only_another_dialect_knows_is_a_plain_one(reason):
+    events: list[Event] = [STARTED, TextDelta("So"), Finished(reason)]
+    whole = ChatCompletion.model_validate_json(CHAT.encode_reply(events, ASKED, OURS))
+    assert whole.choices[0].finish_reason == "stop"
+    chunks = [ChatCompletionChunk.model_validate(chunk) for chunk in chunks_of(encoded(events))]
+    assert [chunk.choices[0].finish_reason for chunk in chunks] == [None, None, "stop"]
+
+
 @pytest.mark.parametrize("is_refusal", [False, True])
 def test_a_refusal_is_told_in_the_only_way_there_is(is_refusal):
     said = TextDelta("I cannot.", is_refusal=is_refusal)
@@ -602,7 +612,7 @@ OLD_WAY = chat_request(
     b'{"model":"auto","messages":[{"role":"user","content":"Hi"}],"functions":[{"name":"f"}]}'
 )
 CALLS: list[Event] = [
-    Started(id="1", created=1, model=SOURCE, dialect="anthropic", is_stream=True),
+    STARTED,
     ToolCallDelta(index=0, id="a", name="f", arguments='{"x"'),
     ToolCallDelta(index=0, arguments=":1}"),
     ToolCallDelta(index=1, id="b", name="f", arguments="{}"),

@@ -25,6 +25,7 @@ from pointsman.core.wire.splice import splice
 from pointsman.core.wire.sse import data_frame, parse_frame
 
 _NULL_USAGE = b',"usage":null}'
+_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 
 
 class ChatStreamEncoder:
@@ -200,14 +201,17 @@ def _message(
 
 
 def finish_reason(reason: str, *, has_refused: bool, has_functions: bool) -> str:
-    """Return a finish reason in this dialect's words.
+    """Return a finish reason in this dialect's words; one that has none here is a plain end.
 
     It has none for a refusal: the API itself says "stop" beside a text in `refusal`; without one
-    the answer was withheld, which is what "content_filter" tells.
+    the answer was withheld, which is what "content_filter" tells. SDKs refuse what is no word of
+    the dialect.
     """
     if reason == "refusal":
         return "stop" if has_refused else "content_filter"
-    return "function_call" if reason == "tool_calls" and has_functions else reason
+    if reason == "tool_calls" and has_functions:
+        return "function_call"
+    return reason if reason in _REASONS else "stop"
 
 
 def _logprobs(texts: Iterable[TextDelta]) -> Mapping[str, object] | None:
