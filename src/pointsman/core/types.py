@@ -26,8 +26,14 @@ class Need(StrEnum):
     CHOICES = "several choices"
     LOGPROBS = "log probabilities"
     HOSTED_TOOLS = "tools that the provider runs"
+    OFFERED_TOOLS = "tools that the provider may run"
     STORED_FILES = "files kept by the provider"
     EMBEDDINGS = "embeddings"
+
+
+# Needs that are met where somebody can, and dropped by name where nobody can: the model may search
+# the web, say, and has other tools as well.
+SOFT_NEEDS = frozenset({Need.OFFERED_TOOLS})
 
 
 class Capability(msgspec.Struct, frozen=True, kw_only=True):
