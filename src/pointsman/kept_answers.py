@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pointsman.cache import Cache
 from pointsman.cache.entry import Entry, decode_entry, encode_entry
 from pointsman.clock import Clock
-from pointsman.core.events import ToolCallDelta, UsageReport
+from pointsman.core.events import Started, ToolCallDelta, UsageReport
 from pointsman.core.types import Decision, Snapshot
 from pointsman.core.usage import Usage
 from pointsman.gate import Committed
@@ -62,6 +62,12 @@ def entry_usage(entry: Entry) -> Usage:
     reports = (event for event in reversed(entry.events) if isinstance(event, UsageReport))
     last = next(reports, None)
     return Usage() if last is None else last.usage
+
+
+def entry_dropped(entry: Entry) -> tuple[str, ...]:
+    """Return what of the request did not reach the upstream whose answer is kept."""
+    opening = next((event for event in entry.events if isinstance(event, Started)), None)
+    return () if opening is None else opening.dropped
 
 
 def _may_keep(committed: Committed, recording: Recording) -> bool:

@@ -26,7 +26,7 @@ from pointsman.deciding import Decided, Decider
 from pointsman.explanation import Explanation, explain
 from pointsman.flights import Flights
 from pointsman.gate import Committed, PlanRun
-from pointsman.kept_answers import KeptAnswers, entry_usage
+from pointsman.kept_answers import KeptAnswers, entry_dropped, entry_usage
 from pointsman.ledger import Intent, Settlement
 from pointsman.providers import Counting, Provider
 from pointsman.recording import Recording, free, replay
@@ -265,6 +265,7 @@ class Pipeline:
             cache="hit",
             is_empty=False,
             cost=lambda: 0,
+            dropped=entry_dropped(entry),
         )
 
     async def _followed(
@@ -314,4 +315,5 @@ class Pipeline:
             is_empty=committed.is_empty,
             cost=(lambda: 0) if is_hit else committed.cost_nanousd,
             detours=committed.detours,
+            dropped=committed.dropped,
         )

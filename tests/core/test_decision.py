@@ -257,6 +257,21 @@ def test_a_bound_is_never_undercut_when_only_weaker_tiers_are_left():
             decide(facts, Target(tier_min="two"), world, Picks(), standing=standing)
 
 
+def test_a_tool_that_may_run_elsewhere_prefers_who_runs_it_and_is_let_go_where_nobody_does():
+    own = msgspec.structs.replace(deployment("acme/own"), dialect="openai-responses")
+    facts = msgspec.structs.replace(
+        features(needs=[Need.OFFERED_TOOLS]), dialect="openai-responses"
+    )
+    either = snapshot(tier("one"), tier("two", own))
+    decision = decide(facts, Target(), either, Picks(0))
+    assert (decision.tier, decision.filtered[0].need) == ("two", Need.OFFERED_TOOLS)
+    nobody = snapshot(tier("one"), tier("two"))
+    assert decide(facts, Target(), nobody, Picks(0)).tier == "one"
+    forced = msgspec.structs.replace(facts, needs=frozenset({Need.HOSTED_TOOLS}))
+    with pytest.raises(NoCapableModel, match="tools that the provider runs"):
+        decide(forced, Target(), nobody, Picks(0))
+
+
 # Tool loops.
 
 

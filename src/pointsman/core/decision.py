@@ -6,7 +6,7 @@ from typing import Protocol
 import msgspec
 
 from pointsman.core.conversation import Standing, weigh
-from pointsman.core.errors import GatewayError, ModelNotFound, RequestError
+from pointsman.core.errors import GatewayError, ModelNotFound, NoCapableModel, RequestError
 from pointsman.core.filters import capable, incapable
 from pointsman.core.prices import format_usd
 from pointsman.core.prompt_cache import PromptCaches
@@ -127,11 +127,14 @@ def decide(
 
 def _for_embeddings(features: Features, target: Target, snapshot: Snapshot) -> Decision:
     """Return the decision for the model asked for, which other providers may stand in for."""
-    chain = next(
+    chains = (
         tier
         for tier in snapshot.tiers
         if target.tier == tier.name or target.deployment in (d.id for d in tier.deployments)
     )
+    chain = next(chains, None)
+    if chain is None:
+        raise NoCapableModel("this asks for embeddings of no model in particular; name one")
     left, filtered = capable(features, (_led_by(chain, target.deployment),))
     if not left:
         raise incapable(features, (chain,), filtered)

@@ -5,14 +5,26 @@ from collections.abc import Sequence
 import msgspec
 
 from pointsman.core.errors import NoCapableModel
-from pointsman.core.types import Deployment, Features, Filtered, Need, Tier
-from pointsman.core.wire import CODECS
+from pointsman.core.types import SOFT_NEEDS, Deployment, Features, Filtered, Need, Tier
+from pointsman.core.wire import upstream_codec
 
 
 def capable(
     features: Features, tiers: Sequence[Tier]
 ) -> tuple[tuple[Tier, ...], tuple[Filtered, ...]]:
-    """Return the tiers with the deployments that can serve, and what was left out."""
+    """Return the tiers with the deployments that can serve, and what was left out.
+
+    Where none can, the soft needs are let go.
+    """
+    left, out = _capable(features, tiers)
+    if left or not features.needs & SOFT_NEEDS:
+        return left, out
+    return _capable(msgspec.structs.replace(features, needs=features.needs - SOFT_NEEDS), tiers)
+
+
+def _capable(
+    features: Features, tiers: Sequence[Tier]
+) -> tuple[tuple[Tier, ...], tuple[Filtered, ...]]:
     left: list[Tier] = []
     out: list[Filtered] = []
     for tier in tiers:
@@ -39,7 +51,9 @@ def unmet(features: Features, deployment: Deployment, max_tokens: int | None) ->
     """
     capability = deployment.capability
     if features.dialect and features.dialect != deployment.dialect:
-        for need in sorted(features.needs & CODECS[deployment.dialect].lacks):
+        for need in sorted(
+            features.needs & upstream_codec(features.dialect, deployment.dialect).lacks
+        ):
             return need, f"its dialect {deployment.dialect} cannot say it"
     if Need.IMAGES in features.needs and capability.images is False:
         return Need.IMAGES, "it reads no images"

@@ -179,7 +179,7 @@ def test_what_codex_sends_is_read():
         ({"top_logprobs": 3}, {Need.LOGPROBS}),
         ({"top_logprobs": 0}, set()),
         ({"input": [{"type": "compaction", "encrypted_content": "x"}]}, {Need.HOSTED_TOOLS}),
-        ({"input": [{"type": "web_search_call", "id": "ws", "status": "completed"}]},
+        ({"input": [{"type": "file_search_call", "id": "fs", "status": "completed"}]},
          {Need.HOSTED_TOOLS}),
         ({"input": [{"type": "additional_tools", "role": "developer",
                      "tools": [{"type": "custom", "name": "c"}]}]}, {Need.TOOLS}),

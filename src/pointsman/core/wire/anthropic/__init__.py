@@ -33,6 +33,7 @@ class Anthropic:
             Need.CHOICES,
             Need.EMBEDDINGS,
             Need.HOSTED_TOOLS,
+            Need.OFFERED_TOOLS,
             Need.LOGPROBS,
             Need.STORED_FILES,
         }

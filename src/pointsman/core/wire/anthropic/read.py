@@ -5,6 +5,7 @@ import msgspec
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Request
 from pointsman.core.wire.anthropic.read_messages import MessageReader, Refused, read_mark
+from pointsman.core.wire.anthropic.request import CLIENT_TOOLS, OPTIONAL_TOOLS
 from pointsman.core.wire.openai_chat.fields import Fields
 from pointsman.core.wire.prompt import (
     EFFORTS,
@@ -89,11 +90,20 @@ def read_prompt(request: Request) -> Prompt:
 
 
 def _tools(body: Fields, refused: Refused) -> tuple[Tool, ...]:
-    """Return the client's own tools; those that Anthropic defined are refused by their type."""
+    """Return the client's own tools.
+
+    Those that Anthropic defined are refused by their type; a search of the web among others goes.
+    """
     found: list[Tool] = []
-    for fields in body.children("tools"):
-        kind = fields.text("type")
-        if kind not in ("", "custom"):
+    offered = list(body.children("tools"))
+    kinds = [fields.text("type") for fields in offered]
+    has_others = not CLIENT_TOOLS.isdisjoint(kinds)
+    for fields, kind in zip(offered, kinds, strict=True):
+        if kind.startswith(OPTIONAL_TOOLS) and has_others:
+            body.tell(f"tools.{kind.rpartition('_')[0]}")
+            fields.drain()
+            continue
+        if kind not in CLIENT_TOOLS:
             refused.append((fields.path, f"tools of type {kind!r} are Anthropic's own; {_REMEDY}"))
             fields.drain()
             continue

@@ -27,6 +27,10 @@ _COUNTED = frozenset(
      "billing_policy"}
 )  # fmt: skip
 _HOSTED_FIELDS = ("container", "compaction", "thread")
+# Tools that the client brings itself; and, of Anthropic's own, those that a request can do without
+# where it brings some.
+CLIENT_TOOLS = frozenset({"", "custom"})
+OPTIONAL_TOOLS = ("web_search_", "web_fetch_")
 
 
 class _Tool(msgspec.Struct):
@@ -148,7 +152,7 @@ def shape(request: Request) -> Mapping[str, object]:
     if wanted := versions.betas(request.caller):
         members["anthropic-beta"] = sorted(wanted)
     is_only_in_frames = (
-        Need.HOSTED_TOOLS in request.needs
+        not request.needs.isdisjoint({Need.HOSTED_TOOLS, Need.OFFERED_TOOLS})
         or b'"citations"' in request.body
         or any(members.get(name) is not None for name in _ONLY_IN_FRAMES)
     )
@@ -232,9 +236,14 @@ def _needs(asked: _Body, kinds: list[str | None], found: Found) -> frozenset[Nee
         needs.add(Need.IMAGES)
     if kinds:
         needs.add(Need.TOOLS)
+    names = [kind or "" for kind in kinds]
+    own = [name for name in names if name not in CLIENT_TOOLS]
+    optional = [name for name in own if name.startswith(OPTIONAL_TOOLS) and len(own) < len(names)]
+    if optional:
+        needs.add(Need.OFFERED_TOOLS)
     hosted = (bytes(getattr(asked, name)) for name in _HOSTED_FIELDS)
     if (
-        any(kind not in (None, "custom") for kind in kinds)
+        len(own) > len(optional)
         or asked.mcp_servers
         or any(raw not in (b"", b"null") for raw in hosted)
     ):

@@ -19,7 +19,9 @@ class Gemini:
     """The codec of the dialect "gemini"."""
 
     name = "gemini"
-    lacks: frozenset[Need] = frozenset({Need.HOSTED_TOOLS, Need.STORED_FILES, Need.EMBEDDINGS})
+    lacks: frozenset[Need] = frozenset(
+        {Need.HOSTED_TOOLS, Need.OFFERED_TOOLS, Need.STORED_FILES, Need.EMBEDDINGS}
+    )
 
     def path(self, model: str, *, is_stream: bool) -> str:
         """Return what follows an upstream's base URL, which ends in the API's version."""

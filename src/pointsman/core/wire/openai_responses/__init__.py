@@ -20,7 +20,14 @@ class OpenAIResponses:
 
     name = items.DIALECT
     lacks: frozenset[Need] = frozenset(
-        {Need.CHOICES, Need.AUDIO, Need.HOSTED_TOOLS, Need.STORED_FILES, Need.EMBEDDINGS}
+        {
+            Need.CHOICES,
+            Need.AUDIO,
+            Need.HOSTED_TOOLS,
+            Need.OFFERED_TOOLS,
+            Need.STORED_FILES,
+            Need.EMBEDDINGS,
+        }
     )
 
     def path(self, model: str, *, is_stream: bool) -> str:

@@ -31,6 +31,10 @@ CARRIED_ITEMS = frozenset(
     }
 )
 CARRIED_TOOLS = frozenset({"function", "custom", "namespace"})
+# Tools that a client offers as a matter of course: without them the model has its others still.
+OPTIONAL_TOOLS = frozenset({"web_search", "web_search_preview", "tool_search", "image_generation"})
+# What such a tool left behind; what it found is in the words of the answer.
+OPTIONAL_ITEMS = frozenset({"web_search_call"})
 CALLS = frozenset({"function_call", "custom_tool_call"})
 RESULTS = frozenset({"function_call_output", "custom_tool_call_output"})
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -1,6 +1,6 @@
 """Reading: a whole responses body as a `Prompt`."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -29,6 +29,8 @@ from pointsman.core.wire.openai_responses.items import (
     CARRIED_ITEMS,
     CARRIED_TOOLS,
     INPUT_SCHEMA,
+    OPTIONAL_ITEMS,
+    OPTIONAL_TOOLS,
     RESULTS,
     UNREADABLE,
     ToolItem,
@@ -73,7 +75,8 @@ def read_prompt(request: Request) -> Prompt:
 
     What the model said, thought and called between two others' items is one message; each tool's
     result is one. Custom tools and namespaces: see `items`. Of a choice among allowed tools, only
-    these are offered.
+    these are offered. A tool that OpenAI runs and that is one among others, such as Codex's search
+    of the web, is dropped.
 
     Raises RequestError for what does not fit.
     """
@@ -158,6 +161,9 @@ class _Reader:
         """Return an item that is part of a message, None for another, which is noted."""
         kind = msgspec.json.decode(raw, type=Kind)
         kind_name = kind.type or ("message" if kind.role else "item_reference")
+        if kind_name in OPTIONAL_ITEMS:
+            self._unread[f"input.{kind_name}"] = None
+            return None
         if kind_name not in CARRIED_ITEMS:
             self._refused[f"input[{place}]"] = f'an item of type "{kind_name}": {_HOSTED}'
             return None
@@ -248,14 +254,17 @@ class _Reader:
             self._unread[f"{path}[].prompt_cache_breakpoint.ttl"] = None
         return CacheMark(ttl="1h")
 
-    def _tools(self, raws: Iterable[msgspec.Raw], path: str) -> list[Tool]:
+    def _tools(self, raws: Sequence[msgspec.Raw], path: str) -> list[Tool]:
         tools: list[Tool] = []
-        for place, raw in enumerate(raws):
+        kinds = [msgspec.json.decode(raw, type=Kind).type for raw in raws]
+        has_others = not CARRIED_TOOLS.isdisjoint(kinds)
+        for place, (raw, kind) in enumerate(zip(raws, kinds, strict=True)):
             where = f"{path}[{place}]"
-            kind = msgspec.json.decode(raw, type=Kind).type
             if kind in CARRIED_TOOLS:
                 self._note_unread(raw, TOOL_FIELDS, "tools[]")
                 tools += self._functions(msgspec.json.decode(raw, type=ToolItem), "", where)
+            elif kind in OPTIONAL_TOOLS and has_others:
+                self._unread[f"tools.{kind}"] = None
             else:
                 self._refused[where] = f'a tool of type "{kind}": {_HOSTED}'
         return tools

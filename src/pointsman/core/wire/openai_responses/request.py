@@ -12,6 +12,8 @@ from pointsman.core.wire.openai_responses.items import (
     CARRIED_ITEMS,
     CARRIED_TOOLS,
     DIALECT,
+    OPTIONAL_ITEMS,
+    OPTIONAL_TOOLS,
     RESULTS,
     UNREADABLE,
     signature_of,
@@ -160,7 +162,7 @@ def shape(request: Request) -> Mapping[str, object]:
         members.pop(name, None)
     included = members.get("include")
     shown = set(included) if isinstance(included, list) else set()
-    if Need.HOSTED_TOOLS in request.needs or shown - _IN_EVENTS:
+    if request.needs & {Need.HOSTED_TOOLS, Need.OFFERED_TOOLS} or shown - _IN_EVENTS:
         members["stream"] = request.is_stream
     return members
 
@@ -273,8 +275,10 @@ def _text_of(content: str | list[_Part] | dict[str, msgspec.Raw] | None) -> str:
 
 def _needs(asked: _Responses, parts: list[_Part], kinds: list[_Kind]) -> frozenset[Need]:
     part_types = {part.type for part in parts}
-    is_hosted = any(_is_hosted(tool) for tool in kinds) or any(
-        item.kind not in CARRIED_ITEMS for item in asked.items
+    names = {tool.type for tool in kinds}
+    optional = OPTIONAL_TOOLS if names & CARRIED_TOOLS else frozenset[str]()
+    is_hosted = any(_is_hosted(tool) for tool in kinds if tool.type not in optional) or any(
+        item.kind not in CARRIED_ITEMS | OPTIONAL_ITEMS for item in asked.items
     )
     form = asked.text.format if asked.text else None
     has_logprobs = bool(asked.top_logprobs) or LOGPROBS in (asked.include or ())
@@ -285,6 +289,7 @@ def _needs(asked: _Responses, parts: list[_Part], kinds: list[_Kind]) -> frozens
         Need.STORED_FILES: any(part.file_id for part in parts),
         Need.TOOLS: bool(kinds),
         Need.HOSTED_TOOLS: is_hosted,
+        Need.OFFERED_TOOLS: bool(names & optional),
         Need.JSON_SCHEMA: form is not None and form.type == "json_schema",
         Need.LOGPROBS: has_logprobs,
     }
