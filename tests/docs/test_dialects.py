@@ -19,6 +19,7 @@ from tests.core.wire.prompts import parts_of
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Caller, Deployment, Request
 from pointsman.core.wire import CODECS
+from pointsman.core.wire.effort import budget_of
 from pointsman.core.wire.prompt import (
     CacheMark,
     Call,
@@ -338,6 +339,12 @@ def test_the_tables_tell_of_all_three_outcomes_and_nothing_is_lost_in_silence():
     cells = {cell.strip().partition(":")[0] for row in rows for cell in row.split("|")[2:-1]}
     assert {"carried", "dropped", "refused"} <= cells
     assert LOST not in cells
+
+
+def test_the_page_gives_the_budgets_that_efforts_stand_for():
+    low, medium, high = (f"{budget_of(effort):,}" for effort in ("low", "medium", "high"))
+    said = f"{low} tokens are low, {medium} medium, {high} high"
+    assert said in PAGE.read_text("utf-8")
 
 
 if __name__ == "__main__":
