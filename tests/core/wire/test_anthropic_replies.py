@@ -673,6 +673,23 @@ def test_calls_that_come_one_after_another_are_closed_one_after_another():
     ]
 
 
+def test_a_signature_behind_the_text_does_not_end_the_answer():
+    """Issue 4: Claude Code took such a block for the answer, and had no text to show."""
+    seal = ReasoningDelta("", signature="s", is_redacted=True)
+    said, call = TextDelta("Hi."), ToolCallDelta(index=0, id="a", name="f", arguments="{}")
+    for events, kinds in (
+        ([said, seal], ["text"]),
+        ([said, seal, call], ["text", "redacted_thinking", "tool_use"]),
+        ([seal], ["redacted_thinking"]),
+    ):
+        whole = [_started(), *events, Finished("stop")]
+        assert [
+            block["type"] for block in json.loads(CODEC.encode_reply(whole, ASKED, OURS))["content"]
+        ] == kinds
+        opened = [p for p in pieces_of(encoded(whole)) if p["type"] == "content_block_start"]
+        assert [piece["content_block"]["type"] for piece in opened] == kinds
+
+
 def _started(made: str = "resp_1") -> Started:
     return Started(id=made, created=0, model="m", dialect="openai-chat", is_stream=True)
 

@@ -26,6 +26,7 @@ from pointsman.core.wire.anthropic.reply import (
     StopMark,
     call_block,
     message_members,
+    sealed_block,
     thinking_block,
     usage_object,
 )
@@ -40,7 +41,8 @@ class MessagesStreamEncoder:
     """Writes one stream. `model` is `provider/model`, put in place of the upstream's own name.
 
     Blocks follow one another, but for tool calls whose pieces come mixed: such a call stays open
-    until its arguments are a whole object, or the calls end.
+    until its arguments are a whole object, or the calls end. A block that is all signature waits
+    for the next one, see `reply.without_last_seals`.
     """
 
     def __init__(self, model: str) -> None:
@@ -52,6 +54,8 @@ class MessagesStreamEncoder:
         self._blocks = 0
         self._open_kind = ""
         self._calls: dict[int, _OpenCall] = {}
+        self._seals: list[str] = []
+        self._has_said = False
 
     def encode(self, event: Event) -> bytes:
         """Return the bytes for one event, maybe none."""
@@ -96,8 +100,8 @@ class MessagesStreamEncoder:
 
     def _reasoning(self, event: ReasoningDelta) -> bytes:
         if event.is_redacted:
-            block = {"type": "redacted_thinking", "data": event.signature}
-            return self._closed() + self._open("redacted", block) + self._closed()
+            self._seals.append(event.signature)
+            return self._closed()
         written = b""
         if event.text or event.signature:
             written = self._opened("thinking", thinking_block("", ""))
@@ -113,6 +117,7 @@ class MessagesStreamEncoder:
         call = self._calls.get(event.index)
         if call is None:
             written = self._end_of_whole_calls() if self._open_kind == "call" else self._closed()
+            written += self._sealed()
             call = self._calls[event.index] = _OpenCall(self._blocks)
             block = call_block(event.id, event.name, {}, self._message_id, event.index)
             written += self._open("call", block)
@@ -131,7 +136,19 @@ class MessagesStreamEncoder:
         return b"" if self._open_kind == kind else self._closed() + self._open(kind, block)
 
     def _open(self, kind: str, block: Mapping[str, object]) -> bytes:
+        written = self._sealed()
         self._open_kind = kind
+        self._has_said = self._has_said or kind != "thinking"
+        return written + self._block_start(block)
+
+    def _sealed(self) -> bytes:
+        """Return the blocks of the signatures that wait."""
+        seals, self._seals = self._seals, []
+        return b"".join(
+            self._block_start(sealed_block(seal)) + _block_stop(self._blocks - 1) for seal in seals
+        )
+
+    def _block_start(self, block: Mapping[str, object]) -> bytes:
         self._blocks += 1
         index = self._blocks - 1
         return _event({"type": "content_block_start", "index": index, "content_block": block})
@@ -153,7 +170,8 @@ class MessagesStreamEncoder:
             "delta": self._stop.members(event),
             "usage": usage_object(self._usage),
         }
-        return self._closed() + _event(members) + MESSAGE_STOP
+        last = self._closed() + (b"" if self._has_said else self._sealed())
+        return last + _event(members) + MESSAGE_STOP
 
 
 class _OpenCall:

@@ -99,7 +99,11 @@ def message_members(started: Started | None, model: str) -> Block:
 
 
 def usage_object(usage: Usage) -> Mapping[str, object]:
-    """Return usage in this dialect's names: cached and cache-write input stand beside the rest."""
+    """Return usage in this dialect's names: cached and cache-write input stand beside the rest.
+
+    For how long the latter is kept is told where it is known: where some of it is for an hour. The
+    end of a stream tells it too, unlike Anthropic's own: ours knows at its beginning of no tokens.
+    """
     apart = usage.cached_input_tokens + usage.cache_write_tokens
     members: Block = {
         "input_tokens": max(0, usage.input_tokens - apart),
@@ -107,6 +111,11 @@ def usage_object(usage: Usage) -> Mapping[str, object]:
         "cache_read_input_tokens": usage.cached_input_tokens,
         "output_tokens": usage.output_tokens,
     }
+    if usage.long_cache_write_tokens:
+        members["cache_creation"] = {
+            "ephemeral_5m_input_tokens": usage.cache_write_tokens - usage.long_cache_write_tokens,
+            "ephemeral_1h_input_tokens": usage.long_cache_write_tokens,
+        }
     if usage.reasoning_tokens:
         members["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
     return members
@@ -115,6 +124,24 @@ def usage_object(usage: Usage) -> Mapping[str, object]:
 def thinking_block(text: str, signature: str) -> Block:
     """Return a block of thinking; without a signature it gets an empty one."""
     return {"type": "thinking", "thinking": text, "signature": signature}
+
+
+def sealed_block(signature: str) -> Block:
+    """Return a block that is all signature."""
+    return {"type": "redacted_thinking", "data": signature}
+
+
+def without_last_seals(blocks: list[Block]) -> list[Block]:
+    """Return an answer's blocks without those at its end that are all signature.
+
+    Gemini may seal its reasoning behind the text. Anthropic's answers never end so, and clients go
+    by that: Claude Code takes the last block for the answer's text. Where nothing else was said,
+    they stay.
+    """
+    if not any(block["type"] in {"text", "tool_use"} for block in blocks):
+        return blocks
+    last = max(n for n, block in enumerate(blocks) if block["type"] != "redacted_thinking")
+    return blocks[: last + 1]
 
 
 def call_block(made: str, name: str, arguments: object, message_id: str, index: int) -> Block:
@@ -152,7 +179,7 @@ class _Content:
 
     def blocks(self, message_id: str) -> list[Block]:
         """Return the content."""
-        return [part.block(message_id) for part in self._parts]
+        return without_last_seals([part.block(message_id) for part in self._parts])
 
     def _last(self, kind: str) -> "_Part":
         """Return the block that goes on, or a new one."""
@@ -182,4 +209,4 @@ class _Part:
             case "thinking":
                 return thinking_block(text, self.signature)
             case _:
-                return {"type": "redacted_thinking", "data": self.signature}
+                return sealed_block(self.signature)
