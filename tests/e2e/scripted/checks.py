@@ -22,6 +22,7 @@ class _GeminiBody(pydantic.BaseModel):
     """Source: the fields that google-genai 3.4 puts into a body, models.py, read 2026-11-23."""
 
     model_config = pydantic.ConfigDict(extra="forbid")
+    model: str = ""  # the API's own field, which its SDKs write into the path alone
     contents: list[gemini.Content]
     systemInstruction: gemini.Content | None = None  # noqa: N815 - the provider's own name
     generationConfig: gemini.GenerationConfig | None = None  # noqa: N815
@@ -53,13 +54,29 @@ def check(kind: str, body: dict[str, Any]) -> None:
         if unknown:
             raise Refused(f"unknown field: {', '.join(unknown)}")
     if kind == "openai-responses":
-        # The SDK's type wants `strict`; LangChain leaves it out, and OpenAI takes that.
-        tools = [{"strict": None, **tool} for tool in body.get("tools") or ()]
-        body = {**body, "tools": tools}
+        body = _completed(body)
     try:
         _exhaust(_adapter(kind).validate_python(body))
     except pydantic.ValidationError as error:
         raise Refused("; ".join(_first_lines(error))) from error
+
+
+def _completed(body: dict[str, Any]) -> dict[str, Any]:
+    """Return a responses body with what the SDK's types want and OpenAI does not.
+
+    LangChain leaves `strict` out of tools. Reasoning that comes back encrypted may have no `id`,
+    and from Codex it has a `content` of null.
+    """
+    tools = [{"strict": None, **tool} for tool in body.get("tools") or ()]
+    given = body["input"]
+    if isinstance(given, list):
+        given = [_sealed(item) if item.get("encrypted_content") else item for item in given]
+    return {**body, "tools": tools, "input": given}
+
+
+def _sealed(item: dict[str, Any]) -> dict[str, Any]:
+    said = {name: value for name, value in item.items() if (name, value) != ("content", None)}
+    return {"id": "rs_0", **said}
 
 
 @cache

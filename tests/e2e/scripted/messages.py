@@ -23,6 +23,7 @@ from tests.e2e.scripted.script import (
 )
 
 DIALECT = "anthropic"
+_SAMPLING = ("temperature", "top_p", "top_k")  # 2026-10-21 refuses them
 _CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 _BUDGET_MIN = 1024
 
@@ -31,12 +32,18 @@ def asked(body: dict[str, Any]) -> Asked:
     """Read a request. Raises Refused."""
     check(DIALECT, body)
     thinking = body.get("thinking") or {}
-    if thinking.get("type") == "enabled":
-        if not _BUDGET_MIN <= thinking["budget_tokens"] < body["max_tokens"]:
-            raise Refused(f"thinking.budget_tokens: {thinking['budget_tokens']} does not fit")
-        if body.get("temperature", 1) != 1:
-            raise Refused("temperature: may only be 1 when thinking is enabled")
+    budget = thinking.get("budget_tokens", _BUDGET_MIN)
+    if not (_BUDGET_MIN <= budget and thinking.get("budget_tokens", 0) < body["max_tokens"]):
+        raise Refused(f"thinking.budget_tokens: {budget} does not fit")
     return _read(body)
+
+
+def without_sampling(body: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a body of version 2023-06-01 a newer one has too. Raises Refused."""
+    is_thinking = (body.get("thinking") or {}).get("type") in {"enabled", "adaptive"}
+    if is_thinking and body.get("temperature", 1) != 1:
+        raise Refused("temperature: may only be 1 when thinking is enabled")
+    return {name: value for name, value in body.items() if name not in _SAMPLING}
 
 
 def count(body: dict[str, Any]) -> dict[str, Any]:

@@ -140,7 +140,9 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._has_key(dialect.DIALECT):
             self._refuse(path, body, 401, "the key is missing or wrong")
             return
-        asked = dialect.asked(body)
+        asked = dialect.asked(self._as_of_now(dialect.DIALECT, body))
+        if named and body.get("model", f"models/{named.group(1)}") != f"models/{named.group(1)}":
+            raise Refused(f"model: {body['model']!r} is not the path's")
         said = answer(asked)
         self._note(path, body, said.status)
         if named:
@@ -151,6 +153,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._stream(dialect, said, body)
         else:
             self._send(200, dialect.reply(said, body))
+
+    def _as_of_now(self, dialect: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Return a body without what only an older version of the dialect has."""
+        if dialect == "anthropic" and self.headers.get("anthropic-version") == "2023-06-01":
+            return messages.without_sampling(body)
+        return body
 
     def _has_key(self, dialect: str) -> bool:
         match dialect:

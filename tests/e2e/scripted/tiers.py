@@ -41,7 +41,7 @@ def real_toml(base_url: str) -> str:
     for tier in REAL:
         dialect = tier.removeprefix("real-")
         lines += [f"[providers.{tier}]", f'dialect = "{dialect}"', f'base_url = "{base_url}"']
-        lines += [*_tier(tier, f"{tier}/smollm2"), "max_tokens = 16"]
+        lines += [*_tier(tier, f"{tier}/smollm2"), "max_tokens = 200"]
     return "\n".join(lines)
 
 
