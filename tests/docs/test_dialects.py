@@ -202,7 +202,17 @@ FEATURES = (
     Feature("one call at a time", tooled(
         tool_choice=ToolChoice(mode="auto", is_parallel=False)),
         lambda p: p.tool_choice.is_parallel),
-    Feature("tools that the provider runs", bodies={
+    Feature("a web search that the model may use beside other tools", bodies={
+        "openai-responses": {"tools": [
+            {"type": "function", "name": "f", "parameters": {"type": "object"}},
+            {"type": "web_search"},
+        ]},
+        "anthropic": {"tools": [
+            {"name": "f", "input_schema": {"type": "object"}},
+            {"type": "web_search_20250305", "name": "web_search"},
+        ]},
+    }),
+    Feature("a web search as the only tool", bodies={
         "openai-chat": {"web_search_options": {}},
         "openai-responses": {"tools": [{"type": "web_search"}]},
         "anthropic": {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
