@@ -49,6 +49,7 @@ WORLD = snapshot(
     ],
 )
 ALIASES = ("auto", "smart")
+CHAT_NEEDS = [need for need in Need if need is not Need.EMBEDDINGS]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,7 @@ def test_a_deployment_that_cannot_serve_is_left_out_and_the_refusal_names_the_ne
 
 
 def test_what_just_fits_and_what_is_not_known_is_let_through():
-    facts = features(input_tokens=60, max_tokens=40, needs=list(Need))
+    facts = features(input_tokens=60, max_tokens=40, needs=CHAT_NEEDS)
     fits = deployment("a/fits", context_tokens=100, images=True, tools=None, json_schema=True)
     decision = decide(facts, Target(), snapshot(tier("one", fits, deployment("a/b"))), Picks())
     assert decision.deployments == ("a/fits", "a/b") and decision.filtered == ()
@@ -332,7 +333,7 @@ def test_a_pin_or_a_name_comes_before_a_tool_loop():
 
 FACTS = st.builds(
     features,
-    needs=st.sets(st.sampled_from(list(Need))),
+    needs=st.sets(st.sampled_from(CHAT_NEEDS)),
     input_tokens=st.integers(0, 120),
     max_tokens=st.none() | st.integers(1, 120),
 )
