@@ -10,7 +10,7 @@ from pointsman.core.wire.anthropic import versions
 from pointsman.core.wire.anthropic.thinking import with_params
 from pointsman.core.wire.anthropic.turns import Block, Found, Said, text_of, turns_of
 from pointsman.core.wire.anthropic.versions import DIALECT
-from pointsman.core.wire.limits import MESSAGES_MAX, MODEL_CHARS_MAX, TOOLS_MAX
+from pointsman.core.wire.limits import MESSAGES_MAX, TOOLS_MAX, check_count, check_model
 from pointsman.core.wire.splice import splice
 from pointsman.core.wire.upstream_errors import UNREADABLE
 
@@ -102,6 +102,7 @@ def decode_request(body: bytes, caller: Caller) -> Request:
         needs=_needs(asked, kinds, found),
         image_count=found.images,
         tools_bytes=sum(len(bytes(tool)) for tool in asked.tools or ()),
+        calls_bytes=found.calls_bytes,
         file_bytes=found.file_bytes,
         signatures=tuple(found.signatures),
         max_tokens=_whole(asked.max_tokens),
@@ -179,18 +180,9 @@ def _check_counts(asked: _Body) -> None:
     tools = len(asked.tools or ())
     if not asked.messages:
         raise RequestError("messages is empty; send at least one", param="messages")
-    if len(asked.messages) > MESSAGES_MAX:
-        raise RequestError(
-            f"messages has {len(asked.messages)} entries, the limit is {MESSAGES_MAX}",
-            param="messages",
-        )
-    if tools > TOOLS_MAX:
-        raise RequestError(f"tools has {tools} entries, the limit is {TOOLS_MAX}", param="tools")
-    if len(asked.model) > MODEL_CHARS_MAX:
-        raise RequestError(
-            f"model has {len(asked.model)} characters, the limit is {MODEL_CHARS_MAX}",
-            param="model",
-        )
+    check_count("messages", len(asked.messages), MESSAGES_MAX)
+    check_count("tools", tools, TOOLS_MAX)
+    check_model(asked.model)
 
 
 def _check_newest(asked: _Body) -> None:

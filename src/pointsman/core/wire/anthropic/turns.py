@@ -26,6 +26,7 @@ class Block(msgspec.Struct):
     content: "str | list[Block] | Block | None" = None
     source: Source | str | None = None
     id: str | None = None
+    input: msgspec.Raw = msgspec.Raw()
     signature: str | None = None
     data: str | None = None
     citations: msgspec.Raw = msgspec.Raw()
@@ -44,6 +45,7 @@ class Found:
     def __init__(self) -> None:
         self.images = 0
         self.file_bytes = 0
+        self.calls_bytes = 0
         self.signatures: list[str] = []
         self.needs: set[Need] = set()
 
@@ -65,6 +67,7 @@ def turns_of(message: Said, found: Found) -> Iterator[Turn]:
         elif kind == "tool_result":
             results.append(Turn(role="tool", text=_look_into(block.content, found)))
         elif kind == "tool_use":
+            found.calls_bytes += len(bytes(block.input))
             calls += (block.id,) if block.id else ()
         else:
             texts += _look_at(block, found)

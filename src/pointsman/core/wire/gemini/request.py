@@ -13,7 +13,7 @@ from pointsman.core.wire.gemini.refit import without_placeholders
 from pointsman.core.wire.gemini.schema import json_schema
 from pointsman.core.wire.gemini.signatures import PLACEHOLDER, read_signature
 from pointsman.core.wire.gemini.thinking import version_of
-from pointsman.core.wire.limits import MESSAGES_MAX, MODEL_CHARS_MAX, TOOLS_MAX
+from pointsman.core.wire.limits import MESSAGES_MAX, MODEL_CHARS_MAX, TOOLS_MAX, check_count
 from pointsman.core.wire.params import with_fields
 from pointsman.core.wire.splice import splice
 
@@ -51,6 +51,7 @@ class _File(msgspec.Struct):
 
 class _Call(msgspec.Struct):
     id: str | None = None
+    args: msgspec.Raw = msgspec.Raw()
 
 
 class _ResponsePart(msgspec.Struct, rename="camel"):
@@ -136,6 +137,9 @@ def decode_request(body: bytes, caller: Caller) -> Request:
         needs=_needs(read, config, media, has_functions=bool(functions)),
         image_count=sum(1 for kind, _ in media if kind.startswith("image/")),
         tools_bytes=sum(len(bytes(function)) for function in functions),
+        calls_bytes=sum(
+            len(bytes(part.function_call.args)) for part in _all_parts(read) if part.function_call
+        ),
         file_bytes=sum(size for kind, size in media if not kind.startswith("image/")),
         signatures=tuple(_signatures(read)),
         max_tokens=_whole(config.max_output_tokens),
@@ -196,11 +200,7 @@ def shape(request: Request) -> Mapping[str, object]:
 def _check(read: _Body, model: str, function_count: int) -> None:
     if not read.contents:
         raise RequestError("contents is empty; send at least one", param="contents")
-    if len(read.contents) > MESSAGES_MAX:
-        raise RequestError(
-            f"contents has {len(read.contents)} entries, the limit is {MESSAGES_MAX}",
-            param="contents",
-        )
+    check_count("contents", len(read.contents), MESSAGES_MAX)
     if function_count > TOOLS_MAX:
         raise RequestError(
             f"tools declares {function_count} functions, the limit is {TOOLS_MAX}", param="tools"

@@ -6,7 +6,7 @@ import msgspec
 
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Caller, Need, Request, ResponseFormat, Turn
-from pointsman.core.wire.limits import MESSAGES_MAX, MODEL_CHARS_MAX, TOOLS_MAX
+from pointsman.core.wire.limits import MESSAGES_MAX, TOOLS_MAX, check_count, check_model
 from pointsman.core.wire.openai_responses.items import (
     CALLS,
     CARRIED_ITEMS,
@@ -47,6 +47,8 @@ class _Item(msgspec.Struct):
     call_id: str | None = None
     output: str | list[_Part] | dict[str, msgspec.Raw] | None = None
     encrypted_content: str | None = None
+    arguments: msgspec.Raw = msgspec.Raw()
+    input: msgspec.Raw = msgspec.Raw()
     tools: list[msgspec.Raw] | None = None
 
     @property
@@ -130,6 +132,7 @@ def decode_request(body: bytes, caller: Caller) -> Request:
         needs=_needs(asked, parts, kinds),
         image_count=sum(part.type == "input_image" for part in parts),
         tools_bytes=sum(len(bytes(tool)) for tool in _all_tools(asked)),
+        calls_bytes=sum(len(bytes(i.arguments)) + len(bytes(i.input)) for i in asked.items),
         file_bytes=sum(len(part.file_data or "") * 3 // 4 for part in parts),
         signatures=tuple(
             signature_of(item.encrypted_content)
@@ -171,19 +174,12 @@ def _check(asked: _Responses, model: str) -> None:
     """Refuse what is too much, too little, or kept by a provider."""
     if not model:
         raise RequestError("model is missing; name a model, a tier or an alias", param="model")
-    if len(model) > MODEL_CHARS_MAX:
-        raise RequestError(
-            f"model has {len(model)} characters, the limit is {MODEL_CHARS_MAX}", param="model"
-        )
+    check_model(model)
     _check_state(asked)
     if asked.input is None or asked.input == []:
         raise RequestError("input is missing or empty; send a text or items", param="input")
-    if len(asked.items) > MESSAGES_MAX:
-        raise RequestError(
-            f"input has {len(asked.items)} entries, the limit is {MESSAGES_MAX}", param="input"
-        )
-    if (count := sum(1 for _ in _all_tools(asked))) > TOOLS_MAX:
-        raise RequestError(f"tools has {count} entries, the limit is {TOOLS_MAX}", param="tools")
+    check_count("input", len(asked.items), MESSAGES_MAX)
+    check_count("tools", sum(1 for _ in _all_tools(asked)), TOOLS_MAX)
     for place, item in enumerate(asked.items):
         _check_item(place, item)
 
