@@ -25,6 +25,20 @@ _TOKEN = re.compile(
 )
 
 
+def check_count(field: str, count: int, most: int) -> None:
+    """Refuse a list with more than `most` entries. Raises RequestError naming the field."""
+    if count > most:
+        raise RequestError(f"{field} has {count} entries, the limit is {most}", param=field)
+
+
+def check_model(model: str) -> None:
+    """Refuse the name of a model that is too long. Raises RequestError."""
+    if len(model) > MODEL_CHARS_MAX:
+        raise RequestError(
+            f"model has {len(model)} characters, the limit is {MODEL_CHARS_MAX}", param="model"
+        )
+
+
 def check_json(body: bytes) -> None:
     """Refuse a body that is nested too deep, or has too long a number or too wide an object.
 

@@ -6,7 +6,7 @@ import msgspec
 
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Caller, Need, Request, ResponseFormat, Step, Turn
-from pointsman.core.wire.limits import MESSAGES_MAX, MODEL_CHARS_MAX, TOOLS_MAX
+from pointsman.core.wire.limits import MESSAGES_MAX, TOOLS_MAX, check_count, check_model
 from pointsman.core.wire.openai_chat.media import IMAGE_PARTS
 from pointsman.core.wire.params import with_fields
 from pointsman.core.wire.splice import object_bytes, splice
@@ -191,17 +191,9 @@ def _check_counts(chat: _Chat) -> None:
     tools = len(chat.tools or ()) + len(chat.functions or ())
     if not chat.messages:
         raise RequestError("messages is empty; send at least one", param="messages")
-    if len(chat.messages) > MESSAGES_MAX:
-        raise RequestError(
-            f"messages has {len(chat.messages)} entries, the limit is {MESSAGES_MAX}",
-            param="messages",
-        )
-    if tools > TOOLS_MAX:
-        raise RequestError(f"tools has {tools} entries, the limit is {TOOLS_MAX}", param="tools")
-    if len(chat.model) > MODEL_CHARS_MAX:
-        raise RequestError(
-            f"model has {len(chat.model)} characters, the limit is {MODEL_CHARS_MAX}", param="model"
-        )
+    check_count("messages", len(chat.messages), MESSAGES_MAX)
+    check_count("tools", tools, TOOLS_MAX)
+    check_model(chat.model)
 
 
 def _whole(name: str, value: float | None) -> int | None:

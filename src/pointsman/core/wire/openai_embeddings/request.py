@@ -7,7 +7,7 @@ import msgspec
 
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Caller, Need, Request, Step, Turn
-from pointsman.core.wire.limits import MODEL_CHARS_MAX
+from pointsman.core.wire.limits import check_model
 from pointsman.core.wire.params import with_fields
 
 DIALECT = "openai-embeddings"
@@ -39,11 +39,7 @@ def decode_request(body: bytes, caller: Caller) -> Request:
         raise RequestError(f"the request body does not fit: {error}") from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise RequestError(f"the request body is not JSON: {error}") from error
-    if len(asked.model) > MODEL_CHARS_MAX:
-        raise RequestError(
-            f"model has {len(asked.model)} characters, the limit is {MODEL_CHARS_MAX}",
-            param="model",
-        )
+    check_model(asked.model)
     if not asked.input:
         raise RequestError("input is empty; send a text, or a list of them", param="input")
     inputs = [asked.input] if isinstance(asked.input, str) else asked.input
