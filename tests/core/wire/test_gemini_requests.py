@@ -856,7 +856,8 @@ def test_an_openapi_schema_becomes_a_json_schema(openapi: object, expected: obje
 
 
 def test_an_embedding_or_a_hosted_tool_of_another_dialect_does_not_come_here():
-    assert {Need.HOSTED_TOOLS, Need.STORED_FILES, Need.EMBEDDINGS} == GEMINI.lacks
+    tools = {Need.HOSTED_TOOLS, Need.OFFERED_TOOLS}
+    assert {*tools, Need.STORED_FILES, Need.EMBEDDINGS} == GEMINI.lacks
 
 
 def test_the_codec_asks_for_no_headers_of_its_own():
