@@ -21,7 +21,7 @@ def serve(
     port: Annotated[int | None, Parameter(help="Port, 0 for any; else [server] port.")] = None,
     json: AsJson = False,
 ) -> int:
-    """Serve OpenAI's chat completions and more, until SIGTERM or Ctrl-C.
+    """Serve the APIs of OpenAI, Anthropic and Google, until SIGTERM or Ctrl-C.
 
     With --json, one line on standard output tells the address once it takes requests.
 
