@@ -171,13 +171,16 @@ def test_an_unknown_provider_takes_keys_as_its_dialect_usually_does():
 
 def test_a_price_of_the_settings_stands_before_the_catalogues():
     prices = {
-        "openai/gpt-4o": PriceSettings(input=1.0, output=2.0, cached_input=0.0, reasoning=3.0)
+        "openai/gpt-4o": PriceSettings(
+            input=1.0, output=2.0, cached_input=0.0, long_cache_write=2.5, reasoning=3.0
+        )
     }
     price = only("openai/gpt-4o", Settings(prices=prices)).price
     assert price is not None
     assert price.input_nanousd_per_mtok == 1_000_000_000
     assert price.cached_input_nanousd_per_mtok == 0
     assert price.cache_write_nanousd_per_mtok == 1_000_000_000
+    assert price.long_cache_write_nanousd_per_mtok == 2_500_000_000
     assert price.reasoning_nanousd_per_mtok == 3_000_000_000
 
 

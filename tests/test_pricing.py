@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 import genai_prices
+import msgspec
 import pytest
 from genai_prices.data import providers as genai_providers
 from genai_prices.types import ModelInfo, Provider
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pointsman.catalog import provider_rows
-from pointsman.core.prices import Price, cost_nanousd
+from pointsman.core.prices import ContextTier, Price, cost_nanousd
 from pointsman.core.usage import Usage
 from pointsman.pricing import PriceBook, price_from_usd_per_mtok
 
@@ -63,11 +64,12 @@ BOOK = PriceBook()
 
 @st.composite
 def usages(draw: st.DrawFn) -> Usage:
-    cached, written, fresh, reasoning, plain = (draw(TOKENS) for _ in range(5))
+    cached, short, long, fresh, reasoning, plain = (draw(TOKENS) for _ in range(6))
     return Usage(
-        input_tokens=cached + written + fresh,
+        input_tokens=cached + short + long + fresh,
         cached_input_tokens=cached,
-        cache_write_tokens=written,
+        cache_write_tokens=short + long,
+        long_cache_write_tokens=long,
         output_tokens=reasoning + plain,
         reasoning_tokens=reasoning,
     )
@@ -78,6 +80,7 @@ def genai_nanousd(info: ModelInfo, provider: Provider, usage: Usage, at: datetim
         input_tokens=usage.input_tokens,
         cache_read_tokens=usage.cached_input_tokens,
         cache_write_tokens=usage.cache_write_tokens,
+        cache_write_1h_tokens=usage.long_cache_write_tokens,
         output_tokens=usage.output_tokens,
         output_reasoning_tokens=usage.reasoning_tokens,
     )
@@ -96,8 +99,32 @@ def test_costs_are_those_of_genai_prices(model: Mapped, usage: Usage, at: dateti
     found = model.genai_provider.find_model(model.name, all_providers=genai_providers)
     assert found is not None
     if price is not None:
+        if "claude" in found.id and found.get_prices(at).cache_write_1h_mtok is None:
+            usage = msgspec.structs.replace(usage, long_cache_write_tokens=0)  # ours to know
         theirs = genai_nanousd(found, model.genai_provider, usage, at)
         assert abs(cost_nanousd(usage, price) - theirs) <= 1
+
+
+def test_anthropics_models_charge_twice_their_input_for_an_hours_write_at_everyones() -> None:
+    """Where genai-prices has the rate and where it does not: its own rates prove the rule."""
+    charged = {
+        (model.provider, model.info.id): price
+        for model in MODELS
+        if "claude" in model.info.id and "cache_write_mtok" in repr(model.info.prices)
+        if (price := BOOK.price(model.provider, model.name, NOON)) is not None
+    }
+    assert {provider for provider, _ in charged} >= {"anthropic", "bedrock", "openrouter"}
+    for price in charged.values():
+        rates_of_all: tuple[Price | ContextTier, ...] = (price, *price.tiers)
+        for rates in rates_of_all:
+            assert rates.long_cache_write_nanousd_per_mtok == 2 * rates.input_nanousd_per_mtok
+
+
+@pytest.mark.parametrize("name", ["openai/gpt-5.6-sol", "openai/gpt-4o", "minimax/MiniMax-M2"])
+def test_others_have_one_rate_for_what_is_written(name: str) -> None:
+    provider, _, model = name.partition("/")
+    price = BOOK.price(provider, model, NOON)
+    assert price is not None and price.long_cache_write_nanousd_per_mtok is None
 
 
 def test_every_model_that_bills_input_tokens_has_a_price() -> None:
@@ -167,13 +194,16 @@ def test_the_mapping_of_providers_can_be_given() -> None:
 
 
 def test_a_configured_price_is_exact_and_fills_what_is_left_out() -> None:
-    price = price_from_usd_per_mtok(input=0.15, output="0.6", reasoning=Decimal("0.7"))
+    price = price_from_usd_per_mtok(
+        input=0.15, output="0.6", long_cache_write=0.3, reasoning=Decimal("0.7")
+    )
     assert price == Price(
         input_nanousd_per_mtok=150_000_000,
         cached_input_nanousd_per_mtok=150_000_000,
         cache_write_nanousd_per_mtok=150_000_000,
         output_nanousd_per_mtok=600_000_000,
         reasoning_nanousd_per_mtok=700_000_000,
+        long_cache_write_nanousd_per_mtok=300_000_000,
         version=price.version,
     )
 
@@ -182,7 +212,9 @@ def test_a_configured_price_has_a_version_by_its_values() -> None:
     one = price_from_usd_per_mtok(input=0.15, output=0.6)
     same = price_from_usd_per_mtok(input="0.150", output=Decimal("0.6"), cached_input=0.15)
     other = price_from_usd_per_mtok(input=0.15, output=0.61)
-    assert one.version == same.version != other.version
+    hourly = price_from_usd_per_mtok(input=0.15, output=0.6, long_cache_write=0.15)
+    assert one.version == same.version
+    assert len({one.version, other.version, hourly.version}) == 3
     assert one.version.startswith("config/")
     assert len(one.version) == len("config/") + 8
 

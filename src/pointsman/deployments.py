@@ -104,6 +104,7 @@ def _price(stated: PriceSettings) -> Price:
         output=stated.output,
         cached_input=stated.cached_input,
         cache_write=stated.cache_write,
+        long_cache_write=stated.long_cache_write,
         reasoning=stated.reasoning,
     )
 

@@ -25,6 +25,12 @@ Usd: TypeAlias = Decimal | float | int | str
 _MODELS_MAX = 4096
 _FREE_SUFFIX = ":free"
 _BASE = -1  # below the threshold of every context tier
+# What Anthropic's models charge for a prompt-cache write that is kept for an hour, as a multiple of
+# their input, whoever serves them: genai-prices lacks it for some who do. Source:
+# platform.claude.com/docs/en/build-with-claude/prompt-caching ("Pricing") and
+# openrouter.ai/docs/features/prompt-caching, read 2026-11-23.
+_CLAUDE = "claude"
+_CLAUDE_LONG_WRITE_FACTOR = 2
 
 
 class PriceBook:
@@ -77,12 +83,14 @@ def price_from_usd_per_mtok(
     output: Usd,
     cached_input: Usd | None = None,
     cache_write: Usd | None = None,
+    long_cache_write: Usd | None = None,
     reasoning: Usd | None = None,
 ) -> Price:
     """Return a price from USD per million tokens, as the configuration states it.
 
     A float is read as it prints, so 0.15 is exactly 0.15. A rate left out is the input's for
-    cached and cache-write tokens, the output's for reasoning tokens.
+    cached and cache-write tokens, the cache-write tokens' for those kept for an hour, the output's
+    for reasoning tokens.
 
     Raises ValueError where a rate is negative or not a number.
     """
@@ -93,6 +101,9 @@ def price_from_usd_per_mtok(
         output_nanousd_per_mtok=_configured("output", output),
         reasoning_nanousd_per_mtok=(
             None if reasoning is None else _configured("reasoning", reasoning)
+        ),
+        long_cache_write_nanousd_per_mtok=(
+            None if long_cache_write is None else _configured("long_cache_write", long_cache_write)
         ),
     )
     values = ",".join(str(rate) for rate in rates.values())
@@ -108,6 +119,7 @@ class _Rates(TypedDict):
     cache_write_nanousd_per_mtok: int
     output_nanousd_per_mtok: int
     reasoning_nanousd_per_mtok: int | None
+    long_cache_write_nanousd_per_mtok: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +147,10 @@ class _Quote:
         if raw.input_mtok is None and not (is_empty and self.info.id.endswith(_FREE_SUFFIX)):
             return None
         return Price(
-            **_rates(raw, _BASE),
+            **_rates(raw, self.info.id, _BASE),
             per_request_nanousd=nanousd_from_usd(_usd(raw.requests_kcount, _BASE) / 1000),
             tiers=tuple(
-                ContextTier(above_input_tokens=start, **_rates(raw, start))
+                ContextTier(above_input_tokens=start, **_rates(raw, self.info.id, start))
                 for start in _tier_starts(raw)
             ),
             version=self.version,
@@ -170,7 +182,7 @@ def _genai_providers() -> Mapping[str, "Provider"]:
     return {provider.id: provider for provider in providers}
 
 
-def _rates(raw: "ModelPrice", start: int) -> _Rates:
+def _rates(raw: "ModelPrice", model: str, start: int) -> _Rates:
     """Return the rates above `start` tokens of input; what has no rate is billed as its parent."""
     cached, written, reasoning = (
         raw.cache_read_mtok,
@@ -185,7 +197,15 @@ def _rates(raw: "ModelPrice", start: int) -> _Rates:
         ),
         output_nanousd_per_mtok=_nanousd(raw.output_mtok, start),
         reasoning_nanousd_per_mtok=None if reasoning is None else _nanousd(reasoning, start),
+        long_cache_write_nanousd_per_mtok=_long_cache_write(raw, model, start),
     )
+
+
+def _long_cache_write(raw: "ModelPrice", model: str, start: int) -> int | None:
+    stated = raw.cache_write_1h_mtok
+    if stated is None and _CLAUDE in model and raw.cache_write_mtok is not None:
+        return _nanousd(raw.input_mtok, start) * _CLAUDE_LONG_WRITE_FACTOR
+    return None if stated is None else _nanousd(stated, start)
 
 
 def _tier_starts(raw: "ModelPrice") -> list[int]:

@@ -1,6 +1,6 @@
 """Prices: exact arithmetic, one rounding, and a worst case that is never exceeded."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -11,6 +11,7 @@ from pointsman.core.prices import (
     ContextTier,
     Price,
     cost_nanousd,
+    dearest_rates,
     format_usd,
     worst_case_nanousd,
 )
@@ -18,6 +19,7 @@ from pointsman.core.usage import Usage
 
 RATES = st.integers(min_value=0, max_value=10**12)
 TOKENS = st.integers(min_value=0, max_value=3_000_000)
+PriceOrTier = TypeVar("PriceOrTier", Price, ContextTier)
 
 
 def rates() -> st.SearchStrategy[dict[str, Any]]:
@@ -28,6 +30,7 @@ def rates() -> st.SearchStrategy[dict[str, Any]]:
             "cache_write_nanousd_per_mtok": RATES,
             "output_nanousd_per_mtok": RATES,
             "reasoning_nanousd_per_mtok": st.none() | RATES,
+            "long_cache_write_nanousd_per_mtok": st.none() | RATES,
         }
     )
 
@@ -45,11 +48,12 @@ def prices(draw: st.DrawFn) -> Price:
 
 @st.composite
 def usages(draw: st.DrawFn) -> Usage:
-    cached, written, fresh, reasoning, plain = (draw(TOKENS) for _ in range(5))
+    cached, short, long, fresh, reasoning, plain = (draw(TOKENS) for _ in range(6))
     return Usage(
-        input_tokens=cached + written + fresh,
+        input_tokens=cached + short + long + fresh,
         cached_input_tokens=cached,
-        cache_write_tokens=written,
+        cache_write_tokens=short + long,
+        long_cache_write_tokens=long,
         output_tokens=reasoning + plain,
         reasoning_tokens=reasoning,
     )
@@ -86,6 +90,7 @@ def test_each_kind_of_token_has_its_own_rate() -> None:
         cache_write_nanousd_per_mtok=100_000_000,
         output_nanousd_per_mtok=1_000_000_000,
         reasoning_nanousd_per_mtok=10_000_000_000,
+        long_cache_write_nanousd_per_mtok=7_000_000,
         per_request_nanousd=900_000,
         version="test",
     )
@@ -93,10 +98,11 @@ def test_each_kind_of_token_has_its_own_rate() -> None:
         input_tokens=6,
         cached_input_tokens=2,
         cache_write_tokens=3,
+        long_cache_write_tokens=1,
         output_tokens=9,
         reasoning_tokens=5,
     )
-    assert cost_nanousd(usage, price) == 900_000 + 1 + 20 + 300 + 4_000 + 50_000
+    assert cost_nanousd(usage, price) == 900_000 + 1 + 20 + 200 + 7 + 4_000 + 50_000
 
 
 def test_a_tier_holds_for_the_whole_request_once_its_threshold_is_passed() -> None:
@@ -115,6 +121,31 @@ def test_a_tier_holds_for_the_whole_request_once_its_threshold_is_passed() -> No
 def test_impossible_usage_is_never_a_refund() -> None:
     usage = Usage(input_tokens=1, cached_input_tokens=5, output_tokens=1, reasoning_tokens=5)
     assert cost_nanousd(usage, flat(1_000_000)) == 10
+    usage = Usage(input_tokens=5, cache_write_tokens=5, long_cache_write_tokens=9)
+    price = flat(1_000_000, long_cache_write_nanousd_per_mtok=3_000_000)
+    assert cost_nanousd(usage, price) == 27
+
+
+@given(usage=usages(), price=prices())
+def test_without_a_rate_of_its_own_an_hours_write_costs_what_any_does(
+    usage: Usage, price: Price
+) -> None:
+    def without_own(rates: PriceOrTier) -> PriceOrTier:
+        return msgspec.structs.replace(rates, long_cache_write_nanousd_per_mtok=None)
+
+    plain = without_own(price)
+    plain = msgspec.structs.replace(plain, tiers=tuple(map(without_own, price.tiers)))
+    short = msgspec.structs.replace(usage, long_cache_write_tokens=0)
+    assert cost_nanousd(usage, plain) == cost_nanousd(short, plain) == cost_nanousd(short, price)
+
+
+@given(usage=usages(), price=prices(), rate=RATES)
+def test_an_hours_write_costs_its_own_rate_more(usage: Usage, price: Price, rate: int) -> None:
+    price = msgspec.structs.replace(price, tiers=(), long_cache_write_nanousd_per_mtok=rate)
+    short = msgspec.structs.replace(usage, long_cache_write_tokens=0)
+    more = usage.long_cache_write_tokens * (rate - price.cache_write_nanousd_per_mtok)
+    apart = cost_nanousd(usage, price) - cost_nanousd(short, price)
+    assert abs(apart * 1_000_000 - more) <= 1_000_000
 
 
 @given(price=prices())
@@ -144,6 +175,7 @@ def test_costs_add_up_but_for_rounding_where_there_are_no_tiers(
         input_tokens=one.input_tokens + other.input_tokens,
         cached_input_tokens=one.cached_input_tokens + other.cached_input_tokens,
         cache_write_tokens=one.cache_write_tokens + other.cache_write_tokens,
+        long_cache_write_tokens=one.long_cache_write_tokens + other.long_cache_write_tokens,
         output_tokens=one.output_tokens + other.output_tokens,
         reasoning_tokens=one.reasoning_tokens + other.reasoning_tokens,
     )
@@ -170,6 +202,19 @@ def test_the_worst_case_writes_the_cache_and_reads_none_of_it() -> None:
         version="test",
     )
     assert worst_case_nanousd(price, input_tokens=10, output_tokens=10) == 50 + 200
+    hourly = msgspec.structs.replace(price, long_cache_write_nanousd_per_mtok=8_000_000)
+    assert worst_case_nanousd(hourly, input_tokens=10, output_tokens=10) == 80 + 200
+
+
+@given(usage=usages(), price=prices())
+def test_no_token_costs_more_than_the_dearest_rates(usage: Usage, price: Price) -> None:
+    price = msgspec.structs.replace(price, per_request_nanousd=0)
+    usage = msgspec.structs.replace(usage, reasoning_tokens=0)
+    short = msgspec.structs.replace(usage, long_cache_write_tokens=0)
+    for used, has_long_writes in ((usage, True), (short, False)):
+        of_input, of_output = dearest_rates(price, has_long_writes=has_long_writes)
+        bound = used.input_tokens * of_input + used.output_tokens * of_output
+        assert cost_nanousd(used, price) * 1_000_000 <= bound + 500_000
 
 
 @pytest.mark.parametrize(

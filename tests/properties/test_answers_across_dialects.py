@@ -35,7 +35,11 @@ STREAMS = [
 ]
 OURS = "acme/large"
 # Counts that a dialect has no word for.
-UNTOLD = {"gemini": {"cache_write_tokens"}}
+UNTOLD = {
+    "openai-chat": {"long_cache_write_tokens"},
+    "openai-responses": {"long_cache_write_tokens"},
+    "gemini": {"cache_write_tokens", "long_cache_write_tokens"},
+}
 REFUSING = {"openai-chat", "openai-responses"}
 SEALING = {"openai-responses", "anthropic", "gemini"}
 
@@ -138,6 +142,22 @@ def test_a_client_reads_what_the_upstream_said(
     relayed = encoded(client, came, is_stream=is_asked_as_stream)
     read = decoded(client, [relayed], is_stream=is_asked_as_stream)
     assert told(read, upstream, client) == told(events, upstream, client)
+
+
+@pytest.mark.parametrize("client", DIALECTS)
+@pytest.mark.parametrize("is_streamed", [True, False], ids=["stream", "reply"])
+@pytest.mark.parametrize("is_asked_as_stream", [True, False], ids=["as stream", "as reply"])
+def test_what_is_written_for_an_hour_reaches_a_client_with_a_word_for_it(
+    client, is_streamed, is_asked_as_stream
+):
+    path = GOLDEN / "anthropic" / ("cached_long.sse" if is_streamed else "cached_long.json")
+    came = list(decoded("anthropic", [path.read_bytes()], is_stream=is_streamed))
+    sent = told(came)["usage"]
+    assert isinstance(sent, dict) and sent["long_cache_write_tokens"] == 50
+    relayed = encoded(client, came, is_stream=is_asked_as_stream)
+    read = told(decoded(client, [relayed], is_stream=is_asked_as_stream))["usage"]
+    lost = UNTOLD.get(client, set())
+    assert read == {name: 0 if name in lost else count for name, count in sent.items()}
 
 
 @each_dialect

@@ -320,5 +320,10 @@ KEYS: Mapping[Pattern, Key] = {
     ("prices", "*", "cache_write"): _usd(
         "Tokens written to the provider's own cache; without it as `input`.", "0.15"
     ),
+    ("prices", "*", "long_cache_write"): _usd(
+        "Those of them that are to be kept for an hour (Anthropic's `ttl: 1h`); without it as"
+        " `cache_write`.",
+        "0.3",
+    ),
     ("prices", "*", "reasoning"): _usd("Tokens of reasoning; without it as `output`.", "0.6"),
 }

@@ -99,12 +99,15 @@ class RoutingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class PriceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A price in USD per million tokens. None: billed as input, or as output for `reasoning`."""
+    """A price in USD per million tokens. None: billed as input; `reasoning` as output, and
+    `long_cache_write` as `cache_write`.
+    """
 
     input: float
     output: float
     cached_input: float | None = None
     cache_write: float | None = None
+    long_cache_write: float | None = None
     reasoning: float | None = None
 
 

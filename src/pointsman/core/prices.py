@@ -18,7 +18,7 @@ class ContextTier(msgspec.Struct, frozen=True, kw_only=True):
     """The rates of a request with more than `above_input_tokens` tokens of input, cached included.
 
     They hold for the whole request, not only for the tokens past the threshold.
-    Rates are nano-USD per million tokens; `reasoning` None means billed as output.
+    Rates are as those of `Price`.
 
     Source: `TieredPrices` of genai-prices 0.2.3, read 2026-11-23.
     """
@@ -29,13 +29,15 @@ class ContextTier(msgspec.Struct, frozen=True, kw_only=True):
     cache_write_nanousd_per_mtok: int
     output_nanousd_per_mtok: int
     reasoning_nanousd_per_mtok: int | None = None
+    long_cache_write_nanousd_per_mtok: int | None = None
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
     """What one model at one provider charges, as read from one source.
 
     Rates are nano-USD (1e-9 USD) per million tokens, each >= 0; `reasoning` None means billed as
-    output. `tiers` are sorted by `above_input_tokens`; none of them applies below the first.
+    output, `long_cache_write` (what is written for an hour) None as any other cache write. `tiers`
+    are sorted by `above_input_tokens`; none of them applies below the first.
     `version` is the short id that a ledger row keeps, such as `genai-prices/0.2.3` or
     `config/1f0c93ab`. `checked_on` is None where the source gives no date.
     """
@@ -45,6 +47,7 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     cache_write_nanousd_per_mtok: int
     output_nanousd_per_mtok: int
     reasoning_nanousd_per_mtok: int | None = None
+    long_cache_write_nanousd_per_mtok: int | None = None
     per_request_nanousd: int = 0
     tiers: tuple[ContextTier, ...] = ()
     version: str
@@ -55,17 +58,20 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
 def cost_nanousd(usage: Usage, price: Price) -> int:
     """Return the cost of one attempt in nano-USD, rounded half up once.
 
-    Where an upstream claims more cached and cache-write tokens than input, or more reasoning than
-    output, the remainder counts as none rather than as a refund.
+    Where an upstream claims more of a part than of the whole (cached and cache-write tokens of the
+    input, long ones of the cache-write tokens, reasoning of the output), the remainder counts as
+    none rather than as a refund.
 
     Source: the provider's price page, `price.source_url`.
     """
     rates = _rates_at(price, usage.input_tokens)
     fresh_tokens = usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens
+    short_tokens = usage.cache_write_tokens - usage.long_cache_write_tokens
     exact = (
         max(0, fresh_tokens) * rates.input_nanousd_per_mtok
         + usage.cached_input_tokens * rates.cached_input_nanousd_per_mtok
-        + usage.cache_write_tokens * rates.cache_write_nanousd_per_mtok
+        + max(0, short_tokens) * rates.cache_write_nanousd_per_mtok
+        + usage.long_cache_write_tokens * _long_cache_write(rates)
     )
     if rates.reasoning_nanousd_per_mtok is None:
         exact += max(usage.output_tokens, usage.reasoning_tokens) * rates.output_nanousd_per_mtok
@@ -80,21 +86,30 @@ def worst_case_nanousd(price: Price, *, input_tokens: int, output_tokens: int) -
     """Return the most that an attempt within these token counts can cost, in nano-USD.
 
     Every token is billed at the dearest rate it could meet: nothing read from the prompt cache
-    unless that is dearer, all written to it if that is dearer, at the dearest tier in reach.
+    unless that is dearer, all written to it if that is dearer, for an hour if that is dearer still,
+    at the dearest tier in reach.
     """
     reachable: list[Price | ContextTier] = [price]
     reachable += (tier for tier in price.tiers if input_tokens > tier.above_input_tokens)
     dearest = max(
-        input_tokens * _dearest_input(rates) + output_tokens * _dearest_output(rates)
+        input_tokens * _dearest_input(rates, has_long_writes=True)
+        + output_tokens * _dearest_output(rates)
         for rates in reachable
     )
     return price.per_request_nanousd + _per_mtok(dearest)
 
 
-def dearest_rates(price: Price) -> tuple[int, int]:
-    """Return the most that a token of input and one of output can cost, nano-USD per million."""
+def dearest_rates(price: Price, *, has_long_writes: bool = False) -> tuple[int, int]:
+    """Return the most that a token of input and one of output can cost, nano-USD per million.
+
+    `has_long_writes`: the request asks that what is written to the prompt cache be kept for an
+    hour, which nothing is that does not ask.
+    """
     rates: tuple[Price | ContextTier, ...] = (price, *price.tiers)
-    return max(map(_dearest_input, rates)), max(map(_dearest_output, rates))
+    return (
+        max(_dearest_input(rate, has_long_writes=has_long_writes) for rate in rates),
+        max(map(_dearest_output, rates)),
+    )
 
 
 def dearest_cached(price: Price) -> int:
@@ -130,11 +145,17 @@ def _rates_at(price: Price, input_tokens: int) -> Price | ContextTier:
     return price
 
 
-def _dearest_input(rates: Price | ContextTier) -> int:
+def _long_cache_write(rates: Price | ContextTier) -> int:
+    stated = rates.long_cache_write_nanousd_per_mtok
+    return rates.cache_write_nanousd_per_mtok if stated is None else stated
+
+
+def _dearest_input(rates: Price | ContextTier, *, has_long_writes: bool) -> int:
     return max(
         rates.input_nanousd_per_mtok,
         rates.cached_input_nanousd_per_mtok,
         rates.cache_write_nanousd_per_mtok,
+        _long_cache_write(rates) if has_long_writes else 0,
     )
 
 

@@ -23,14 +23,15 @@ STARTED = Started(
     id="made-up-1", created=1_795_392_000, model="made-up", dialect="none", is_stream=True
 )
 USAGES = st.builds(
-    lambda cached, stored, more, reasoning, text: Usage(
-        input_tokens=cached + stored + more,
+    lambda cached, stored, kept, more, reasoning, text: Usage(
+        input_tokens=cached + stored + kept + more,
         cached_input_tokens=cached,
-        cache_write_tokens=stored,
+        cache_write_tokens=stored + kept,
+        long_cache_write_tokens=kept,
         output_tokens=reasoning + text,
         reasoning_tokens=reasoning,
     ),
-    *[st.integers(0, 10**6)] * 3,
+    *[st.integers(0, 10**6)] * 4,
     st.integers(0, 10**6),
     st.integers(1, 10**6),
 )

@@ -68,6 +68,7 @@ CACHED = Usage(
     output_tokens=300,
     reasoning_tokens=128,
 )
+CACHED_LONG = msgspec.structs.replace(CACHED, long_cache_write_tokens=50)
 each_stream = pytest.mark.parametrize("name", STREAMS)
 each_reply = pytest.mark.parametrize("name", REPLIES)
 
@@ -175,6 +176,7 @@ def read_by_the_sdk(body: bytes) -> Message:
     [
         ("text", "Grüße 世界 😀", "", (), USAGE, "stop"),
         ("cached", "Hi", "", (), CACHED, "stop"),
+        ("cached_long", "Hi", "", (), CACHED_LONG, "stop"),
         ("thinking", "42", "Let me see.", (), USAGE, "stop"),
         ("thinking_omitted", "42", "", (), USAGE, "stop"),
         ("redacted", "Done.", "", (), USAGE, "stop"),
@@ -243,6 +245,39 @@ def test_usage_is_known_from_the_first_event():
     events = decoded([stream("cached")])
     early = next(event for event in events if isinstance(event, UsageReport))
     assert early.usage.input_tokens == 2006 and early.usage.output_tokens == 1
+
+
+@pytest.mark.parametrize(
+    ("ending", "long"),
+    [
+        ({}, 50),
+        ({"cache_creation_input_tokens": 80, "cache_creation": None}, 50),
+        ({"cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0}}, 50),
+        ({"cache_creation_input_tokens": 100}, 70),
+        ({"cache_creation": {"ephemeral_1h_input_tokens": 90}}, 90),
+    ],
+    ids=["nothing", "the total", "zeros", "a larger total", "a larger part"],
+)
+def test_what_is_written_for_an_hour_stands_whatever_a_streams_end_tells(ending, long):
+    parts = {"ephemeral_5m_input_tokens": 30, "ephemeral_1h_input_tokens": 50}
+    counted = {"input_tokens": 6, "cache_creation_input_tokens": 80, "cache_creation": parts}
+    start = json.loads(json.dumps(OPENING))
+    start["message"]["usage"] = counted
+    stopping = {**STOPPING, "usage": {"output_tokens": 7, **ending}}
+    usage = built(decoded([said(start, stopping, STOP)])).usage
+    assert usage == Usage(
+        input_tokens=36 + long,
+        cache_write_tokens=30 + long,
+        long_cache_write_tokens=long,
+        output_tokens=7,
+    )
+
+
+@pytest.mark.parametrize("parts", [None, {}, {"ephemeral_5m_input_tokens": 80}])
+def test_a_total_alone_is_written_for_minutes(parts):
+    body = json.loads(reply("cached"))
+    body["usage"]["cache_creation"] = parts
+    assert built(CODEC.decode_reply(json.dumps(body).encode())).usage == CACHED
 
 
 @each_stream
@@ -529,14 +564,15 @@ def test_what_the_request_cost_is_not_added_to_anthropics_usage():
 # Encoding: events with no source in this dialect.
 
 USAGES = st.builds(
-    lambda plain, cached, written, reasoning, text: Usage(
-        input_tokens=plain + cached + written,
+    lambda plain, cached, short, long, reasoning, text: Usage(
+        input_tokens=plain + cached + short + long,
         cached_input_tokens=cached,
-        cache_write_tokens=written,
+        cache_write_tokens=short + long,
+        long_cache_write_tokens=long,
         output_tokens=reasoning + text,
         reasoning_tokens=reasoning,
     ),
-    *[st.integers(0, 10**9)] * 4,
+    *[st.integers(0, 10**9)] * 5,
     st.integers(1, 10**9),
 )
 OBJECTS = st.dictionaries(TEXTS, TEXTS | st.integers(-9, 9), max_size=3).map(json.dumps)

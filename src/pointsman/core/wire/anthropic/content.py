@@ -21,12 +21,18 @@ class _OutputDetails(msgspec.Struct):
     thinking_tokens: _Count = None
 
 
+class _CacheCreation(msgspec.Struct):
+    ephemeral_5m_input_tokens: _Count = None
+    ephemeral_1h_input_tokens: _Count = None
+
+
 class UsageMembers(msgspec.Struct):
     """A usage object, of which each event may tell a part."""
 
     input_tokens: _Count = None
     cache_read_input_tokens: _Count = None
     cache_creation_input_tokens: _Count = None
+    cache_creation: _CacheCreation | None = None
     output_tokens: _Count = None
     output_tokens_details: _OutputDetails | None = None
 
@@ -119,20 +125,39 @@ def cumulated(known: UsageMembers, new: UsageMembers) -> UsageMembers:
         cache_creation_input_tokens=(
             new.cache_creation_input_tokens or known.cache_creation_input_tokens
         ),
+        cache_creation=_cumulated_parts(known.cache_creation, new.cache_creation),
         output_tokens=new.output_tokens or known.output_tokens,
         output_tokens_details=new.output_tokens_details or known.output_tokens_details,
     )
 
 
+def _cumulated_parts(
+    known: _CacheCreation | None, new: _CacheCreation | None
+) -> _CacheCreation | None:
+    if known is None or new is None:
+        return new or known
+    return _CacheCreation(
+        new.ephemeral_5m_input_tokens or known.ephemeral_5m_input_tokens,
+        new.ephemeral_1h_input_tokens or known.ephemeral_1h_input_tokens,
+    )
+
+
 def read_usage(usage: UsageMembers) -> Usage:
-    """Return the tokens; this API counts cached and cache-write input beside the other input."""
+    """Return the tokens; this API counts cached and cache-write input beside the other input.
+
+    A stream tells by its beginning alone what is written for how long. What its end counts more
+    goes to the hour, which is dearer, if that had any.
+    """
     cached = _count(usage.cache_read_input_tokens)
-    written = _count(usage.cache_creation_input_tokens)
+    parts = usage.cache_creation or _CacheCreation()
+    short, long = _count(parts.ephemeral_5m_input_tokens), _count(parts.ephemeral_1h_input_tokens)
+    written = max(_count(usage.cache_creation_input_tokens), short + long)
     details = usage.output_tokens_details
     return Usage(
         input_tokens=_count(usage.input_tokens) + cached + written,
         cached_input_tokens=cached,
         cache_write_tokens=written,
+        long_cache_write_tokens=written - short if long else 0,
         output_tokens=_count(usage.output_tokens),
         reasoning_tokens=_count(details.thinking_tokens if details else None),
     )

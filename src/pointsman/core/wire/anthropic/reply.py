@@ -111,10 +111,11 @@ def usage_object(usage: Usage) -> Mapping[str, object]:
         "cache_read_input_tokens": usage.cached_input_tokens,
         "output_tokens": usage.output_tokens,
     }
-    if usage.long_cache_write_tokens:
+    long = usage.long_cache_write_tokens
+    if long:
         members["cache_creation"] = {
-            "ephemeral_5m_input_tokens": usage.cache_write_tokens - usage.long_cache_write_tokens,
-            "ephemeral_1h_input_tokens": usage.long_cache_write_tokens,
+            "ephemeral_5m_input_tokens": max(0, usage.cache_write_tokens - long),
+            "ephemeral_1h_input_tokens": long,
         }
     if usage.reasoning_tokens:
         members["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
