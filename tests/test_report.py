@@ -217,6 +217,17 @@ def test_writing_to_a_prompt_cache_that_is_not_read_is_a_loss():
     assert savings.prompt_cache_nanousd == -1 * M
 
 
+def test_writing_for_an_hour_is_a_larger_loss():
+    usage = Usage(input_tokens=1_000, cache_write_tokens=1_000, long_cache_write_tokens=600)
+    rates = msgspec.structs.replace(price(1, 2), long_cache_write_nanousd_per_mtok=4 * USD)
+    tiers = (*TIERS[:-1], Tier(name="power", deployments=(deployment("large", rates),)))
+    booked = row(cost=cost_nanousd(usage, rates), usage=usage, model="p/large", tier="power")
+    savings = build([booked], tiers=tiers).estimated_savings
+    assert savings
+    assert savings.prompt_cache_nanousd == -(400 * M + 600 * 3 * M) // 1_000
+    assert (savings.routing_nanousd, savings.baseline_nanousd) == (0, 1 * M)
+
+
 def test_rows_outside_the_period_are_left_out():
     rows = [row(f"r{at}", at_ns=at, cost=at) for at in (1, 2, 3, 4)]
     report = build_report(rows, tiers=TIERS, by=None, since_ns=2, until_ns=4)
@@ -277,6 +288,7 @@ USAGES = st.builds(
     input_tokens=TOKEN_COUNTS,
     cached_input_tokens=TOKEN_COUNTS,
     cache_write_tokens=TOKEN_COUNTS,
+    long_cache_write_tokens=TOKEN_COUNTS,
     output_tokens=TOKEN_COUNTS,
     reasoning_tokens=TOKEN_COUNTS,
 )
@@ -309,6 +321,7 @@ PRICES = st.builds(
     cache_write_nanousd_per_mtok=RATES,
     output_nanousd_per_mtok=RATES,
     reasoning_nanousd_per_mtok=st.none() | RATES,
+    long_cache_write_nanousd_per_mtok=st.none() | RATES,
     per_request_nanousd=RATES,
     version=st.just("test/2"),
 )

@@ -172,7 +172,9 @@ class Comparison:
 def _plain(usage: Usage) -> Usage:
     if not (usage.cached_input_tokens or usage.cache_write_tokens):
         return usage
-    return msgspec.structs.replace(usage, cached_input_tokens=0, cache_write_tokens=0)
+    return msgspec.structs.replace(
+        usage, cached_input_tokens=0, cache_write_tokens=0, long_cache_write_tokens=0
+    )
 
 
 def _prompt_cache_nanousd(usage: Usage, price: Price | None) -> int:

@@ -48,7 +48,7 @@ def answer(
         "input_tokens": 3,
         "cache_creation_input_tokens": 100,
         "cache_read_input_tokens": 2_000,
-        "cache_creation": {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 0},
+        "cache_creation": {"ephemeral_5m_input_tokens": 60, "ephemeral_1h_input_tokens": 40},
         "output_tokens": output,
         "service_tier": "standard",
     }
@@ -96,7 +96,11 @@ def test_a_call_is_all_lines_of_one_message_and_its_tokens_count_once():
     assert left_out.lines == 0
     assert [record.usage.output_tokens for record in records if record.usage] == [50, 70, 5]
     assert records[0].usage == Usage(
-        input_tokens=2_103, cached_input_tokens=2_000, cache_write_tokens=100, output_tokens=50
+        input_tokens=2_103,
+        cached_input_tokens=2_000,
+        cache_write_tokens=100,
+        long_cache_write_tokens=40,
+        output_tokens=50,
     )
     assert {record.model for record in records} == {"claude-opus-4-5-20251101"}
     assert {record.conversation for record in records} == {"s1"}

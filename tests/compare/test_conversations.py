@@ -113,6 +113,9 @@ def test_a_long_conversation_stays_where_leaving_would_not_pay():
 def test_what_is_written_to_the_cache_is_written_again_after_a_switch():
     usage = Usage(input_tokens=100, cached_input_tokens=60, cache_write_tokens=30)
     assert unwarmed(usage) == Usage(input_tokens=100, cache_write_tokens=90)
+    kept = msgspec.structs.replace(usage, long_cache_write_tokens=10)
+    again = Usage(input_tokens=100, cache_write_tokens=90, long_cache_write_tokens=30)
+    assert unwarmed(kept) == again
     plain = Usage(input_tokens=100, cached_input_tokens=60)
     assert unwarmed(plain) == Usage(input_tokens=100)
 

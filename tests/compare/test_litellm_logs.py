@@ -168,9 +168,23 @@ def test_a_prompt_that_was_cut_has_no_cache_key_and_the_counted_length(mark: str
                 output_tokens=100,
             ),
         ),
+        (
+            {
+                "cache_creation_input_tokens": 300,
+                "prompt_tokens_details": {
+                    "cache_creation_token_details": {"ephemeral_1h_input_tokens": 200}
+                },
+            },
+            Usage(
+                input_tokens=1000,
+                cache_write_tokens=300,
+                long_cache_write_tokens=200,
+                output_tokens=100,
+            ),
+        ),
         ({"prompt_tokens_details": None}, Usage(input_tokens=1000, output_tokens=100)),
     ],
-    ids=["none", "within", "left out of the whole", "null"],
+    ids=["none", "within", "left out of the whole", "for an hour", "null"],
 )
 @pytest.mark.parametrize("under", ["usage_object", "additional_usage_values"])
 def test_cached_tokens_are_part_of_the_input(told: Any, usage: Usage, under: str):

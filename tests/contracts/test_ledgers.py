@@ -297,6 +297,7 @@ USAGES = st.builds(
     input_tokens=COUNTS,
     cached_input_tokens=COUNTS,
     cache_write_tokens=COUNTS,
+    long_cache_write_tokens=COUNTS,
     output_tokens=COUNTS,
     reasoning_tokens=COUNTS,
     is_estimated=st.booleans(),

@@ -14,6 +14,7 @@ SETTLED = Settlement(
         input_tokens=100,
         cached_input_tokens=20,
         cache_write_tokens=10,
+        long_cache_write_tokens=4,
         output_tokens=50,
         reasoning_tokens=5,
         is_estimated=True,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.ledger.attempts import FAILED, HIT, LOST, OPEN, SETTLED, VOIDED, intent
 
@@ -112,6 +113,33 @@ def test_a_file_of_the_first_schema_is_brought_up_to_date(tmp_path: Path):
     file = sqlite3.connect(path)
     assert file.execute("SELECT request_id, reading FROM readings").fetchall() == [("r1", "[]")]
     file.close()
+
+
+async def test_ends_of_the_second_schema_wrote_nothing_for_an_hour(tmp_path: Path):
+    """The second schema did not tell for how long what was written to a prompt cache is kept."""
+    path = tmp_path / "ledger.db"
+    ledger = SqliteLedger(path)
+    for name in ("r1", "r2"):
+        await ledger.reserve(intent(name))
+    await ledger.settle("r1", 1, SETTLED)
+    await ledger.close()
+    file = sqlite3.connect(path, isolation_level=None)
+    file.execute("ALTER TABLE ends DROP COLUMN long_cache_write_tokens")
+    file.execute("PRAGMA user_version = 2")
+    made = file.execute("SELECT sql FROM sqlite_master WHERE name = 'ends'").fetchone()
+    fresh = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(fresh, ":memory:", MIGRATIONS[:2])
+    assert fresh.execute("SELECT sql FROM sqlite_master WHERE name = 'ends'").fetchone() == made
+    fresh.close()
+    file.close()
+    ledger = SqliteLedger(path)
+    await ledger.reserve(intent("r3"))
+    await ledger.settle("r3", 1, SETTLED)
+    rows = {row.intent.request_id: row.settlement for row in ledger.rows()}
+    usage = msgspec.structs.replace(SETTLED.usage, long_cache_write_tokens=0)
+    assert rows["r1"] == msgspec.structs.replace(SETTLED, usage=usage)
+    assert rows["r2"] == LOST and rows["r3"] == SETTLED
+    await ledger.close()
 
 
 async def test_a_migration_adds_to_the_schema_and_keeps_the_rows(tmp_path: Path):

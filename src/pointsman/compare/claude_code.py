@@ -46,9 +46,14 @@ class _Block(msgspec.Struct):
     content: msgspec.Raw = msgspec.Raw()
 
 
+class _CacheCreation(msgspec.Struct):
+    ephemeral_1h_input_tokens: int | None = None
+
+
 class _Usage(msgspec.Struct):
     input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
+    cache_creation: _CacheCreation | None = None
     cache_read_input_tokens: int | None = None
     output_tokens: int | None = None
 
@@ -111,6 +116,8 @@ class _Call:
         """Return its tokens, None where no line has any."""
         read = max(self.usage.cache_read_input_tokens or 0, 0)
         written = max(self.usage.cache_creation_input_tokens or 0, 0)
+        parts = self.usage.cache_creation or _CacheCreation()
+        long = min(max(parts.ephemeral_1h_input_tokens or 0, 0), written)
         output = max(self.usage.output_tokens or 0, 0)
         sent = max(self.usage.input_tokens or 0, 0) + read + written
         if not sent and not output:
@@ -119,6 +126,7 @@ class _Call:
             input_tokens=sent,
             cached_input_tokens=read,
             cache_write_tokens=written,
+            long_cache_write_tokens=long,
             output_tokens=output if self.is_whole else max(output, self.estimated_tokens),
             is_estimated=not self.is_whole,
         )

@@ -101,9 +101,13 @@ def unwarmed(usage: Usage) -> Usage:
     """Return the usage of a call that finds nothing in the provider's cache.
 
     What the log read from the cache is sent anew: written to it where the log wrote to it, for
-    that is charged by some providers and asked for by the client, else plain input.
+    that is charged by some providers and asked for by the client, else plain input. As large a
+    share of it is kept for an hour as of what the log wrote.
     """
-    written = usage.cache_write_tokens
+    written, long = usage.cache_write_tokens, usage.long_cache_write_tokens
     if written:
         written += usage.cached_input_tokens
-    return msgspec.structs.replace(usage, cached_input_tokens=0, cache_write_tokens=written)
+        long = long * written // usage.cache_write_tokens
+    return msgspec.structs.replace(
+        usage, cached_input_tokens=0, cache_write_tokens=written, long_cache_write_tokens=long
+    )

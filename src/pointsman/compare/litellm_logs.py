@@ -192,6 +192,7 @@ def _usage(entry: JsonObject, metadata: JsonObject) -> Usage:
         or _count(sent.get("cache_write_tokens"))
         or _count(sent.get("cache_creation_tokens"))
     )
+    parts = _object(sent.get("cache_creation_token_details"))
     prompt, output = _count(entry.get("prompt_tokens")), _count(entry.get("completion_tokens"))
     if not prompt and not output:
         raise Unusable("counts no tokens")
@@ -200,6 +201,7 @@ def _usage(entry: JsonObject, metadata: JsonObject) -> Usage:
         input_tokens=prompt if read + written <= prompt else prompt + read + written,
         cached_input_tokens=read,
         cache_write_tokens=written,
+        long_cache_write_tokens=min(_count(parts.get("ephemeral_1h_input_tokens")), written),
         output_tokens=output,
         reasoning_tokens=min(_count(made.get("reasoning_tokens")), output),
     )

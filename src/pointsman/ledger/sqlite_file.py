@@ -73,6 +73,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE TABLE readings (request_id TEXT PRIMARY KEY, reading TEXT NOT NULL) WITHOUT ROWID",
     ),
+    # Rows from before were booked as if all cache writes were for minutes, which 0 says.
+    ("ALTER TABLE ends ADD COLUMN long_cache_write_tokens INTEGER NOT NULL DEFAULT 0",),
 )
 
 

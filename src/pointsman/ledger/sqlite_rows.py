@@ -29,9 +29,10 @@ FROM intents WHERE request_id = ? AND attempt = ?
 _INSERT_END = """
 INSERT OR IGNORE INTO ends (
     request_id, attempt, state, outcome, input_tokens, cached_input_tokens, cache_write_tokens,
-    output_tokens, reasoning_tokens, is_estimated, cost_nanousd, latency_ms, ttft_ms, error, "cache"
+    long_cache_write_tokens, output_tokens, reasoning_tokens, is_estimated, cost_nanousd,
+    latency_ms, ttft_ms, error, "cache"
 )
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16
 WHERE EXISTS (SELECT 1 FROM intents WHERE request_id = ?1 AND attempt = ?2)
 """
 _INSERT_FEEDBACK = """
@@ -43,8 +44,8 @@ SELECT ?1, ?3, ?4 WHERE EXISTS (SELECT 1 FROM intents WHERE request_id = ?1 AND 
 _SELECT_ROWS = """
 SELECT i.request_id, i.attempt, i.at_ns, i.tenant, i."key", i.tags, i.alias, i.tier, i.deployment,
     i.policy, i.reason, i.price_version, i.worst_case_nanousd, i.is_stream,
-    e.input_tokens, e.cached_input_tokens, e.cache_write_tokens, e.output_tokens,
-    e.reasoning_tokens, e.is_estimated,
+    e.input_tokens, e.cached_input_tokens, e.cache_write_tokens, e.long_cache_write_tokens,
+    e.output_tokens, e.reasoning_tokens, e.is_estimated,
     e.state, e.outcome, e.cost_nanousd, e.latency_ms, e.ttft_ms, e.error, e."cache", i.rowid
 FROM intents AS i
 LEFT JOIN ends AS e ON e.request_id = i.request_id AND e.attempt = i.attempt
@@ -57,7 +58,7 @@ SELECT request_id, score FROM feedback WHERE id IN (
     GROUP BY request_id ORDER BY request_id LIMIT ?)
 ORDER BY request_id
 """
-_INTENT_WIDTH, _USAGE_WIDTH = 14, 6
+_INTENT_WIDTH, _USAGE_WIDTH = 14, 7
 _OPEN = Settlement(state="reserved", outcome="pending")
 
 
@@ -82,7 +83,7 @@ def intent_values(intent: Intent) -> Values:
 
 
 def end_values(request_id: str, attempt: int, end: Settlement) -> Values:
-    """Return an end's columns in the table's order, each one storable."""
+    """Return an end's columns in the statement's order, each one storable."""
     usage = end.usage
     return (
         storable_text(request_id),
@@ -92,6 +93,7 @@ def end_values(request_id: str, attempt: int, end: Settlement) -> Values:
         storable_whole(usage.input_tokens),
         storable_whole(usage.cached_input_tokens),
         storable_whole(usage.cache_write_tokens),
+        storable_whole(usage.long_cache_write_tokens),
         storable_whole(usage.output_tokens),
         storable_whole(usage.reasoning_tokens),
         int(usage.is_estimated),
@@ -183,7 +185,7 @@ def _settlement(found: tuple[Any, ...]) -> Settlement:
     state, outcome, cost_nanousd, latency_ms, ttft_ms, error, cache, _ = found[_USAGE_WIDTH:]
     if state is None:
         return _OPEN
-    fresh, cached, written, output, reasoning, is_estimated = found[:_USAGE_WIDTH]
+    fresh, cached, written, long, output, reasoning, is_estimated = found[:_USAGE_WIDTH]
     return Settlement(
         state=state,
         outcome=outcome,
@@ -191,6 +193,7 @@ def _settlement(found: tuple[Any, ...]) -> Settlement:
             input_tokens=fresh,
             cached_input_tokens=cached,
             cache_write_tokens=written,
+            long_cache_write_tokens=long,
             output_tokens=output,
             reasoning_tokens=reasoning,
             is_estimated=bool(is_estimated),
