@@ -206,6 +206,12 @@ def test_the_worst_case_writes_the_cache_and_reads_none_of_it() -> None:
     assert worst_case_nanousd(hourly, input_tokens=10, output_tokens=10) == 80 + 200
 
 
+def test_the_dearest_rates_have_an_hours_writes_where_they_are_asked_for() -> None:
+    price = flat(1_000, long_cache_write_nanousd_per_mtok=2_000)
+    assert dearest_rates(price) == (1_000, 1_000)
+    assert dearest_rates(price, has_long_writes=True) == (2_000, 1_000)
+
+
 @given(usage=usages(), price=prices())
 def test_no_token_costs_more_than_the_dearest_rates(usage: Usage, price: Price) -> None:
     price = msgspec.structs.replace(price, per_request_nanousd=0)
