@@ -41,8 +41,10 @@ def install(client: Client) -> None:
     shutil.rmtree(client.folder, ignore_errors=True)
     client.folder.mkdir(parents=True)
     if client.kind == "python":
-        run(client, [str(UV), "venv", "--quiet", "--python", PYTHON, "--clear", "."])
-        run(client, [str(UV), "pip", "install", "--quiet", "--python", ".", *client.packages])
+        # Without this project's own settings, which leave packages out.
+        uv = [str(UV), "--no-config", "--quiet"]
+        run(client, [*uv, "venv", "--python", PYTHON, "--clear", "."])
+        run(client, [*uv, "pip", "install", "--python", ".", *client.packages])
     else:
         (client.folder / "package.json").write_text('{"private": true}\n', "utf-8")
         quiet = ["--no-audit", "--no-fund", "--loglevel=error", "--save-exact"]

@@ -63,12 +63,12 @@ def reply(said: Said, body: dict[str, Any]) -> dict[str, Any]:
     for call in said.calls:
         given = json.loads(call.arguments)
         content.append({"type": "tool_use", "id": call.id, "name": call.name, "input": given})
-    return _message(body, content, _reason(said), OUTPUT_TOKENS)
+    return _message(body, content, _reason(said), _usage(OUTPUT_TOKENS, said))
 
 
 def frames(said: Said, body: dict[str, Any]) -> Iterator[bytes]:
     """Yield the answer as a stream."""
-    yield _event("message_start", message=_message(body, [], None, 1))
+    yield _event("message_start", message=_message(body, [], None, _usage(1)))
     yield _event("ping")
     blocks = reply(said, body)["content"]
     for index, block in enumerate(blocks):
@@ -80,7 +80,7 @@ def frames(said: Said, body: dict[str, Any]) -> Iterator[bytes]:
             yield _event("content_block_delta", index=index, delta=delta)
         yield _event("content_block_stop", index=index)
     end = {"stop_reason": _reason(said), "stop_sequence": None}
-    yield _event("message_delta", delta=end, usage=_usage(OUTPUT_TOKENS))
+    yield _event("message_delta", delta=end, usage=_usage(OUTPUT_TOKENS, said))
     yield _event("message_stop")
 
 
@@ -174,8 +174,10 @@ def _reason(said: Said) -> str:
     return "max_tokens" if said.is_cut else "tool_use" if said.calls else "end_turn"
 
 
-def _usage(output_tokens: int) -> dict[str, Any]:
+def _usage(output_tokens: int, said: Said | None = None) -> dict[str, Any]:
+    thinking = {"output_tokens_details": {"thinking_tokens": said.reasoning_tokens}} if said else {}
     return {
+        **thinking,
         "input_tokens": INPUT_TOKENS - CACHED_TOKENS - CACHE_WRITE_TOKENS,
         "cache_creation_input_tokens": CACHE_WRITE_TOKENS,
         "cache_read_input_tokens": CACHED_TOKENS,
@@ -184,7 +186,7 @@ def _usage(output_tokens: int) -> dict[str, Any]:
 
 
 def _message(
-    body: dict[str, Any], content: list[dict[str, Any]], reason: str | None, output_tokens: int
+    body: dict[str, Any], content: list[dict[str, Any]], reason: str | None, usage: dict[str, Any]
 ) -> dict[str, Any]:
     return {
         "id": "msg_scripted",
@@ -194,7 +196,7 @@ def _message(
         "content": content,
         "stop_reason": reason,
         "stop_sequence": None,
-        "usage": _usage(output_tokens),
+        "usage": usage,
     }
 
 

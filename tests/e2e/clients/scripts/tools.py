@@ -3,7 +3,9 @@
 import os
 import subprocess
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 
 HOME = Path(os.environ.get("E2E_HOME", "."))  # where the tool is installed
 TIMEOUT_S = 120.0
@@ -13,11 +15,10 @@ class Failed(Exception):
     """The tool ended with an error; what it printed."""
 
 
+@cache
 def work_folder() -> Path:
-    """Return the folder that the tool works in."""
-    folder = HOME / "work"
-    folder.mkdir(exist_ok=True)
-    return folder
+    """Return the folder that the tool works in: outside any repository, for they look for one."""
+    return Path(mkdtemp(prefix="pointsman-e2e-"))
 
 
 def ran(program: str, *arguments: str, env: Mapping[str, str]) -> str:

@@ -20,7 +20,7 @@ def ask(case: Case, *options: str) -> Got:
     folder = work_folder() / "llm"
     folder.mkdir(exist_ok=True)
     about = {"model_id": "served", "model_name": case["model"], "api_base": f"{ORIGIN}/v1"}
-    about |= {"supports_tools": True, "supports_schema": True}
+    about |= {"supports_tools": True, "supports_schema": True, "api_key_name": "pointsman"}
     (folder / "extra-openai-models.yaml").write_text(json.dumps([about]))
     env = {"LLM_USER_PATH": str(folder)}
     try:
