@@ -10,7 +10,7 @@ from pointsman.core.wire import CODECS
 
 ARGUMENTS = {"path": "src/main.py", "text": "word " * 2_000}
 WRITTEN = json.dumps(ARGUMENTS)
-CALLED = {
+CALLED: dict[str, dict[str, object]] = {
     "openai-chat": {
         "messages": [
             {"role": "user", "content": "Hi"},
