@@ -63,6 +63,7 @@ class Conversations:
                     idle_s=max(0.0, now_s - found.at_s),
                     new_tokens=_tokens(request.turns[said:]),
                     is_open=is_open,
+                    has_long_marks=request.has_long_marks,
                 )
         return self._by_session(request, now_s=now_s) if not is_loop else None
 
@@ -130,6 +131,7 @@ class Conversations:
             idle_s=max(0.0, now_s - found.at_s),
             new_tokens=_tokens(request.turns),
             is_open=_is_open(request),
+            has_long_marks=request.has_long_marks,
         )
 
     def _keep_seal(self, tenant: str, call: ToolCall) -> None:

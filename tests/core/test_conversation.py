@@ -1,5 +1,6 @@
 """A turn's border: when a conversation may move, and what it remembers of the sum."""
 
+import msgspec
 import pytest
 from tests.core.builders import features
 
@@ -108,6 +109,17 @@ def test_the_fallback_that_has_the_conversation_keeps_it_while_its_cache_does():
     assert went(POWER, at) == other
     later = Standing(conversation=conversation, idle_s=3000.0, new_tokens=10)
     assert went(POWER, later) == POWER
+
+
+def test_a_prefix_that_is_kept_for_an_hour_is_dearer_to_leave():
+    hourly = msgspec.structs.replace(DEAR, long_cache_write_nanousd_per_mtok=10 * 10**9)
+    tiers = (*SNAPSHOT.tiers[:2], tier("power", "dear", rates=hourly))
+    for has_long_marks, cached, back in ((False, 0, 6_250), (True, 50_000, 10_000)):
+        at = msgspec.structs.replace(standing(50_000, idle_s=1_000), has_long_marks=has_long_marks)
+        move = weigh(MID, at, features(max_tokens=1), tiers, PromptCaches())
+        assert move is not None
+        assert move.cached_tokens == cached
+        assert move.return_nanousd == 50_100 * (back - 500)
 
 
 def test_without_a_price_nothing_moves():

@@ -6,8 +6,11 @@ report, what the provider's documentation says stands in. Time is passed in, in 
 
 from bisect import bisect_left
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 
-from pointsman.core.types import Deployment
+import msgspec
+
+from pointsman.core.types import Deployment, Tier
 
 # Prefixes shorter than this are not cached. Source: OpenAI, "Prompt caching" (1,024 tokens);
 # Anthropic, "Prompt caching" (1,024 for most models, more for some); Google, "Context caching"
@@ -52,9 +55,33 @@ class PromptCaches:
         return min(reports) if reports else 0.0
 
 
+def lengthened(tiers: Sequence[Tier]) -> tuple[Tier, ...]:
+    """Return the tiers as they are for a request that asks for prefixes to be kept for an hour.
+
+    That concerns the models which have a price for it: others keep their own time.
+    """
+    return tuple(
+        msgspec.structs.replace(tier, deployments=tuple(map(_lengthened, tier.deployments)))
+        for tier in tiers
+    )
+
+
 def kept_s(deployment: Deployment) -> float:
     """Return for how long a prefix that nobody reads may be kept, in seconds, reckoned long."""
     return deployment.prompt_cache_s or _LIFETIME_S
+
+
+def _lengthened(deployment: Deployment) -> Deployment:
+    price = deployment.price
+    if price is None or price.long_cache_write_nanousd_per_mtok is None:
+        return deployment
+    return msgspec.structs.replace(
+        deployment,
+        prompt_cache_s=max(deployment.prompt_cache_s, _LIFETIME_S),
+        price=msgspec.structs.replace(
+            price, cache_write_nanousd_per_mtok=price.long_cache_write_nanousd_per_mtok
+        ),
+    )
 
 
 def _key(deployment: str, idle_s: float, prefix_tokens: int) -> tuple[str, int, bool]:

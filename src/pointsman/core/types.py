@@ -184,7 +184,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     and of calls, as they stand in the body. `tools_bytes`: the size of the tools' definitions;
     `calls_bytes`: of the history's tool calls, where they are in no turn's text; `file_bytes`: of
     files other than images, before base64. `given_tokens`: of input that comes as tokens and not as
-    text. `dropped` names what is left out whoever answers.
+    text. `has_long_marks`: it seems to ask that its prefix be kept in the prompt cache for an hour.
+    `dropped` names what is left out whoever answers.
     """
 
     dialect: str
@@ -199,6 +200,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     file_bytes: int = 0
     given_tokens: int = 0
     signatures: tuple[str, ...] = ()
+    has_long_marks: bool = False
     history: History = History()
     dropped: tuple[str, ...] = ()
     max_tokens: int | None = None

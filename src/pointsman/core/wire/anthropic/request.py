@@ -105,6 +105,7 @@ def decode_request(body: bytes, caller: Caller) -> Request:
         calls_bytes=found.calls_bytes,
         file_bytes=found.file_bytes,
         signatures=tuple(found.signatures),
+        has_long_marks=b'"1h"' in body,
         max_tokens=_whole(asked.max_tokens),
         response_format=_response_format(asked),
         is_stream=bool(asked.stream),

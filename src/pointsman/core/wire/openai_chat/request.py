@@ -125,6 +125,7 @@ def decode_request(body: bytes, caller: Caller) -> Request:
         needs=_needs(chat, {part.type for part in parts}, files, tools),
         image_count=sum(1 for part in parts if part.type in IMAGE_PARTS),
         tools_bytes=sum(map(len, tools)),
+        has_long_marks=b'"1h"' in body or b'"prompt_cache_breakpoint"' in body,
         calls_bytes=sum(
             len(bytes(call.function.arguments))
             for message in chat.messages

@@ -132,6 +132,7 @@ def decode_request(body: bytes, caller: Caller) -> Request:
         needs=_needs(asked, parts, kinds),
         image_count=sum(part.type == "input_image" for part in parts),
         tools_bytes=sum(len(bytes(tool)) for tool in _all_tools(asked)),
+        has_long_marks=b'"prompt_cache_breakpoint"' in body,
         calls_bytes=sum(len(bytes(i.arguments)) + len(bytes(i.input)) for i in asked.items),
         file_bytes=sum(len(part.file_data or "") * 3 // 4 for part in parts),
         signatures=tuple(
