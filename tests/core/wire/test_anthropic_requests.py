@@ -544,6 +544,16 @@ def test_what_needs_no_refitting_keeps_every_byte():
     assert b'"limit": 1.0' in kept and b"signature" not in kept and REDACTED.encode() not in kept
 
 
+@pytest.mark.parametrize("made", [7, {}, [], True, 1.5])
+def test_a_foreign_history_with_an_odd_id_is_refused(made):
+    thinking = {"type": "thinking", "thinking": "Hm.", "signature": "other"}
+    result = {"type": "tool_result", "tool_use_id": made}
+    messages = [{"role": "assistant", "content": [thinking, result]}]
+    body = json.dumps(ASK | {"messages": messages}).encode()
+    with pytest.raises(RequestError, match="tool_use_id"):
+        CODEC.refit_body(body, keeps=lambda _: False, call_id=str)
+
+
 # Reading for another dialect.
 
 

@@ -45,9 +45,11 @@ def string(text: bytes) -> bytes:
         b'{"' + b"1" * 99 + b"[" * 99 + b'":1}',
         b"]}" * 100 + arrays(DEPTH_MAX),
         b"",
+        string("\u00e9\u20ac\U0001f600".encode()),
     ],
     ids=["arrays", "objects", "wide", "digits", "fraction", "keys", "many objects", "deep string",
-         "object string", "digit string", "key string", "escapes", "key", "closings", "empty"],
+         "object string", "digit string", "key string", "escapes", "key", "closings", "empty",
+         "UTF-8"],
 )  # fmt: skip
 def test_what_is_within_the_limits_passes(body):
     check_json(body)
@@ -66,9 +68,11 @@ def test_what_is_within_the_limits_passes(body):
         (b'{"a":1e' + b"1" * (DIGITS_MAX + 1), "64 digits"),
         (keys(KEYS_MAX + 1), "10000 keys"),
         (b'{"x":[{}],' + keys(KEYS_MAX)[1:], "10000 keys"),
+        (b'{"a":"\xed\xa0\x80"}', "byte 6 is no UTF-8"),
+        (string("\u00e9".encode("latin-1")), "byte 6 is no UTF-8"),
     ],
     ids=["arrays", "objects", "mixed", "strings between", "escapes between", "open", "digits",
-         "exponent", "keys", "keys around"],
+         "exponent", "keys", "keys around", "surrogate", "latin-1"],
 )  # fmt: skip
 def test_what_is_over_a_limit_is_refused(body, says):
     with pytest.raises(RequestError, match=says) as caught:

@@ -328,6 +328,11 @@ def test_a_field_of_the_wrong_type_is_named(members, named):
     assert caught.value.param == named
 
 
+@pytest.mark.parametrize("seed", [7.0, -1, 2**53 + 1, 2**63 - 1, 10**20 + 1])
+def test_a_whole_number_is_read_to_its_last_digit(seed):
+    assert read(seed=seed).sampling.seed == seed
+
+
 @pytest.mark.parametrize(
     ("members", "needs"),
     [

@@ -219,6 +219,14 @@ def test_only_what_must_change_is_changed():
     assert encoded == body.replace(b'"auto"', b'"gpt-5.6"').replace(b"true", b"false")
 
 
+@pytest.mark.parametrize("reasoning", ["high", 1.5, [], {"effort": 3}, {"effort": {}}])
+def test_reasoning_of_the_wrong_type_is_refused(reasoning):
+    request = read(ask(reasoning=reasoning))
+    with pytest.raises(RequestError, match=r"\$\.reasoning") as caught:
+        CODEC.encode_request(request, step(TO))
+    assert caught.value.param == "reasoning"
+
+
 def test_what_codex_sends_passes_but_for_the_model():
     assert CODEC.encode_request(read(CODEX), step(TO)) == CODEX.replace(b'"auto"', b'"gpt-5.6"', 1)
 

@@ -40,14 +40,26 @@ def check_model(model: str) -> None:
 
 
 def check_json(body: bytes) -> None:
-    """Refuse a body that is nested too deep, or has too long a number or too wide an object.
+    """Refuse a body that is no UTF-8, or nested too deep, or too wide, or has too long a number.
 
-    Raises RequestError (400) that names the limit.
+    What reads only a part of a body finds an odd byte late, or never. Raises RequestError (400)
+    that names the limit.
     """
+    if not body.isascii():
+        _check_utf8(body)
     may_be_deep = body.count(b"[") + body.count(b"{") > DEPTH_MAX
     may_be_wide = body.count(b":") > KEYS_MAX
     if may_be_deep or may_be_wide or _LONG_NUMBER in body.translate(_DIGITS_AS_0):
         _walk(body)
+
+
+def _check_utf8(body: bytes) -> None:
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise RequestError(
+            f"the request body is not JSON: byte {error.start} is no UTF-8; send text as UTF-8"
+        ) from error
 
 
 def _walk(body: bytes) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from pointsman.core.errors import RequestError
 from pointsman.core.wire.splice import splice
 
 
@@ -30,6 +31,8 @@ def refit_body(body: bytes, keeps: Callable[[str], bool], call_id: Callable[[str
 
     Thinking without a signature is nobody's and goes too. A message of which nothing else is left
     goes; the API takes messages of one role in a row as one. What is not changed keeps its bytes.
+
+    Raises RequestError for a block that is not of its type.
     """
     old = [bytes(raw) for raw in _list.decode(_members.decode(body)["messages"])]
     new = [kept for raw in old if (kept := _refitted(raw, keeps, call_id)) is not None]
@@ -50,11 +53,18 @@ def _refitted(
     return splice(message, {"content": b"[" + b",".join(new) + b"]"}) if new else None
 
 
+def _read_block(raw: bytes) -> _Block:
+    try:
+        return _block.decode(raw)
+    except msgspec.ValidationError as error:
+        raise RequestError(f"a block of messages[].content does not fit: {error}") from error
+
+
 def _blocks(
     blocks: list[bytes], keeps: Callable[[str], bool], call_id: Callable[[str], str]
 ) -> Iterator[bytes]:
     for raw in blocks:
-        block = _block.decode(raw)
+        block = _read_block(raw)
         match block.type:
             case "thinking" | "redacted_thinking":
                 signature = block.signature if block.type == "thinking" else block.data

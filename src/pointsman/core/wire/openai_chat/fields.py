@@ -68,6 +68,8 @@ class Fields:
         number = self.number(name)
         if number is None:
             return None
+        if isinstance(value, int):  # as it is: a float would round a large one
+            return value
         if number != int(number):
             raise self._misfit(name, value, "a whole number")
         return int(number)

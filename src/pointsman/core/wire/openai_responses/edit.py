@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from pointsman.core.errors import UpstreamBadResponse
+from pointsman.core.errors import RequestError, UpstreamBadResponse
 from pointsman.core.types import Deployment, Request, Step
 from pointsman.core.wire.openai_responses.items import UNREADABLE, signature_of
 from pointsman.core.wire.openai_responses.request import ENCRYPTED
@@ -53,6 +53,8 @@ def encode_request(request: Request, step: Step) -> bytes:
     Changes the model's name, the tier's parameters and `max_output_tokens` where the client set
     none; `store` is always false. Where the upstream reasons (`is_reasoning`), `include` asks for
     the sealed reasoning: nothing is stored, so it could not be given back without.
+
+    Raises RequestError where `reasoning` is not of its type.
     """
     deployment = step.deployment
     changes: dict[str, bytes | None] = {
@@ -61,7 +63,7 @@ def encode_request(request: Request, step: Step) -> bytes:
     }
     if request.max_tokens is None and step.max_tokens is not None:
         changes["max_output_tokens"] = str(step.max_tokens).encode()
-    edited = msgspec.json.decode(request.body, type=_Edited)
+    edited = _read_edited(request.body)
     effort = edited.reasoning.effort if edited.reasoning else None
     included = edited.include or []
     if ENCRYPTED not in included and is_reasoning(
@@ -123,6 +125,13 @@ def read_count(body: bytes) -> int:
         return max(0, msgspec.json.decode(body, type=_Counted).input_tokens)
     except UNREADABLE as error:
         raise UpstreamBadResponse(f"the upstream's count cannot be read: {error}") from error
+
+
+def _read_edited(body: bytes) -> _Edited:
+    try:
+        return msgspec.json.decode(body, type=_Edited)
+    except msgspec.ValidationError as error:
+        raise RequestError(f"the request body does not fit: {error}", param="reasoning") from error
 
 
 def _is_foreign(item: Mapping[str, msgspec.Raw], keeps: Callable[[str], bool]) -> bool:
