@@ -81,7 +81,7 @@ TOOLS: Mapping[str, Tool] = {
         " protocol reference; 2026-11-23",
     ),
     # OPENAI_BASE_URL means nothing to it since openai/codex pull request 16720 (2026-04). Its own
-    # web search runs at OpenAI, so no other upstream could take its requests.
+    # web search runs at OpenAI, so every request would prefer a tier of OpenAI's.
     "codex": Tool(
         {},
         (

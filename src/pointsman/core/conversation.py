@@ -8,8 +8,8 @@ beat the cached price, for the whole context, and the conversation may need the 
 - *saved* is what staying at the base from the beginning would have cost, less what was paid.
 - A turn goes to a cheaper place than the base only if, whatever the answer's length, what is saved
   still pays for reading the whole context anew at the base after it. So the way back is always
-  paid for, and a conversation never costs more than one that never goes down again
-  (tests/properties/test_conversations.py says it exactly).
+  paid for, and a conversation never costs more than the dearest way of never going down again: to
+  have begun on the first base, or on a later one (tests/properties/test_conversations.py).
 - A tool loop may bring as much text as the window holds before the next border. Where tools are
   offered, what that could cost more than it saves is set aside as well: nothing, where fresh input
   is no dearer than the base's cached input; and where it is, the cheaper place's own prompt cache
