@@ -778,6 +778,7 @@ def test_thinking_is_asked_for_as_the_model_takes_it(
     ("model", "asked", "dropped"),
     [
         ("gemini-2.5-pro", Reasoning(budget_tokens=0), ("reasoning_budget",)),
+        (NEW, Reasoning(effort="high", budget_tokens=1024), ("reasoning_budget",)),
         ("gemini-2.0-flash", Reasoning(effort="low"), ("reasoning_effort",)),
         ("gemini-2.0-flash", Reasoning(effort="none"), ()),
         (OLD, Reasoning(effort="none"), ()),

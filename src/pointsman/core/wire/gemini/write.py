@@ -186,4 +186,6 @@ def _thinking(reasoning: Reasoning, deployment: Deployment, dropped: list[str]) 
         if reasoning.budget_tokens:
             dropped.append("reasoning_budget")
         return {}
+    if reasoning.effort is not None and reasoning.budget_tokens:
+        dropped.append("reasoning_budget")
     return config

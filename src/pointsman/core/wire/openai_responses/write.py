@@ -151,7 +151,7 @@ class _Writer:
             written["effort"] = effort
         elif effort and effort != "none":
             self.dropped.append("reasoning_effort")
-        if asked.effort is None and asked.budget_tokens:
+        if asked.budget_tokens:
             self.dropped.append("reasoning_budget")
         if asked.summary or asked.is_shown:
             written["summary"] = asked.summary or "auto"
