@@ -5,10 +5,10 @@ STAMP := .venv/.installed
 UV_EXPORT := $(BIN)/uv export --quiet --frozen --no-emit-project --no-annotate --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help env check test demo lock format clean
+.PHONY: help env check test e2e demo lock format clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /:/' \
+	@grep -E '^[a-z0-9-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /:/' \
 		| while IFS=: read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
 
 env: $(STAMP)  ## install the locked packages and pointsman itself into .venv
@@ -35,6 +35,13 @@ check: env  ## format, lint, types, layers, house rules
 
 test: check  ## check, then every test
 	$(BIN)/pytest
+
+# About 2 GB on disk, downloaded once; a client that cannot be installed is skipped by name.
+e2e: env  ## install people's clients into .e2e, run them all, write docs/clients.md
+	$(BIN)/python -m tests.e2e.clients.install
+	rm -f .e2e/results.jsonl
+	$(BIN)/pytest --quiet tests/e2e/clients; status=$$?; \
+		$(BIN)/python -m tests.e2e.clients.table && exit $$status
 
 demo: env  ## a tour on this machine, no account and no key needed
 	$(BIN)/pointsman demo

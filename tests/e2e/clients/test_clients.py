@@ -4,6 +4,7 @@
 upstream stands for OpenAI, Anthropic and Gemini; the real llama.cpp server for itself.
 """
 
+import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from tests.e2e.clients.catalogue import RESULTS, clients
 from tests.e2e.clients.sessions import answers
-from tests.e2e.clients.tasks import Asked, check, check_real
+from tests.e2e.clients.tasks import AGENTS, Asked, check, check_real
 from tests.e2e.scripted.server import scripted
 from tests.e2e.scripted.tiers import REAL, UPSTREAMS, real_toml, scripted_toml
 from tests.e2e.scripted.tiers import UPSTREAM_KEYS as KEYS
@@ -22,6 +23,8 @@ from pointsman.demo.models import LocalModels
 
 CLIENTS = {client.name: client for client in clients()}
 SERVER_KEY = "end-to-end-key-0123456789"
+# OpenAI's SDK cannot read that stream from llama.cpp itself either (2026-11-23).
+UNFINISHED = ("openai-responses", "real-openai-responses", "stream")
 DEADLINE_S = 1200.0
 Came = dict[Asked, dict[str, Any]]
 
@@ -85,13 +88,15 @@ def real_answers(
 @contextmanager
 def recorded(asked: Asked) -> Iterator[None]:
     """Note how a case ends, for the table in docs/clients.md."""
-    is_passed = False
+    outcome = "fail"
     try:
         yield
-        is_passed = True
+        outcome = "pass"
+    except pytest.skip.Exception:
+        outcome = "skip"
+        raise
     finally:
-        row = {"client": asked.client, "dialect": asked.dialect, "upstream": asked.upstream}
-        line = json.dumps({**row, "task": asked.task, "is_passed": is_passed})
+        line = json.dumps({**dataclasses.asdict(asked), "outcome": outcome})
         with RESULTS.open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
 
@@ -113,4 +118,10 @@ def test_through_a_scripted_upstream(scripted_answers: Answers, asked: Asked):
 @pytest.mark.timeout(DEADLINE_S)
 def test_through_a_real_model(real_answers: Answers, asked: Asked):
     with recorded(asked):
+        if asked.client in AGENTS:
+            pytest.skip("its first prompt alone is longer than the small model's 4096 tokens")
+        if (asked.dialect, asked.upstream, asked.task) == UNFINISHED:
+            pytest.skip(
+                "llama.cpp's own stream of responses has no output_index, and goes on as is"
+            )
         check_real(asked, real_answers.to(asked))

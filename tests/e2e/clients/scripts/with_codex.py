@@ -20,6 +20,7 @@ def ask(case: Case) -> Got:
         # Its web search is run by OpenAI alone; `pointsman run` says so too.
         settings.append('web_search="disabled"')
     settings += ["check_for_update_on_startup=false", "analytics.enabled=false"]
+    settings += ["features.apps=false", "features.plugins=false"]
     options = [option for setting in settings for option in ("-c", setting)]
     limits = ["--sandbox", "read-only", "--model", case["model"]]
     printed = ran(*codex, *options, *limits, case["prompt"], env={"POINTSMAN_KEY": KEY})
