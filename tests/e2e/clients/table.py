@@ -53,10 +53,8 @@ def read_outcomes(rows: Sequence[str]) -> dict[Asked, str]:
 def lines(named: Sequence[Client], outcomes: Mapping[Asked, str], day: date) -> Iterator[str]:
     """Yield the table: a line for each client, its dialect and the upstream's."""
     counts = {kind: sum(o == kind for o in outcomes.values()) for kind in ("pass", "fail", "skip")}
-    yield (
-        f"The latest outcome of each case, {day.isoformat()}: {counts['pass']} passed, {counts['fail']} failed, "
-        + (f"{counts['skip']} skipped.")
-    )
+    ended = f"{counts['pass']} passed, {counts['fail']} failed, {counts['skip']} skipped"
+    yield f"The latest outcome of each case, {day.isoformat()}: {ended}."
     yield ""
     yield f"| client | dialect in | upstream | {' | '.join(COLUMNS)} |"
     yield "|" + "---|" * (3 + len(COLUMNS))

@@ -1,6 +1,8 @@
 """Command line tools: each is run in a folder of its own, with nobody's settings."""
 
+import atexit
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping
 from functools import cache
@@ -18,7 +20,9 @@ class Failed(Exception):
 @cache
 def work_folder() -> Path:
     """Return the folder that the tool works in: outside any repository, for they look for one."""
-    return Path(mkdtemp(prefix="pointsman-e2e-"))
+    folder = Path(mkdtemp(prefix="pointsman-e2e-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def ran(program: str, *arguments: str, env: Mapping[str, str]) -> str:
