@@ -43,7 +43,11 @@ def embed(model: str, **caller: Any) -> Request:
 
 
 def world(tmp_path, small: Sequence[Scripted], **sections: Any):
-    script: Script = {"small": small, "large": [vectors("large")], "weak": ["A fine answer, as asked."]}
+    script: Script = {
+        "small": small,
+        "large": [vectors("large")],
+        "weak": ["A fine answer, as asked."],
+    }
     return rig(tmp_path, script, prices=PRICES, embeddings=EMBEDDINGS, **sections)
 
 
