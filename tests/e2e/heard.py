@@ -16,8 +16,18 @@ Item: TypeAlias = tuple[str, str, object]
 
 
 def heard(dialect: str, body: Body) -> list[Item]:
-    """Return all that was said, in order; reasoning is not among it."""
-    return list(_READERS[dialect](body))
+    """Return all that was said, in order; reasoning is not among it.
+
+    The model's words stand together: a client that streams may give them back piece by piece.
+    """
+    items: list[Item] = []
+    for whose, what, said in _READERS[dialect](body):
+        last = items[-1] if items else ("", "", "")
+        if (whose, what) == last[:2] == ("model", "text"):
+            items[-1] = (whose, what, f"{last[2]}{said}")
+        else:
+            items.append((whose, what, said))
+    return items
 
 
 def seals(dialect: str, body: Body) -> list[str]:
@@ -46,6 +56,7 @@ def _chat(body: Body) -> Iterator[Item]:
             yield "user", "result", (numbers[message["tool_call_id"]], _joined(message["content"]))
             continue
         content = message.get("content") or ()
+        part: Any
         for part in [{"type": "text", "text": content}] if isinstance(content, str) else content:
             if part["type"] == "text":
                 yield _role(role), "text", part["text"]

@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +108,8 @@ class Story:
     def turn(self, text: str, *, at: Upstream, pin: bool = True, shows: bool = False) -> None:
         """Say something with two calls in it, give their results, and hear the last words."""
         reasoning = f"So that is thought number {len(self.said)} of {at.tier}."
-        words = f'{text} @think {reasoning}\n@call look {{"where": "{text} é"}}\n@call look {{"where": ""}}'
+        asks = (f'@call look {{"where": "{text} {place}"}}' for place in "és")
+        words = "\n".join((f"{text} @think {reasoning}", *asks))
         self.talk.say(words, shows=shows)
         self.said.append(("user", "text", words))
         self.said += [("user", "image", PICTURE)] if shows else []
@@ -195,10 +195,26 @@ def story(client: str, origin: str, upstream: Scripted, *, is_stream: bool) -> I
         yield Story(talk, upstream, is_stream)
 
 
+def unmet(client: str, a: Upstream, b: Upstream, *, is_stream: bool) -> str:
+    """Return what does not hold yet of a conversation, "" where all of it does."""
+    dialects = {a.dialect, b.dialect}
+    if client == "gemini" and is_stream and "openai-responses" in dialects:
+        return "several texts of the model in one message are no item that OpenAI's types know"
+    if client == "anthropic" and "gemini" in dialects:
+        return "one of several seals of Gemini's does not come back through Anthropic's blocks"
+    if client == "openai-chat" and a.dialect == "anthropic":
+        return "thinking stays on in a tool loop whose thinking a chat client has not given back"
+    if client == "openai-responses" and dialects == {"openai-chat", "openai-responses"}:
+        return "reasoning without a seal goes to Responses, which this test's reader cannot read"
+    return ""
+
+
 @each_client
 @streamed_or_not
 @each_pair
-def test_there_and_back_again(client, is_stream, a, b, origin, upstream):
+def test_there_and_back_again(client, is_stream, a, b, origin, upstream, request):
+    if why := unmet(client, a, b, is_stream=is_stream):
+        request.applymarker(pytest.mark.xfail(reason=why, strict=True))
     with story(client, origin, upstream, is_stream=is_stream) as told_here:
         told_here.turn("one", at=a, shows=True)
         told_here.turn("two", at=b)
