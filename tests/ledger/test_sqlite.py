@@ -20,7 +20,8 @@ from pointsman.ledger import LedgerSettings, Row, Settlement
 from pointsman.ledger.opening import open_ledger
 from pointsman.ledger.runs import Process, is_alive, this_process
 from pointsman.ledger.sqlite import SqliteLedger
-from pointsman.ledger.sqlite_file import MIGRATIONS, SPARE_BYTES, Spare, migrate
+from pointsman.ledger.sqlite_file import SPARE_BYTES, Spare, migrate
+from pointsman.ledger.sqlite_schema import MIGRATIONS
 
 
 def ends(ledger: SqliteLedger) -> list[Settlement]:
@@ -125,6 +126,8 @@ async def test_ends_of_the_second_schema_wrote_nothing_for_an_hour(tmp_path: Pat
     await ledger.close()
     file = sqlite3.connect(path, isolation_level=None)
     file.execute("ALTER TABLE ends DROP COLUMN long_cache_write_tokens")
+    for table in ("facts", "keys", "budgets", "holds", "outcomes", "contents"):
+        file.execute(f'DROP TABLE "{table}"')
     file.execute("PRAGMA user_version = 2")
     made = file.execute("SELECT sql FROM sqlite_master WHERE name = 'ends'").fetchone()
     fresh = sqlite3.connect(":memory:", isolation_level=None)

@@ -5,12 +5,18 @@ GatewayError
 │   ├── ModelNotFound           404 model_not_found
 │   ├── NoCapableModel          400 no_capable_model
 │   ├── Unauthorized            401 invalid_api_key
+│   ├── Forbidden               403 forbidden
+│   │   └── OriginRefused       403 origin_refused
 │   ├── RouteNotFound           404 route_not_found
 │   ├── UnknownRequest          404 unknown_request
 │   ├── MethodNotAllowed        405 method_not_allowed
 │   ├── RequestTimeout          408 request_timeout
 │   ├── RequestTooLarge         413 request_too_large
-│   └── UnsupportedMedia        415 unsupported_media_type
+│   ├── UnsupportedMedia        415 unsupported_media_type
+│   ├── IdempotencyInFlight     409 idempotency_in_flight
+│   ├── IdempotencyReused       422 idempotency_key_reused
+│   ├── RateLimited             429 rate_limited
+│   └── BudgetExceeded          429 budget_exceeded
 ├── ConfigError                 500 config_invalid (stops the start)
 ├── Overloaded                  503 overloaded
 ├── Draining                    503 draining
@@ -107,6 +113,20 @@ class Unauthorized(RequestError):
     kind = "authentication_error"
 
 
+class Forbidden(RequestError):
+    """The key is known, and may not do this."""
+
+    status = 403
+    code = "forbidden"
+    kind = "permission_error"
+
+
+class OriginRefused(Forbidden):
+    """A web page that is not let in sent this, or it came under a name that is not this host's."""
+
+    code = "origin_refused"
+
+
 class RouteNotFound(RequestError):
     """No route has this path."""
 
@@ -147,6 +167,46 @@ class UnsupportedMedia(RequestError):
 
     status = 415
     code = "unsupported_media_type"
+
+
+class IdempotencyInFlight(RequestError):
+    """The first request with this Idempotency-Key has not ended yet."""
+
+    status = 409
+    code = "idempotency_in_flight"
+
+    @property
+    def is_client_retry_useful(self) -> bool:
+        """Return True: its outcome will be there."""
+        return True
+
+
+class IdempotencyReused(RequestError):
+    """Another request had this Idempotency-Key before."""
+
+    status = 422
+    code = "idempotency_key_reused"
+
+
+class RateLimited(RequestError):
+    """The key has used up its requests or tokens of this minute, or has too many in flight."""
+
+    status = 429
+    code = "rate_limited"
+    kind = "rate_limit_error"
+
+    @property
+    def is_client_retry_useful(self) -> bool:
+        """Return True: nothing was tried, and time alone helps."""
+        return True
+
+
+class BudgetExceeded(RequestError):
+    """What the request may cost at most does not fit what is left of a budget."""
+
+    status = 429
+    code = "budget_exceeded"
+    kind = "rate_limit_error"
 
 
 class ConfigError(GatewayError):

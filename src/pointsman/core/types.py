@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from pointsman.core.grants import EVERYTHING, Grant
 from pointsman.core.prices import Price
 from pointsman.core.usage import Usage
 
@@ -150,7 +151,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks, and how: what comes beside the body. `tier` pins one; `tags` are for the ledger.
 
     `model` and `is_stream` are set where the dialect says them in the path instead of the body.
-    `headers` are the dialect's own, lower case, for an upstream that speaks it too.
+    `headers` are the dialect's own, lower case, for an upstream that speaks it too. `grant` is what
+    the key may do.
     """
 
     request_id: str = ""
@@ -162,6 +164,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     is_stream: bool | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    grant: Grant = EVERYTHING
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):

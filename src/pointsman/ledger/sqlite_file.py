@@ -10,72 +10,10 @@ from typing import BinaryIO
 
 from pointsman.core.errors import ConfigError, LedgerUnavailable
 from pointsman.ledger import Durability
+from pointsman.ledger.sqlite_schema import APPLICATION_ID, MIGRATIONS
 
 MEMORY = ":memory:"
-# "pman": marks the file as ours, so that a wrong path does not write into another program's data.
-APPLICATION_ID = 0x706D616E
 SPARE_BYTES = 512 * 1024
-
-# One entry per schema version, in order, never edited once released: to change the schema, add one.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (
-        f"PRAGMA application_id = {APPLICATION_ID}",
-        """
-        CREATE TABLE runs (
-            run INTEGER PRIMARY KEY AUTOINCREMENT,
-            home TEXT NOT NULL, pid INTEGER NOT NULL, started TEXT NOT NULL,
-            after_rowid INTEGER NOT NULL
-        )
-        """,
-        """
-        CREATE TABLE intents (
-            request_id TEXT NOT NULL, attempt INTEGER NOT NULL, run INTEGER NOT NULL,
-            at_ns INTEGER NOT NULL, tenant TEXT NOT NULL, "key" TEXT NOT NULL, tags TEXT NOT NULL,
-            alias TEXT NOT NULL, tier TEXT NOT NULL, deployment TEXT NOT NULL,
-            policy TEXT NOT NULL, reason TEXT NOT NULL, price_version TEXT NOT NULL,
-            worst_case_nanousd INTEGER, is_stream INTEGER NOT NULL,
-            PRIMARY KEY (request_id, attempt)
-        )
-        """,
-        "CREATE INDEX intents_by_time ON intents (at_ns)",
-        """
-        CREATE TABLE ends (
-            request_id TEXT NOT NULL, attempt INTEGER NOT NULL,
-            state TEXT NOT NULL, outcome TEXT NOT NULL,
-            input_tokens INTEGER NOT NULL DEFAULT 0,
-            cached_input_tokens INTEGER NOT NULL DEFAULT 0,
-            cache_write_tokens INTEGER NOT NULL DEFAULT 0,
-            output_tokens INTEGER NOT NULL DEFAULT 0,
-            reasoning_tokens INTEGER NOT NULL DEFAULT 0,
-            is_estimated INTEGER NOT NULL DEFAULT 0,
-            cost_nanousd INTEGER, latency_ms INTEGER NOT NULL DEFAULT 0, ttft_ms INTEGER,
-            error TEXT NOT NULL DEFAULT '', "cache" TEXT NOT NULL DEFAULT 'miss',
-            PRIMARY KEY (request_id, attempt)
-        ) WITHOUT ROWID
-        """,
-        """
-        CREATE TABLE feedback (
-            id INTEGER PRIMARY KEY, request_id TEXT NOT NULL, score REAL NOT NULL,
-            at_ns INTEGER NOT NULL
-        )
-        """,
-        "CREATE INDEX feedback_by_request ON feedback (request_id, id)",
-    ),
-    (
-        """
-        CREATE TABLE audits (
-            id INTEGER PRIMARY KEY, request_id TEXT NOT NULL UNIQUE, at_ns INTEGER NOT NULL,
-            regime TEXT NOT NULL, "group" TEXT NOT NULL,
-            steps INTEGER NOT NULL, steps_after INTEGER NOT NULL, floor REAL NOT NULL,
-            judge TEXT NOT NULL, routed TEXT NOT NULL, strongest TEXT NOT NULL,
-            quality_routed REAL NOT NULL, quality_strongest REAL NOT NULL
-        )
-        """,
-        "CREATE TABLE readings (request_id TEXT PRIMARY KEY, reading TEXT NOT NULL) WITHOUT ROWID",
-    ),
-    # Rows from before were booked as if all cache writes were for minutes, which 0 says.
-    ("ALTER TABLE ends ADD COLUMN long_cache_write_tokens INTEGER NOT NULL DEFAULT 0",),
-)
 
 
 def open_for_writing(

@@ -1,0 +1,40 @@
+"""Grants: what a client's key may do. Checked, never asked of the client itself."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import msgspec
+
+
+class Scope(StrEnum):
+    """A kind of route. A key opens those of its scopes and no other."""
+
+    CALL = "call"  # ask models, count tokens, give feedback
+    READ = "read"  # metrics, and whatever shows what was booked
+    ADMIN = "admin"  # change what others may do
+
+
+CLIENT_SCOPES = frozenset({Scope.CALL, Scope.READ})
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """What one key may do. None, and an empty tuple, set no bound.
+
+    `tiers` and `models` (`provider/model`) are those that it may use, whatever it asks for and
+    however its answers escalate. `tags` are put on all its requests; the client cannot change them.
+    `concurrency`: requests in flight at once. `day_nanousd` and `month_nanousd`: what it may spend
+    in one UTC day and month.
+    """
+
+    scopes: frozenset[Scope] = CLIENT_SCOPES
+    tiers: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    tags: Mapping[str, str] = {}
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrency: int | None = None
+    day_nanousd: int | None = None
+    month_nanousd: int | None = None
+
+
+EVERYTHING = Grant()
