@@ -21,6 +21,7 @@ from pointsman.core.wire.anthropic import (
     write,
 )
 from pointsman.core.wire.prompt import Prompt, Written
+from pointsman.core.wire.sse_decoder import SseDecoder
 
 
 class Anthropic:
@@ -87,9 +88,9 @@ class Anthropic:
         """Return every field that shapes the answer."""
         return request.shape(asked)
 
-    def stream_decoder(self) -> decode.MessagesStreamDecoder:
+    def stream_decoder(self) -> SseDecoder:
         """Return a decoder for one streamed reply."""
-        return decode.MessagesStreamDecoder()
+        return SseDecoder(decode.MessagesFrameReader())
 
     def decode_reply(self, body: bytes) -> Iterator[Event]:
         """Yield the events of a whole JSON reply. Raises UpstreamBadResponse."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from pointsman.core.errors import UpstreamBadResponse, UpstreamReset, UpstreamTooLarge
+from pointsman.core.errors import UpstreamBadResponse
 from pointsman.core.events import (
     Event,
     Finished,
@@ -29,7 +29,8 @@ from pointsman.core.wire.anthropic.content import (
     read_usage,
 )
 from pointsman.core.wire.anthropic.errors import error_in_stream
-from pointsman.core.wire.sse import FrameTooLarge, SseFrame, SseSplitter
+from pointsman.core.wire.sse import SseFrame
+from pointsman.core.wire.sse_decoder import cut_short
 from pointsman.core.wire.upstream_errors import UNREADABLE
 
 MESSAGE_STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
@@ -70,7 +71,7 @@ _piece = msgspec.json.Decoder(_Piece)
 _message = msgspec.json.Decoder(MessageMembers)
 
 
-class MessagesStreamDecoder:
+class MessagesFrameReader:
     """Turns a stream's events into ours.
 
     `Finished` is given at `message_stop`, or at the stream's end where the stop reason had come
@@ -78,38 +79,16 @@ class MessagesStreamDecoder:
     """
 
     def __init__(self) -> None:
-        self._splitter = SseSplitter()
         self._has_started = False
         self._calls: dict[int, int] = {}
         self._silent_calls: set[int] = set()
         self._usage = UsageMembers()
         self._stop_reason: str | None = None
         self._stop_sequence = ""
-        self._is_done = False
 
-    def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Yield the events that `chunk` completes.
-
-        Raises UpstreamBadResponse, UpstreamTooLarge, or the error that the stream carries.
-        """
-        try:
-            frames = self._splitter.feed(chunk)
-        except FrameTooLarge as error:
-            raise UpstreamTooLarge(str(error)) from error
-        for frame in frames:
-            yield from self._read(frame)
-
-    def finish(self) -> Iterator[Event]:
-        """Yield what the end completes. Raises UpstreamReset when the stop reason is missing."""
-        for frame in self._splitter.finish():
-            yield from self._read(frame)
-        if not self._is_done:
-            yield self._finished(MESSAGE_STOP)
-
-    def _read(self, frame: SseFrame) -> Iterator[Event]:
+    def read(self, frame: SseFrame) -> Iterator[Event]:
+        """Yield a frame's events. Raises UpstreamBadResponse, or the error that it carries."""
         data = frame.data
-        if self._is_done:
-            return
         if not data or data.strip() == _DONE:
             yield Note(frame.raw)
             return
@@ -121,6 +100,10 @@ class MessagesStreamDecoder:
         except UNREADABLE as error:
             raise UpstreamBadResponse(f"the upstream's stream cannot be read: {error}") from error
         yield from events
+
+    def end(self) -> Finished | None:
+        """Return the end, None when the stop reason is missing."""
+        return self._finished(MESSAGE_STOP)
 
     def _events(self, piece: _Piece, frame: SseFrame, data: bytes) -> Iterator[Event]:
         raw = frame.raw
@@ -136,8 +119,9 @@ class MessagesStreamDecoder:
             case "message_delta":
                 yield self._ending(piece, raw)
             case "message_stop":
-                self._is_done = True
-                yield self._finished(raw)
+                if (finished := self._finished(raw)) is None:
+                    raise cut_short()
+                yield finished
             case "error":
                 raise error_in_stream(data)
             case _:  # ping, and what later versions add
@@ -198,10 +182,9 @@ class MessagesStreamDecoder:
         self._usage = cumulated(self._usage, piece.usage)
         return UsageReport(read_usage(self._usage), raw)
 
-    def _finished(self, frame: bytes) -> Finished:
+    def _finished(self, frame: bytes) -> Finished | None:
         if self._stop_reason is None or not self._has_started:
-            raise UpstreamReset("the upstream's stream ended before the answer did")
-        self._is_done = True
+            return None
         reason = _REASONS.get(self._stop_reason, self._stop_reason)
         return Finished(reason, frame, stop_sequence=self._stop_sequence)
 

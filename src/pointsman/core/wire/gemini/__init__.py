@@ -13,6 +13,7 @@ from pointsman.core.events import Event
 from pointsman.core.types import Caller, Need, Request, Step
 from pointsman.core.wire.gemini import decode, encode, errors, read, refit, request, write
 from pointsman.core.wire.prompt import Prompt, Written
+from pointsman.core.wire.sse_decoder import SseDecoder
 
 
 class Gemini:
@@ -71,9 +72,9 @@ class Gemini:
         """Return the input tokens that a count's reply tells. Raises UpstreamBadResponse."""
         return decode.read_count(body)
 
-    def stream_decoder(self) -> decode.GeminiStreamDecoder:
+    def stream_decoder(self) -> SseDecoder:
         """Return a decoder for one streamed reply."""
-        return decode.GeminiStreamDecoder()
+        return SseDecoder(decode.GeminiFrameReader())
 
     def decode_reply(self, body: bytes) -> Iterator[Event]:
         """Yield the events of a whole JSON reply. Raises UpstreamBadResponse."""

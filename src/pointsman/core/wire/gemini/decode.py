@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from pointsman.core.errors import UpstreamBadResponse, UpstreamReset, UpstreamTooLarge
+from pointsman.core.errors import UpstreamBadResponse
 from pointsman.core.events import (
     Event,
     Finished,
@@ -27,7 +27,7 @@ from pointsman.core.usage import Usage
 from pointsman.core.wire.gemini.errors import error_in_stream
 from pointsman.core.wire.gemini.request import DIALECT
 from pointsman.core.wire.gemini.signatures import read_signature
-from pointsman.core.wire.sse import FrameTooLarge, SseFrame, SseSplitter
+from pointsman.core.wire.sse import SseFrame
 from pointsman.core.wire.upstream_errors import UNREADABLE
 
 _REASONS = {"STOP": "stop", "MAX_TOKENS": "length"} | dict.fromkeys(
@@ -113,39 +113,18 @@ _reply = msgspec.json.Decoder(_Reply)
 _counted = msgspec.json.Decoder(_Counted)
 
 
-class GeminiStreamDecoder:
-    """Turns a stream of responses into events.
+class GeminiFrameReader:
+    """Turns a stream's responses into events.
 
     A finish reason may be followed by more counts, or by other candidates, so `Finished` is given
     at the stream's end, where every candidate had its reason.
     """
 
     def __init__(self) -> None:
-        self._splitter = SseSplitter()
         self._reader = _Reader(is_stream=True)
 
-    def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Yield the events that `chunk` completes.
-
-        Raises UpstreamBadResponse, UpstreamTooLarge, or the error that the stream carries.
-        """
-        try:
-            frames = self._splitter.feed(chunk)
-        except FrameTooLarge as error:
-            raise UpstreamTooLarge(str(error)) from error
-        for frame in frames:
-            yield from self._read(frame)
-
-    def finish(self) -> Iterator[Event]:
-        """Yield what the end completes. Raises UpstreamReset when a finish reason is missing."""
-        for frame in self._splitter.finish():
-            yield from self._read(frame)
-        reason = self._reader.reason
-        if reason is None:
-            raise UpstreamReset("the upstream's stream ended before the answer did")
-        yield Finished(reason, b"")
-
-    def _read(self, frame: SseFrame) -> Iterator[Event]:
+    def read(self, frame: SseFrame) -> Iterator[Event]:
+        """Yield a frame's events. Raises UpstreamBadResponse, or the error that it carries."""
         if not frame.data:
             # An error may come as bare JSON between the events, google-genai's reader says.
             if b'"error"' in frame.raw and (said := error_in_stream(frame.raw)) is not None:
@@ -153,6 +132,11 @@ class GeminiStreamDecoder:
             yield Note(frame.raw)
             return
         yield from self._reader.read(_decoded(frame.data, "stream"), frame.raw)
+
+    def end(self) -> Finished | None:
+        """Return the end, None when a finish reason is missing."""
+        reason = self._reader.reason
+        return None if reason is None else Finished(reason, b"")
 
 
 def decode_reply(body: bytes) -> Iterator[Event]:

@@ -11,6 +11,7 @@ from pointsman.core.events import Event
 from pointsman.core.types import Caller, Need, Request, Step
 from pointsman.core.wire.openai_chat import decode, encode, errors, read, refit, request, write
 from pointsman.core.wire.prompt import Prompt, Written
+from pointsman.core.wire.sse_decoder import SseDecoder
 
 
 class OpenAIChat:
@@ -68,9 +69,9 @@ class OpenAIChat:
         """Return every field that shapes the answer."""
         return request.shape(asked)
 
-    def stream_decoder(self) -> decode.ChatStreamDecoder:
+    def stream_decoder(self) -> SseDecoder:
         """Return a decoder for one streamed reply."""
-        return decode.ChatStreamDecoder()
+        return SseDecoder(decode.ChatFrameReader())
 
     def decode_reply(self, body: bytes) -> Iterator[Event]:
         """Yield the events of a whole JSON reply. Raises UpstreamBadResponse."""

@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from pointsman.core.errors import UpstreamBadResponse, UpstreamReset, UpstreamTooLarge
+from pointsman.core.errors import UpstreamBadResponse, UpstreamReset
 from pointsman.core.events import (
     Event,
     Finished,
@@ -20,7 +20,7 @@ from pointsman.core.events import (
 from pointsman.core.usage import Usage
 from pointsman.core.wire.openai_chat.errors import error_in_stream
 from pointsman.core.wire.openai_chat.request import DIALECT
-from pointsman.core.wire.sse import FrameTooLarge, SseFrame, SseSplitter, data_frame
+from pointsman.core.wire.sse import SseFrame, data_frame
 
 DONE = b"[DONE]"
 
@@ -114,57 +114,36 @@ _NO_LOGPROBS = _Logprobs()
 _IMPOSSIBLE = -9999.0  # what the API itself says of a token beyond its twenty likeliest
 
 
-class ChatStreamDecoder:
-    """Turns a stream of chunks into events.
+class ChatFrameReader:
+    """Turns a stream's chunks into events.
 
     The finish mark and the usage come before `[DONE]`, so `Finished` is given at `[DONE]`, or at
     the stream's end where every choice had its finish mark but the upstream leaves `[DONE]` out.
     """
 
     def __init__(self) -> None:
-        self._splitter = SseSplitter()
         self._has_started = False
         self._finish_reason: str | None = None
         self._has_refused = False
         self._unfinished: dict[int, bool] = {}
-        self._is_done = False
 
-    def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Yield the events that `chunk` completes.
-
-        Raises UpstreamBadResponse, UpstreamTooLarge, or the error that the stream carries.
-        """
-        try:
-            frames = self._splitter.feed(chunk)
-        except FrameTooLarge as error:
-            raise UpstreamTooLarge(str(error)) from error
-        for frame in frames:
-            yield from self._read(frame)
-
-    def finish(self) -> Iterator[Event]:
-        """Yield what the end completes. Raises UpstreamReset when a finish mark is missing."""
-        for frame in self._splitter.finish():
-            yield from self._read(frame)
-        if self._is_done:
-            return
-        if self._finish_reason is None or any(self._unfinished.values()):
-            raise UpstreamReset("the upstream's stream ended before the answer did")
-        self._is_done = True
-        yield _finished(self._finish_reason, data_frame(DONE), has_refused=self._has_refused)
-
-    def _read(self, frame: SseFrame) -> Iterator[Event]:
-        if self._is_done:
-            return
+    def read(self, frame: SseFrame) -> Iterator[Event]:
+        """Yield a frame's events. Raises UpstreamBadResponse, or the error that it carries."""
         data = frame.data
         if not data:  # comments, or an empty event that keeps the connection alive
             yield Note(frame.raw)
         elif data.strip() == DONE:
             if self._finish_reason is None:
                 raise UpstreamReset("the upstream said [DONE] before the answer had ended")
-            self._is_done = True
             yield _finished(self._finish_reason, frame.raw, has_refused=self._has_refused)
         else:
             yield from self._read_chunk(data, frame.raw)
+
+    def end(self) -> Finished | None:
+        """Return the end, None when a finish mark is missing."""
+        if self._finish_reason is None or any(self._unfinished.values()):
+            return None
+        return _finished(self._finish_reason, data_frame(DONE), has_refused=self._has_refused)
 
     def _read_chunk(self, data: bytes, raw: bytes) -> Iterator[Event]:
         try:

@@ -13,6 +13,7 @@ from pointsman.core.types import Caller, Need, Request, Step
 from pointsman.core.wire.openai_chat.errors import error_body, read_error
 from pointsman.core.wire.openai_responses import decode, edit, encode, items, read, request, write
 from pointsman.core.wire.prompt import Prompt, Written
+from pointsman.core.wire.sse_decoder import SseDecoder
 
 
 class OpenAIResponses:
@@ -79,9 +80,9 @@ class OpenAIResponses:
         """Return the input tokens that a count's reply tells. Raises UpstreamBadResponse."""
         return edit.read_count(body)
 
-    def stream_decoder(self) -> decode.ResponsesStreamDecoder:
+    def stream_decoder(self) -> SseDecoder:
         """Return a decoder for one streamed reply."""
-        return decode.ResponsesStreamDecoder()
+        return SseDecoder(decode.ResponsesFrameReader())
 
     def decode_reply(self, body: bytes) -> Iterator[Event]:
         """Yield the events of a whole JSON reply. Raises UpstreamBadResponse."""

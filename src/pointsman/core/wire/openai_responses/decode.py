@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from pointsman.core.errors import UpstreamBadResponse, UpstreamReset, UpstreamTooLarge
+from pointsman.core.errors import UpstreamBadResponse, UpstreamReset
 from pointsman.core.events import (
     Event,
     Finished,
@@ -31,7 +31,7 @@ from pointsman.core.wire.openai_responses.read_output import (
     Prob,
     read_item,
 )
-from pointsman.core.wire.sse import FrameTooLarge, SseFrame, SseSplitter
+from pointsman.core.wire.sse import SseFrame
 
 _Count: TypeAlias = int | float | None
 _Key: TypeAlias = int | str
@@ -127,7 +127,7 @@ _kind = msgspec.json.Decoder(_Kind)
 _response = msgspec.json.Decoder(_Response)
 
 
-class ResponsesStreamDecoder:
+class ResponsesFrameReader:
     """Turns a stream of events into ours.
 
     The last event holds the whole response, so its usage and `Finished` come with it; what follows,
@@ -136,34 +136,12 @@ class ResponsesStreamDecoder:
     """
 
     def __init__(self) -> None:
-        self._splitter = SseSplitter()
         self._has_started = False
-        self._is_done = False
         self._items: dict[_Key, ItemReader] = {}
         self._calls = 0
 
-    def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Yield the events that `chunk` completes.
-
-        Raises UpstreamBadResponse, UpstreamTooLarge, or the error that the stream carries.
-        """
-        try:
-            frames = self._splitter.feed(chunk)
-        except FrameTooLarge as error:
-            raise UpstreamTooLarge(str(error)) from error
-        for frame in frames:
-            yield from self._read(frame)
-
-    def finish(self) -> Iterator[Event]:
-        """Yield what the end completes. Raises UpstreamReset when the last event is missing."""
-        for frame in self._splitter.finish():
-            yield from self._read(frame)
-        if not self._is_done:
-            raise UpstreamReset("the upstream's stream ended before the answer did")
-
-    def _read(self, frame: SseFrame) -> Iterator[Event]:
-        if self._is_done:
-            return
+    def read(self, frame: SseFrame) -> Iterator[Event]:
+        """Yield a frame's events. Raises UpstreamBadResponse, or the error that it carries."""
         if not frame.data:  # comments, or an empty event that keeps the connection alive
             yield Note(frame.raw)
             return
@@ -174,6 +152,10 @@ class ResponsesStreamDecoder:
         except UNREADABLE as error:
             raise UpstreamBadResponse(f"the upstream's stream cannot be read: {error}") from error
         yield from _with_frame(events, frame.raw)
+
+    def end(self) -> Finished | None:
+        """Return None: without its last event an answer is not whole."""
+        return None
 
     def _events(self, event: _Event) -> Iterator[Event]:
         if event.type == "error" or (event.error is not None and not event.type):
@@ -253,7 +235,6 @@ class ResponsesStreamDecoder:
             key: _Key = named if place not in self._items and named in self._items else place
             yield from self._opened(key, item)
             yield from self._items[key].close(item)
-        self._is_done = True
         is_refusal = any(reader.is_refusal for reader in self._items.values())
         yield from _ending(response, calls=self._calls, is_refusal=is_refusal)
 
