@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 UV_EXPORT := $(BIN)/uv export --quiet --frozen --no-emit-project --no-annotate --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help env check test e2e demo lock format clean
+.PHONY: help env check test e2e demo lock audit sbom wheel format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /:/' \
@@ -56,6 +56,19 @@ lock: env  ## resolve again for every Python and platform, rewrite requirements/
 	$(BIN)/uv lock --quiet
 	$(UV_EXPORT) --no-dev --output-file requirements/runtime.txt >/dev/null
 	$(UV_EXPORT) --all-extras --output-file requirements/dev.txt >/dev/null
+
+# Asks a vulnerability service, so it needs the network; what it could not look up fails it too.
+audit: env  ## look the locked runtime packages up in the list of known vulnerabilities
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement requirements/runtime.txt
+
+sbom: env  ## write what the package is made of to dist/pointsman.cdx.json (CycloneDX)
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py requirements requirements/runtime.txt --pyproject pyproject.toml \
+		--output-reproducible --of JSON --output-file dist/pointsman.cdx.json
+
+wheel: env  ## build the wheel into dist; the same sources give the same bytes
+	$(BIN)/python -m hatchling build -t wheel -d dist
+	@sha256sum dist/*.whl
 
 clean:  ## remove .venv and everything the tools left
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
