@@ -1,8 +1,10 @@
 """What of a request's headers is read, and what of them may ever go upstream."""
 
+import msgspec
 import pytest
 
 from pointsman.core.errors import RequestError
+from pointsman.core.grants import Grant
 from pointsman.server.caller import read_caller, session_of
 from pointsman.server.exchange import Exchange
 
@@ -71,3 +73,11 @@ def test_a_session_is_taken_where_it_names_one_conversation(headers: dict[str, s
 def test_what_the_path_says_goes_with_the_caller():
     caller = read_caller(exchange({}, named="openai/gpt-4o"), "gemini", is_stream=True)
     assert (caller.model, caller.is_stream) == ("openai/gpt-4o", True)
+
+
+def test_a_keys_own_tags_stand_over_what_the_client_says():
+    grant = Grant(tags={"team": "search", "plan": "basic"})
+    sent = exchange({"x-pointsman-tags": "team=sales, run=7"})
+    caller = read_caller(msgspec.structs.replace(sent, grant=grant), "anthropic")
+    assert dict(caller.tags) == {"team": "search", "plan": "basic", "run": "7"}
+    assert caller.grant is grant

@@ -24,13 +24,14 @@ def read_caller(exchange: Exchange, dialect: str, *, is_stream: bool | None = No
     return Caller(
         request_id=exchange.request_id,
         tenant=exchange.tenant,
-        tags=_tags(headers.get("x-pointsman-tags", "")),
+        tags=_owned(_tags(headers.get("x-pointsman-tags", "")), exchange.grant.tags),
         session=session_of(headers),
         tier=headers.get("x-pointsman-tier", ""),
         cache=_cache_mode(headers.get("x-pointsman-cache", "")),
         model=exchange.named,
         is_stream=is_stream,
         headers=_handed_on(headers, dialect),
+        grant=exchange.grant,
     )
 
 
@@ -73,7 +74,12 @@ def _cache_mode(stated: str) -> CacheMode:
             raise RequestError(f'x-pointsman-cache is "{stated}"; it takes off or refresh')
 
 
-def _tags(stated: str) -> tuple[tuple[str, str], ...]:
+def _owned(tags: Mapping[str, str], granted: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return the client's tags, of those that its key sets the key's (FAULTS, invariant 9)."""
+    return tuple({**tags, **granted}.items())
+
+
+def _tags(stated: str) -> dict[str, str]:
     """Return the tags of `k=v,k=v`. Raises RequestError where a part is not of that shape."""
     tags: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in stated.split(","))):
@@ -85,4 +91,4 @@ def _tags(stated: str) -> tuple[tuple[str, str], ...]:
         tags[name] = value
     if len(tags) > _TAGS_MAX:
         raise RequestError(f"x-pointsman-tags has {len(tags)} tags; the limit is {_TAGS_MAX}")
-    return tuple(tags.items())
+    return tags

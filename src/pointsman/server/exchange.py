@@ -6,6 +6,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from pointsman.core.errors import GatewayError
+from pointsman.core.grants import EVERYTHING, Grant
 
 Headers: TypeAlias = Sequence[tuple[str, str]]
 ErrorFrame: TypeAlias = Callable[[GatewayError], bytes]
@@ -14,7 +15,8 @@ ErrorFrame: TypeAlias = Callable[[GatewayError], bytes]
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     """A request as it came in: `headers` with lower-case names; `tenant` is whose key it has.
 
-    `named`: the model that the path names, "" where it names none. `query` has each parameter once.
+    `grant`: what that key may do. `named`: the model that the path names, "" where it names none.
+    `query` has each parameter once.
     """
 
     method: str
@@ -23,6 +25,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     request_id: str
     tenant: str = ""
+    grant: Grant = EVERYTHING
     named: str = ""
     query: Mapping[str, str] = {}
 
