@@ -9,6 +9,7 @@ import msgspec
 
 from pointsman.core import errors as tree
 from pointsman.core.errors import GatewayError, UpstreamError, UpstreamRejected
+from pointsman.core.wire.decoding import UNREADABLE
 
 _CONTEXT_MARKS = (
     "context_length_exceeded",
@@ -25,7 +26,6 @@ _SPEND_MARKS = ("insufficient_quota", "billing", "spend limit", "credit balance"
 # A 400 quotes the client's own words, so there only how Anthropic's message begins will do.
 _SPEND_OPENING = "your credit balance is too low"
 _MESSAGE_CHARS_MAX = 500
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Told(msgspec.Struct, frozen=True):

@@ -29,9 +29,9 @@ from pointsman.core.wire.anthropic.content import (
     read_usage,
 )
 from pointsman.core.wire.anthropic.errors import error_in_stream
+from pointsman.core.wire.decoding import UNREADABLE
 from pointsman.core.wire.sse import SseFrame
 from pointsman.core.wire.sse_decoder import cut_short
-from pointsman.core.wire.upstream_errors import UNREADABLE
 
 MESSAGE_STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 

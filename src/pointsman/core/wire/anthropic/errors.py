@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import msgspec
 
 from pointsman.core.errors import AllTargetsFailed, GatewayError, UpstreamAuth, UpstreamError
+from pointsman.core.wire.decoding import UNREADABLE
 from pointsman.core.wire.upstream_errors import (
-    UNREADABLE,
     Told,
     error_for,
     relayed_body,

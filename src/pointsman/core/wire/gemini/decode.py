@@ -24,11 +24,11 @@ from pointsman.core.events import (
     UsageReport,
 )
 from pointsman.core.usage import Usage
+from pointsman.core.wire.decoding import upstream_json
 from pointsman.core.wire.gemini.errors import error_in_stream
 from pointsman.core.wire.gemini.request import DIALECT
 from pointsman.core.wire.gemini.signatures import read_signature
 from pointsman.core.wire.sse import SseFrame
-from pointsman.core.wire.upstream_errors import UNREADABLE
 
 _REASONS = {"STOP": "stop", "MAX_TOKENS": "length"} | dict.fromkeys(
     (
@@ -154,10 +154,7 @@ def decode_reply(body: bytes) -> Iterator[Event]:
 
 def read_count(body: bytes) -> int:
     """Return the tokens that a reply to `countTokens` says. Raises UpstreamBadResponse."""
-    try:
-        return _counted.decode(body).total_tokens
-    except UNREADABLE as error:
-        raise UpstreamBadResponse(f"the upstream's count cannot be read: {error}") from error
+    return upstream_json(_counted.decode, body, "count").total_tokens
 
 
 class _Reader:
@@ -295,10 +292,7 @@ def _token_prob(token: _Token) -> TokenProb:
 
 
 def _decoded(data: bytes, kind: str) -> _Reply:
-    try:
-        reply = _reply.decode(data)
-    except UNREADABLE as error:
-        raise UpstreamBadResponse(f"the upstream's {kind} cannot be read: {error}") from error
+    reply = upstream_json(_reply.decode, data, kind)
     if b'"error"' in data and (said := error_in_stream(data)) is not None:
         raise said
     return reply

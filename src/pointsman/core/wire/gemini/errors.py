@@ -11,7 +11,8 @@ import msgspec
 
 from pointsman.core import errors as tree
 from pointsman.core.errors import GatewayError, UpstreamError
-from pointsman.core.wire.upstream_errors import UNREADABLE, Told, error_for, relayed_body
+from pointsman.core.wire.decoding import UNREADABLE
+from pointsman.core.wire.upstream_errors import Told, error_for, relayed_body
 
 _TYPE = "type.googleapis.com/google.rpc."
 _STATUSES: Mapping[int, str] = {

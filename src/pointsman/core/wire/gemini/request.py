@@ -6,6 +6,7 @@ import msgspec
 
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Caller, Need, Request, ResponseFormat, Step, Turn
+from pointsman.core.wire.decoding import client_json
 from pointsman.core.wire.gemini.casing import in_camel_case
 from pointsman.core.wire.gemini.media import guessed_type, is_stored
 from pointsman.core.wire.gemini.params import with_params
@@ -112,18 +113,14 @@ def decode_request(body: bytes, caller: Caller) -> Request:
     A body whose structure is in snake_case is kept in camelCase. Raises RequestError that names
     the field at fault.
     """
-    try:
-        body = in_camel_case(body)
-        read = _body.decode(body)
-        functions = [
-            function
-            for tool in read.tools or ()
-            for function in _functions.decode(tool.get(FUNCTIONS, b"null")) or ()
-        ]
-    except msgspec.ValidationError as error:
-        raise RequestError(f"the request body does not fit: {error}") from error
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise RequestError(f"the request body is not JSON: {error}") from error
+    body = client_json(in_camel_case, body)
+    read = client_json(_body.decode, body)
+    functions = [
+        function
+        for tool in read.tools or ()
+        if FUNCTIONS in tool
+        for function in client_json(_functions.decode, tool[FUNCTIONS]) or ()
+    ]
     model = caller.model.removeprefix("models/")
     _check(read, model, len(functions))
     config = read.generation_config or _Config()
@@ -181,10 +178,7 @@ def shape(request: Request) -> Mapping[str, object]:
     What the events do not carry whole (sources, other candidates, pictures) is told apart by
     streamed or not, so that each answer is replayed only as it was recorded. Raises RequestError.
     """
-    try:
-        members = _members.decode(request.body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise RequestError(f"the request body is not JSON: {error}") from error
+    members = client_json(_members.decode, request.body)
     for name in _NOT_SHAPING:
         members.pop(name, None)
     config = members.get("generationConfig")

@@ -18,6 +18,7 @@ from pointsman.core.events import (
     UsageReport,
 )
 from pointsman.core.usage import Usage
+from pointsman.core.wire.decoding import upstream_json
 from pointsman.core.wire.openai_chat.errors import error_in_stream
 from pointsman.core.wire.openai_chat.request import DIALECT
 from pointsman.core.wire.sse import SseFrame, data_frame
@@ -26,7 +27,6 @@ DONE = b"[DONE]"
 
 # Some upstreams count in floats: 12.0.
 _Count: TypeAlias = int | float | None
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class _PromptDetails(msgspec.Struct):
@@ -146,10 +146,7 @@ class ChatFrameReader:
         return _finished(self._finish_reason, data_frame(DONE), has_refused=self._has_refused)
 
     def _read_chunk(self, data: bytes, raw: bytes) -> Iterator[Event]:
-        try:
-            chunk = _reply.decode(data)
-        except _UNREADABLE as error:
-            raise UpstreamBadResponse(f"the upstream's stream cannot be read: {error}") from error
+        chunk = upstream_json(_reply.decode, data, "stream")
         if b'"error"' in data and (said := error_in_stream(data)) is not None:
             raise said
         carried: bytes = raw
@@ -182,10 +179,7 @@ def decode_reply(body: bytes) -> Iterator[Event]:
 
     Raises UpstreamBadResponse when it is not such a reply, or the error it carries.
     """
-    try:
-        reply = _reply.decode(body)
-    except _UNREADABLE as error:
-        raise UpstreamBadResponse(f"the upstream's reply cannot be read: {error}") from error
+    reply = upstream_json(_reply.decode, body, "reply")
     if b'"error"' in body and (said := error_in_stream(body)) is not None:
         raise said
     if not reply.choices:

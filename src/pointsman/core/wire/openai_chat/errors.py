@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import msgspec
 
 from pointsman.core.errors import AllTargetsFailed, GatewayError, UpstreamError
+from pointsman.core.wire.decoding import UNREADABLE
 from pointsman.core.wire.upstream_errors import (
-    UNREADABLE,
     Told,
     error_for,
     relayed_body,

@@ -6,6 +6,7 @@ import msgspec
 
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Caller, Need, Request, ResponseFormat, Step, Turn
+from pointsman.core.wire.decoding import client_json
 from pointsman.core.wire.limits import MESSAGES_MAX, TOOLS_MAX, check_count, check_model
 from pointsman.core.wire.openai_chat.media import IMAGE_PARTS
 from pointsman.core.wire.params import with_fields
@@ -99,12 +100,7 @@ def decode_request(body: bytes, caller: Caller) -> Request:
 
     Raises RequestError that names the field at fault.
     """
-    try:
-        chat = _chat.decode(body)
-    except msgspec.ValidationError as error:
-        raise RequestError(f"the request body does not fit: {error}") from error
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise RequestError(f"the request body is not JSON: {error}") from error
+    chat = client_json(_chat.decode, body)
     _check_counts(chat)
     max_tokens = [_whole(name, getattr(chat, name)) for name in _MAX_TOKENS_FIELDS]
     parts = [
@@ -177,10 +173,7 @@ def shape(request: Request) -> Mapping[str, object]:
 
     Raises RequestError for what is wrong in a field that nothing else reads.
     """
-    try:
-        members = _members.decode(request.body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise RequestError(f"the request body is not JSON: {error}") from error
+    members = client_json(_members.decode, request.body)
     for name in (*_NOT_SHAPING, *_NOT_SHAPING_IDS):
         members.pop(name, None)
     if any(members.get(name) not in (None, False, 1) for name in _ONLY_IN_FRAMES):

@@ -7,10 +7,10 @@ import msgspec
 from pointsman.core.errors import GatewayError, UpstreamBadResponse
 from pointsman.core.events import Event, Finished, Started, TextDelta, UsageReport
 from pointsman.core.usage import Usage
+from pointsman.core.wire.decoding import upstream_json
 from pointsman.core.wire.openai_chat.errors import error_in_stream
 from pointsman.core.wire.openai_embeddings.request import DIALECT
 from pointsman.core.wire.splice import splice
-from pointsman.core.wire.upstream_errors import UNREADABLE
 
 
 class _Usage(msgspec.Struct):
@@ -35,10 +35,7 @@ def decode_reply(body: bytes) -> Iterator[Event]:
 
     Raises UpstreamBadResponse when it is not such a reply, or the error it carries.
     """
-    try:
-        reply = _reply.decode(body)
-    except UNREADABLE as error:
-        raise UpstreamBadResponse(f"the upstream's reply cannot be read: {error}") from error
+    reply = upstream_json(_reply.decode, body, "reply")
     if not reply.data:
         if b'"error"' in body and (said := error_in_stream(body)) is not None:
             raise said

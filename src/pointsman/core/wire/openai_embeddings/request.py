@@ -7,6 +7,7 @@ import msgspec
 
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Caller, Need, Request, Step, Turn
+from pointsman.core.wire.decoding import client_json
 from pointsman.core.wire.limits import check_model
 from pointsman.core.wire.params import with_fields
 
@@ -33,12 +34,7 @@ def decode_request(body: bytes, caller: Caller) -> Request:
 
     Raises RequestError that names the field at fault.
     """
-    try:
-        asked = _body.decode(body)
-    except msgspec.ValidationError as error:
-        raise RequestError(f"the request body does not fit: {error}") from error
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise RequestError(f"the request body is not JSON: {error}") from error
+    asked = client_json(_body.decode, body)
     check_model(asked.model)
     if not asked.input:
         raise RequestError("input is empty; send a text, or a list of them", param="input")
@@ -70,10 +66,7 @@ def shape(request: Request) -> Mapping[str, object]:
 
     Raises RequestError for what is wrong in a field that nothing else reads.
     """
-    try:
-        members = _members.decode(request.body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise RequestError(f"the request body is not JSON: {error}") from error
+    members = client_json(_members.decode, request.body)
     for name in _NOT_SHAPING:
         members.pop(name, None)
     return members

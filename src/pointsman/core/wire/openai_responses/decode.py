@@ -19,11 +19,11 @@ from pointsman.core.events import (
     UsageReport,
 )
 from pointsman.core.usage import Usage
+from pointsman.core.wire.decoding import UNREADABLE
 from pointsman.core.wire.openai_responses.errors import ResponseError, error_of
 from pointsman.core.wire.openai_responses.items import (
     CALLS,
     DIALECT,
-    UNREADABLE,
 )
 from pointsman.core.wire.openai_responses.read_output import (
     ItemReader,

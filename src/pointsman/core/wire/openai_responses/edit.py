@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from pointsman.core.errors import RequestError, UpstreamBadResponse
+from pointsman.core.errors import RequestError
 from pointsman.core.types import Deployment, Request, Step
-from pointsman.core.wire.openai_responses.items import UNREADABLE, signature_of
+from pointsman.core.wire.decoding import upstream_json
+from pointsman.core.wire.openai_responses.items import signature_of
 from pointsman.core.wire.openai_responses.request import ENCRYPTED
 from pointsman.core.wire.params import with_fields
 from pointsman.core.wire.splice import object_bytes, splice
@@ -45,6 +46,7 @@ class _Counted(msgspec.Struct):
 _raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _raw_items = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _text = msgspec.json.Decoder(str)
+_counted = msgspec.json.Decoder(_Counted)
 
 
 def encode_request(request: Request, step: Step) -> bytes:
@@ -121,10 +123,7 @@ def count_request(body: bytes) -> bytes:
 
 def read_count(body: bytes) -> int:
     """Return the input tokens that a count's reply tells. Raises UpstreamBadResponse."""
-    try:
-        return max(0, msgspec.json.decode(body, type=_Counted).input_tokens)
-    except UNREADABLE as error:
-        raise UpstreamBadResponse(f"the upstream's count cannot be read: {error}") from error
+    return max(0, upstream_json(_counted.decode, body, "count").input_tokens)
 
 
 def _read_edited(body: bytes) -> _Edited:

@@ -12,8 +12,9 @@ from pointsman.core.events import (
     Started,
 )
 from pointsman.core.types import Request
+from pointsman.core.wire.decoding import UNREADABLE
 from pointsman.core.wire.openai_responses.answer_writer import AnswerWriter
-from pointsman.core.wire.openai_responses.items import DIALECT, UNREADABLE
+from pointsman.core.wire.openai_responses.items import DIALECT
 from pointsman.core.wire.splice import splice
 from pointsman.core.wire.sse import data_frame, parse_frame
 

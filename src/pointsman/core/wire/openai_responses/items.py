@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from pointsman.core.wire.decoding import UNREADABLE
+
 DIALECT = "openai-responses"
 
 # Items that have a counterpart in other dialects; every other one belongs to a tool or a state
@@ -37,7 +39,6 @@ OPTIONAL_TOOLS = frozenset({"web_search", "web_search_preview", "tool_search", "
 OPTIONAL_ITEMS = frozenset({"web_search_call"})
 CALLS = frozenset({"function_call", "custom_tool_call"})
 RESULTS = frozenset({"function_call_output", "custom_tool_call_output"})
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 INPUT_SCHEMA = (
     b'{"type":"object","properties":{"input":{"type":"string"}},'

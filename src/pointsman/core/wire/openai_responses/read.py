@@ -6,6 +6,7 @@ import msgspec
 
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Request
+from pointsman.core.wire.decoding import client_json
 from pointsman.core.wire.openai_chat.read_messages import ERROR_MARK
 from pointsman.core.wire.openai_responses.fields import (
     BODY_FIELDS,
@@ -32,7 +33,6 @@ from pointsman.core.wire.openai_responses.items import (
     OPTIONAL_ITEMS,
     OPTIONAL_TOOLS,
     RESULTS,
-    UNREADABLE,
     ToolItem,
     is_redacted,
     neutral_name,
@@ -80,12 +80,11 @@ def read_prompt(request: Request) -> Prompt:
 
     Raises RequestError for what does not fit.
     """
-    try:
-        return _Reader(request.body).prompt()
-    except msgspec.ValidationError as error:
-        raise RequestError(f"the request body does not fit: {error}") from error
-    except UNREADABLE as error:
-        raise RequestError(f"the request body is not JSON: {error}") from error
+    return client_json(_read, request.body)
+
+
+def _read(body: bytes) -> Prompt:
+    return _Reader(body).prompt()
 
 
 class _Reader:

@@ -6,6 +6,7 @@ import msgspec
 
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Caller, Need, Request, ResponseFormat, Turn
+from pointsman.core.wire.decoding import client_json
 from pointsman.core.wire.limits import MESSAGES_MAX, TOOLS_MAX, check_count, check_model
 from pointsman.core.wire.openai_responses.items import (
     CALLS,
@@ -15,7 +16,6 @@ from pointsman.core.wire.openai_responses.items import (
     OPTIONAL_ITEMS,
     OPTIONAL_TOOLS,
     RESULTS,
-    UNREADABLE,
     signature_of,
 )
 
@@ -113,13 +113,8 @@ def decode_request(body: bytes, caller: Caller) -> Request:
     Raises RequestError that names the field at fault, or the stored state that the request builds
     on: nothing is kept here from one request to the next.
     """
-    try:
-        asked = _responses.decode(body)
-        kinds = [_kind.decode(tool) for tool in _all_tools(asked)]
-    except msgspec.ValidationError as error:
-        raise RequestError(f"the request body does not fit: {error}") from error
-    except UNREADABLE as error:
-        raise RequestError(f"the request body is not JSON: {error}") from error
+    asked = client_json(_responses.decode, body)
+    kinds = [client_json(_kind.decode, tool) for tool in _all_tools(asked)]
     model = asked.model or caller.model
     _check(asked, model)
     parts = [part for item in asked.items for part in item.parts]
@@ -158,10 +153,7 @@ def shape(request: Request) -> Mapping[str, object]:
 
     Raises RequestError for what is wrong in a field that nothing else reads.
     """
-    try:
-        members = _members.decode(request.body)
-    except UNREADABLE as error:
-        raise RequestError(f"the request body is not JSON: {error}") from error
+    members = client_json(_members.decode, request.body)
     for name in _NOT_SHAPING:
         members.pop(name, None)
     included = members.get("include")

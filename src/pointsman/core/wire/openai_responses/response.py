@@ -9,7 +9,7 @@ import msgspec
 from pointsman.core.events import Started, TokenProb
 from pointsman.core.types import Request
 from pointsman.core.usage import Usage
-from pointsman.core.wire.openai_responses.items import UNREADABLE
+from pointsman.core.wire.decoding import UNREADABLE
 
 Object = dict[str, object]
 
