@@ -4,9 +4,10 @@ import msgspec
 
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Request
-from pointsman.core.wire.anthropic.read_messages import MessageReader, Refused, read_mark
+from pointsman.core.wire.anthropic.read_messages import MessageReader, read_mark
 from pointsman.core.wire.anthropic.request import CLIENT_TOOLS, OPTIONAL_TOOLS
-from pointsman.core.wire.openai_chat.fields import Fields
+from pointsman.core.wire.decoding import client_json
+from pointsman.core.wire.fields import Fields, Refused, closed
 from pointsman.core.wire.prompt import (
     EFFORTS,
     CacheMark,
@@ -52,14 +53,9 @@ def read_prompt(request: Request) -> Prompt:
 
     Raises RequestError that names the field which is not of its type.
     """
-    try:
-        members = msgspec.json.decode(request.body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise RequestError(f"the request body is not JSON: {error}") from error
     refused: Refused = []
-    body = Fields(members, "", [])
-    for name in _READ_ELSEWHERE:
-        body.value(name)
+    body = Fields(client_json(msgspec.json.decode, request.body), "", [])
+    body.pass_over(_READ_ELSEWHERE)
     if request.max_tokens == 0:
         refused.append(("max_tokens", "0 fills Anthropic's prompt cache; send 1 or more"))
     for name, reason in _ONLY_ANTHROPIC.items():
@@ -84,9 +80,7 @@ def read_prompt(request: Request) -> Prompt:
     )
     if body.text("speed") == "fast":
         body.tell("speed")
-    body.close()
-    unread = tuple(dict.fromkeys(body.unread))
-    return msgspec.structs.replace(prompt, unread=unread, refused=tuple(refused))
+    return closed(prompt, body, refused)
 
 
 def _tools(body: Fields, refused: Refused) -> tuple[Tool, ...]:
@@ -144,14 +138,11 @@ def _tool_choice(body: Fields) -> ToolChoice:
 
 
 def _sampling(body: Fields) -> Sampling:
-    stops = body.value("stop_sequences") or []
-    if not isinstance(stops, list) or not all(isinstance(stop, str) for stop in stops):
-        raise RequestError("stop_sequences must be a list of texts", param="stop_sequences")
     return Sampling(
         temperature=body.number("temperature"),
         top_p=body.number("top_p"),
         top_k=body.whole("top_k"),
-        stop=tuple(stops),
+        stop=body.texts("stop_sequences"),
     )
 
 

@@ -1,12 +1,12 @@
 """Reading messages: the system prompt, the messages, and the blocks in them."""
 
 from collections.abc import Iterator
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import msgspec
 
 from pointsman.core.errors import RequestError
-from pointsman.core.wire.openai_chat.fields import Fields
+from pointsman.core.wire.fields import Fields, Refused
 from pointsman.core.wire.prompt import (
     CacheMark,
     Call,
@@ -18,8 +18,6 @@ from pointsman.core.wire.prompt import (
     Text,
     Thinking,
 )
-
-Refused: TypeAlias = list[tuple[str, str]]
 
 _ROLES: tuple[Role, ...] = ("system", "user", "assistant")
 _PDF = "application/pdf"

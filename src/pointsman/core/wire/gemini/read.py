@@ -1,17 +1,16 @@
 """Reading: a whole body as a `Prompt`, for an upstream of another dialect."""
 
-from typing import TypeAlias
-
 import msgspec
 
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Request
+from pointsman.core.wire.decoding import client_json
+from pointsman.core.wire.fields import Fields, Refused, closed
 from pointsman.core.wire.gemini.casing import renamed
 from pointsman.core.wire.gemini.read_contents import ContentReader, read_system
 from pointsman.core.wire.gemini.request import FUNCTIONS
 from pointsman.core.wire.gemini.schema import json_schema
 from pointsman.core.wire.gemini.thinking import read_thinking
-from pointsman.core.wire.openai_chat.fields import Fields
 from pointsman.core.wire.prompt import (
     Prompt,
     Reasoning,
@@ -22,7 +21,6 @@ from pointsman.core.wire.prompt import (
     ToolMode,
 )
 
-_Refused: TypeAlias = list[tuple[str, str]]
 _MODES: dict[str, ToolMode] = {
     "AUTO": "auto",
     "ANY": "required",
@@ -39,12 +37,8 @@ def read_prompt(request: Request) -> Prompt:
 
     Raises RequestError that names the field which is not of its type.
     """
-    try:
-        members = renamed(msgspec.json.decode(request.body))
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise RequestError(f"the request body is not JSON: {error}") from error
-    refused: _Refused = []
-    body = Fields(members, "", [])
+    refused: Refused = []
+    body = Fields(renamed(client_json(msgspec.json.decode, request.body)), "", [])
     body.value("model")
     system = read_system(body)
     messages = ContentReader(refused).read(body.children("contents"))
@@ -67,12 +61,10 @@ def read_prompt(request: Request) -> Prompt:
     )
     _refuse_what_only_google_does(body, config, refused)
     config.close()
-    body.close()
-    unread = tuple(dict.fromkeys(body.unread))
-    return msgspec.structs.replace(prompt, unread=unread, refused=tuple(dict.fromkeys(refused)))
+    return closed(prompt, body, refused)
 
 
-def _tools(body: Fields, refused: _Refused) -> tuple[Tool, ...]:
+def _tools(body: Fields, refused: Refused) -> tuple[Tool, ...]:
     said = body.value("tools")
     found: list[Tool] = []
     for number, tool in enumerate(said if isinstance(said, list) else ()):
@@ -130,12 +122,6 @@ def _tool_choice(body: Fields) -> tuple[ToolChoice, frozenset[str]]:
 
 
 def _sampling(config: Fields) -> Sampling:
-    stop = config.value("stopSequences")
-    if stop is not None and not (
-        isinstance(stop, list) and all(isinstance(one, str) for one in stop)
-    ):
-        path = config.at("stopSequences")
-        raise RequestError(f"{path} must be a list of texts", param=path)
     wants_logprobs, alternatives = config.flag("responseLogprobs"), config.whole("logprobs")
     choices = config.whole("candidateCount")
     return Sampling(
@@ -145,13 +131,13 @@ def _sampling(config: Fields) -> Sampling:
         seed=config.whole("seed"),
         frequency_penalty=config.number("frequencyPenalty"),
         presence_penalty=config.number("presencePenalty"),
-        stop=tuple(stop or ()),
+        stop=config.texts("stopSequences"),
         choices=None if choices == 1 else choices,
         logprobs=(alternatives or 0) if wants_logprobs else None,
     )
 
 
-def _shape(config: Fields, refused: _Refused) -> Shape | None:
+def _shape(config: Fields, refused: Refused) -> Shape | None:
     kind = config.text("responseMimeType")
     own, openapi = config.value("responseJsonSchema"), config.value("responseSchema")
     if kind in ("", "text/plain"):
@@ -187,7 +173,7 @@ def _service_tier(body: Fields) -> str:
     return {"unspecified": "", "standard": "default"}.get(said, said)
 
 
-def _refuse_what_only_google_does(body: Fields, config: Fields, refused: _Refused) -> None:
+def _refuse_what_only_google_does(body: Fields, config: Fields, refused: Refused) -> None:
     modalities = config.value("responseModalities")
     if isinstance(modalities, list) and any(kind != "TEXT" for kind in modalities):
         refused.append(

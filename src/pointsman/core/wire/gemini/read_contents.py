@@ -6,9 +6,9 @@ from typing import Literal
 import msgspec
 
 from pointsman.core.errors import RequestError
+from pointsman.core.wire.fields import Fields, Refused
 from pointsman.core.wire.gemini.media import guessed_type, is_stored, is_youtube
 from pointsman.core.wire.gemini.signatures import read_signature
-from pointsman.core.wire.openai_chat.fields import Fields
 from pointsman.core.wire.prompt import Call, Media, Message, Part, Result, Text, Thinking
 
 # What Google's own tools did in an earlier turn.
@@ -35,7 +35,7 @@ class ContentReader:
     The ids are such as every provider takes.
     """
 
-    def __init__(self, refused: list[tuple[str, str]]) -> None:
+    def __init__(self, refused: Refused) -> None:
         self._refused = refused
         self._call_count = 0
         self._open: list[Call] = []

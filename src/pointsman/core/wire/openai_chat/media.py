@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from pointsman.core.errors import RequestError
-from pointsman.core.wire.openai_chat.fields import Fields
+from pointsman.core.wire.fields import Fields
 from pointsman.core.wire.prompt import CacheMark, Media
 
 IMAGE_PARTS = frozenset({"image_url", "input_image", "image"})

@@ -4,8 +4,9 @@ import msgspec
 
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Request
-from pointsman.core.wire.openai_chat.fields import Fields
-from pointsman.core.wire.openai_chat.read_messages import MessageReader, Refused, read_mark
+from pointsman.core.wire.decoding import client_json
+from pointsman.core.wire.fields import Fields, Refused, closed
+from pointsman.core.wire.openai_chat.read_messages import MessageReader, read_mark
 from pointsman.core.wire.prompt import (
     EFFORTS,
     Prompt,
@@ -27,14 +28,9 @@ def read_prompt(request: Request) -> Prompt:
 
     Raises RequestError that names the field which is not of its type.
     """
-    try:
-        members = msgspec.json.decode(request.body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise RequestError(f"the request body is not JSON: {error}") from error
     refused: Refused = []
-    body = Fields(members, "", [])
-    for name in _READ_ELSEWHERE:
-        body.value(name)
+    body = Fields(client_json(msgspec.json.decode, request.body), "", [])
+    body.pass_over(_READ_ELSEWHERE)
     _read_stream_options(body)
     tools, choice = _tools(body, refused)
     prompt = Prompt(
@@ -51,9 +47,7 @@ def read_prompt(request: Request) -> Prompt:
         is_stream=request.is_stream,
     )
     _refuse_what_only_openai_does(body, refused)
-    body.close()
-    unread = tuple(dict.fromkeys(body.unread))
-    return msgspec.structs.replace(prompt, unread=unread, refused=tuple(refused))
+    return closed(prompt, body, refused)
 
 
 def _read_stream_options(body: Fields) -> None:

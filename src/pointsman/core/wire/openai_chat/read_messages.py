@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from pointsman.core.errors import RequestError
-from pointsman.core.wire.openai_chat.fields import Fields
+from pointsman.core.wire.fields import Fields, Refused
 from pointsman.core.wire.openai_chat.media import IMAGE_PARTS, read_audio, read_file, read_image
 from pointsman.core.wire.prompt import (
     CacheMark,
@@ -28,7 +28,6 @@ _ROLES: Mapping[str, Role] = {
     "user": "user",
     "assistant": "assistant",
 }
-Refused = list[tuple[str, str]]
 
 
 class MessageReader:

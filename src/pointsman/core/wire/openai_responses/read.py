@@ -8,7 +8,7 @@ from pointsman.core.errors import RequestError
 from pointsman.core.types import Request
 from pointsman.core.wire.decoding import client_json
 from pointsman.core.wire.openai_chat.read_messages import ERROR_MARK
-from pointsman.core.wire.openai_responses.fields import (
+from pointsman.core.wire.openai_responses.body import (
     BODY_FIELDS,
     DEFAULTS,
     ITEM_FIELDS,

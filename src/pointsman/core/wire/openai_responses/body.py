@@ -1,4 +1,4 @@
-"""Fields: what a responses body has, typed, and which of its fields a `Prompt` has a place for."""
+"""Body: what a responses body has, typed, and which of its fields a `Prompt` has a place for."""
 
 from collections.abc import Mapping
 

@@ -1,12 +1,16 @@
 """Fields: take a JSON object apart member by member, and tell what nobody took."""
 
 import re
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
 from pointsman.core.errors import RequestError
+from pointsman.core.wire.prompt import Prompt
+
+# Paths of what may not be dropped, each with the reason.
+Refused: TypeAlias = list[tuple[str, str]]
 
 _INDEX = re.compile(r"\[\d+\]")
 _Value = TypeVar("_Value")
@@ -37,6 +41,11 @@ class Fields:
     def value(self, name: str) -> object:
         """Take a member, whatever it is."""
         return self._members.pop(name, None)
+
+    def pass_over(self, names: Iterable[str]) -> None:
+        """Take members that are read elsewhere."""
+        for name in names:
+            self.value(name)
 
     def text(self, name: str) -> str:
         """Take a text, "" where there is none."""
@@ -73,6 +82,14 @@ class Fields:
         if number != int(number):
             raise self._misfit(name, value, "a whole number")
         return int(number)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Take a list of texts."""
+        values: list[object] = self._typed(name, list, "a list of texts") or []
+        texts = [value for value in values if isinstance(value, str)]
+        if len(texts) < len(values):
+            raise self._misfit(name, values, "a list of texts")
+        return tuple(texts)
 
     def raw(self, name: str) -> bytes | None:
         """Take an object as JSON."""
@@ -122,6 +139,13 @@ class Fields:
     def _misfit(self, name: str, value: object, wanted: str) -> RequestError:
         path = self.at(name)
         return RequestError(f"{path} is {_shown(value)}; it must be {wanted}", param=path)
+
+
+def closed(prompt: Prompt, body: Fields, refused: Refused) -> Prompt:
+    """Return the prompt that a body gave, with what nobody took of it and with what is refused."""
+    body.close()
+    unread, refusals = tuple(dict.fromkeys(body.unread)), tuple(dict.fromkeys(refused))
+    return msgspec.structs.replace(prompt, unread=unread, refused=refusals)
 
 
 def _shown(value: object) -> str:
