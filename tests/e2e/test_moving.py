@@ -202,8 +202,6 @@ def unmet(client: str, a: Upstream, b: Upstream, *, is_stream: bool) -> str:
         return "several texts of the model in one message are no item that OpenAI's types know"
     if client == "anthropic" and "gemini" in dialects:
         return "one of several seals of Gemini's does not come back through Anthropic's blocks"
-    if client == "openai-chat" and a.dialect == "anthropic":
-        return "thinking stays on in a tool loop whose thinking a chat client has not given back"
     if client == "openai-responses" and dialects == {"openai-chat", "openai-responses"}:
         return "reasoning without a seal goes to Responses, which this test's reader cannot read"
     return ""

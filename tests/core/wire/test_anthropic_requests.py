@@ -45,6 +45,7 @@ from pointsman.core.wire.prompt import (
     Thinking,
     Tool,
     ToolChoice,
+    Written,
 )
 
 CODEC = CODECS["anthropic"]
@@ -99,7 +100,7 @@ def golden(name: str) -> bytes:
 
 
 def sent(body: bytes, to: Deployment = SONNET_46, tier_max: int | None = None) -> dict[str, Any]:
-    sent = json.loads(CODEC.encode_request(read(body), step(to, tier_max)))
+    sent = json.loads(CODEC.encode_request(read(body), step(to, tier_max)).body)
     assert isinstance(sent, dict)
     return sent
 
@@ -329,7 +330,7 @@ def test_every_byte_but_the_models_name_goes_on(extra, text, order, separators, 
         return b" " + json.dumps(own, separators=separators, ensure_ascii=is_ascii).encode() + b"\n"
 
     request = read(bytes_for("auto"))
-    assert CODEC.encode_request(request, step(OPUS_48, 7)) == bytes_for("claude-opus-4-8")
+    assert CODEC.encode_request(request, step(OPUS_48, 7)) == Written(bytes_for(OPUS_48.model))
 
 
 @given(name=st.sampled_from(sorted(READ)), value=JSON)
@@ -340,7 +341,9 @@ def test_a_field_of_any_type_is_read_or_refused_and_nothing_else(name, value):
             request = read(body, version)
         except RequestError:
             continue
-        assert json.loads(CODEC.encode_request(request, step(OPUS_48)))["model"] == OPUS_48.model
+        for to in (OPUS_48, SONNET_45):
+            sent = CODEC.encode_request(request, step(to)).body
+            assert json.loads(sent)["model"] == to.model
         CODEC.shape(request)
 
 
@@ -641,6 +644,12 @@ def test_schema_budget_and_the_bodys_own_mark_are_read():
         ({"thinking": {"type": "adaptive", "display": "omitted"}},
          Reasoning(is_adaptive=True, is_shown=False)),
         ({"output_config": {"effort": "xhigh"}}, Reasoning(effort="xhigh")),
+        ({"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}},
+         Reasoning(is_adaptive=True, effort="low")),
+        ({"thinking": {"type": "disabled"}, "output_config": {"effort": "high"}},
+         Reasoning(budget_tokens=0)),
+        ({"thinking": {"type": "disabled"}, "output_config": {"effort": None}},
+         Reasoning(budget_tokens=0)),
         ({}, Reasoning()),
     ],
 )  # fmt: skip
@@ -673,6 +682,8 @@ def test_the_choice_of_tools_is_read(choice, expected):
         ({"fallbacks": "default"}, "fallbacks"),
         ({"novelty": 1}, "novelty"),
         ({"thinking": {"type": "between_tools"}}, "thinking.type"),
+        ({"thinking": {"type": "disabled"}, "output_config": {"effort": "high"}},
+         "output_config.effort"),
         ({"tools": [{"name": "f", "input_schema": {}, "defer_loading": True}]},
          "tools[].defer_loading"),
         ({"tools": [{"name": "f", "input_schema": {}, "input_examples": [{}]}]},

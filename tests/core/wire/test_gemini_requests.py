@@ -227,9 +227,9 @@ def test_the_path_says_model_and_way(model: str, is_stream: bool):
 
 def test_a_body_goes_on_byte_for_byte_but_for_the_model():
     raw = (GOLDEN / "agent.request.json").read_bytes()
-    sent = GEMINI.encode_request(request(raw), step(max_tokens=5))
+    sent = GEMINI.encode_request(request(raw), step(max_tokens=5)).body
     assert sent.replace(b',"model":"models/gemini-3.5-flash"', b"") == raw
-    again = GEMINI.encode_request(request(sent), step("gemini-3.1-pro"))
+    again = GEMINI.encode_request(request(sent), step("gemini-3.1-pro")).body
     assert again == sent.replace(b"gemini-3.5-flash", b"gemini-3.1-pro")
 
 
@@ -244,7 +244,7 @@ def test_a_bound_and_parameters_are_set_and_the_rest_stays():
     to = step(
         max_tokens=77, params={"reasoning_effort": "low", "generationConfig": {"temperature": 0}}
     )
-    sent = json.loads(GEMINI.encode_request(request(body), to))
+    sent = json.loads(GEMINI.encode_request(request(body), to).body)
     assert sent["generationConfig"] == {
         "topK": 3,
         "maxOutputTokens": 77,
@@ -255,7 +255,7 @@ def test_a_bound_and_parameters_are_set_and_the_rest_stays():
 
 
 def test_counting_wraps_a_body_that_names_its_model():
-    body = GEMINI.encode_request(request(asking()), step())
+    body = GEMINI.encode_request(request(asking()), step()).body
     counted = json.loads(GEMINI.count_request(body))
     assert counted == {"generateContentRequest": json.loads(body)}
     assert counted["generateContentRequest"]["model"] == "models/gemini-3.5-flash"
@@ -448,7 +448,7 @@ def test_unsealed_thoughts_and_foreign_seals_go_and_nothing_said_does():
         }
     ]
     for model, is_there in ((NEW, True), (OLD, False)):
-        onward = GEMINI.encode_request(request(sent), step(model))
+        onward = GEMINI.encode_request(request(sent), step(model)).body
         assert (PLACEHOLDER.encode() in onward) is is_there
 
 

@@ -494,7 +494,7 @@ def test_a_deployments_parameters_come_last_and_objects_are_merged():
     assert sent["reasoning_effort"] == "low"
     assert sent["stream_options"] == {"include_usage": True, "x": 1}
     same = chat_request(json.dumps(ASK | {"stream": True, "reasoning_effort": "high"}).encode())
-    assert json.loads(CHAT.encode_request(same, step(to))) == sent
+    assert json.loads(CHAT.encode_request(same, step(to)).body) == sent
 
 
 def test_a_choice_without_tools_is_left_out_unless_it_forces_one():

@@ -26,7 +26,7 @@ def message(**members: object) -> bytes:
 
 
 def sent(body: bytes, to: Deployment = ACME, tier_max: int | None = None) -> dict[str, Any]:
-    sent = json.loads(CHAT.encode_request(chat_request(body), step(to, tier_max)))
+    sent = json.loads(CHAT.encode_request(chat_request(body), step(to, tier_max)).body)
     assert isinstance(sent, dict)
     return sent
 
@@ -236,7 +236,7 @@ def test_every_byte_but_the_models_name_goes_on(
         return b" " + json.dumps(own, separators=separators, ensure_ascii=is_ascii).encode() + b"\n"
 
     request = chat_request(written("auto"))
-    assert CHAT.encode_request(request, step(ACME, 64)) == written("large")
+    assert CHAT.encode_request(request, step(ACME, 64)).body == written("large")
 
 
 @given(body=JSON)
@@ -246,7 +246,7 @@ def test_a_body_is_read_or_refused_and_nothing_else(body):
             request = chat_request(json.dumps(members).encode())
         except RequestError:
             continue
-        assert json.loads(CHAT.encode_request(request, step(ACME)))["model"] == "large"
+        assert json.loads(CHAT.encode_request(request, step(ACME)).body)["model"] == "large"
 
 
 @given(name=st.sampled_from(sorted(READ)), value=JSON)
@@ -255,4 +255,4 @@ def test_a_field_of_any_type_is_read_or_refused_and_nothing_else(name, value):
         request = chat_request(ask(**{name: value}))
     except RequestError:
         return
-    assert json.loads(CHAT.encode_request(request, step(NEWER, 64)))["model"] == "large"
+    assert json.loads(CHAT.encode_request(request, step(NEWER, 64)).body)["model"] == "large"

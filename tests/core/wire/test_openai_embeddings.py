@@ -97,7 +97,7 @@ def test_a_body_goes_on_byte_for_byte_but_for_the_model(dialect: str):
 
 def test_a_deployments_parameters_are_sent():
     step = Step(tier="", deployment=deployment(params={"dimensions": 256}))
-    sent = json.loads(CODEC.encode_request(CODEC.decode_request(BODY, Caller()), step))
+    sent = json.loads(CODEC.encode_request(CODEC.decode_request(BODY, Caller()), step).body)
     assert (sent["dimensions"], sent["model"]) == (256, "text-emb")
 
 

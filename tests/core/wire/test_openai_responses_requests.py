@@ -69,7 +69,7 @@ def prompt_of(body: bytes) -> Prompt:
 
 
 def sent(body: bytes, to: Deployment = TO, tier_max: int | None = None) -> dict[str, Any]:
-    body = CODEC.encode_request(read(body), step(to, tier_max))
+    body = CODEC.encode_request(read(body), step(to, tier_max)).body
     told = json.loads(body)
     assert isinstance(told, dict)
     return told
@@ -215,7 +215,7 @@ def test_the_bounds_sizes_and_formats_are_told():
 
 def test_only_what_must_change_is_changed():
     body = b'{ "model":"auto" ,"input":"H\\u0069", "x_new": [1 ,2], "store":true }'
-    encoded = CODEC.encode_request(read(body), step(TO))
+    encoded = CODEC.encode_request(read(body), step(TO)).body
     assert encoded == body.replace(b'"auto"', b'"gpt-5.6"').replace(b"true", b"false")
 
 
@@ -228,7 +228,8 @@ def test_reasoning_of_the_wrong_type_is_refused(reasoning):
 
 
 def test_what_codex_sends_passes_but_for_the_model():
-    assert CODEC.encode_request(read(CODEX), step(TO)) == CODEX.replace(b'"auto"', b'"gpt-5.6"', 1)
+    encoded = CODEC.encode_request(read(CODEX), step(TO)).body
+    assert encoded == CODEX.replace(b'"auto"', b'"gpt-5.6"', 1)
 
 
 ENCRYPTED = "reasoning.encrypted_content"

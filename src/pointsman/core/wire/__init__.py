@@ -62,9 +62,10 @@ class Codec(Protocol):
     def headers(self, request: Request, step: Step) -> Mapping[str, str]:
         """Return the dialect's own headers for an upstream, lower case; keys are not among them."""
 
-    def encode_request(self, request: Request, step: Step) -> bytes:
+    def encode_request(self, request: Request, step: Step) -> Written:
         """Return the body for a step's upstream of this dialect: the client's own, but for the
-        model's name, the step's parameters, and what a stream needs for its usage.
+        model's name, the step's parameters, what a stream needs for its usage, and what the
+        upstream would refuse for the sake of the history; that is named.
         """
 
     def refit_body(

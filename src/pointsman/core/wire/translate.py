@@ -27,7 +27,7 @@ def encode_request(request: Request, step: Step) -> Written:
             call_id = partial(valid_call_id, rule=rule)
             body = codec.refit_body(request.body, keeps=keeps, call_id=call_id)
             request = msgspec.structs.replace(request, body=body)
-        return Written(codec.encode_request(request, step))
+        return codec.encode_request(request, step)
     prompt = CODECS[request.dialect].read_prompt(request)
     prompt = recalled(prompt, request.history.call_signatures)
     return codec.write_prompt(refit(prompt, keeps, rule), step)

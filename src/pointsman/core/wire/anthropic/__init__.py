@@ -58,8 +58,8 @@ class Anthropic:
         """Read a client's body. Raises RequestError that names the field at fault."""
         return request.decode_request(body, caller)
 
-    def encode_request(self, asked: Request, step: Step) -> bytes:
-        """Return the body for a step's upstream."""
+    def encode_request(self, asked: Request, step: Step) -> Written:
+        """Return the body for a step's upstream, and what it does not carry."""
         return request.encode_request(asked, step)
 
     def refit_body(

@@ -64,7 +64,8 @@ def read_prompt(request: Request) -> Prompt:
     reader = MessageReader(refused)
     system = reader.read_system(body)
     messages = (*system, *reader.read(body.children("messages")))
-    effort, shape = _output_config(body)
+    reasoning = _thinking(body)
+    effort, shape = _output_config(body, is_thinking=reasoning.budget_tokens != 0)
     choice = _tool_choice(body)
     prompt = Prompt(
         messages=_marked(messages, read_mark(body)),
@@ -73,7 +74,7 @@ def read_prompt(request: Request) -> Prompt:
         max_tokens=request.max_tokens,
         sampling=_sampling(body),
         shape=shape or _shape(body, "output_format"),
-        reasoning=msgspec.structs.replace(_thinking(body), effort=effort),
+        reasoning=msgspec.structs.replace(reasoning, effort=effort),
         user=_user(body),
         service_tier=_service_tier(body),
         is_stream=request.is_stream,
@@ -172,14 +173,22 @@ def _thinking(body: Fields) -> Reasoning:
             return Reasoning()
 
 
-def _output_config(body: Fields) -> tuple[Effort | None, Shape | None]:
+def _output_config(body: Fields, *, is_thinking: bool) -> tuple[Effort | None, Shape | None]:
+    """Return the effort of the thinking, and the shape.
+
+    Here an effort bounds every token of an answer, elsewhere the reasoning alone; so without
+    thinking (`is_thinking`) it has no counterpart.
+
+    Source: platform.claude.com/docs/en/build-with-claude/effort (read 2026-11-23).
+    """
     fields = body.child("output_config")
     if fields is None:
         return None, None
     word = fields.text("effort")
     effort = next((known for known in EFFORTS if known == word), None)
-    if word and effort is None:
+    if word and (effort is None or not is_thinking):
         fields.tell("effort")
+        effort = None
     shape = _shape(fields, "format")
     fields.close()
     return effort, shape

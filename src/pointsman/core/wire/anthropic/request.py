@@ -8,9 +8,11 @@ from pointsman.core.errors import RequestError, UpstreamBadResponse
 from pointsman.core.types import Caller, Need, Request, ResponseFormat, Step
 from pointsman.core.wire.anthropic import versions
 from pointsman.core.wire.anthropic.thinking import with_params
+from pointsman.core.wire.anthropic.tool_loop import settled
 from pointsman.core.wire.anthropic.turns import Block, Found, Said, text_of, turns_of
 from pointsman.core.wire.anthropic.versions import DIALECT
 from pointsman.core.wire.limits import MESSAGES_MAX, TOOLS_MAX, check_count, check_model
+from pointsman.core.wire.prompt import Written
 from pointsman.core.wire.splice import splice
 from pointsman.core.wire.upstream_errors import UNREADABLE
 
@@ -114,11 +116,12 @@ def decode_request(body: bytes, caller: Caller) -> Request:
     )
 
 
-def encode_request(request: Request, step: Step) -> bytes:
+def encode_request(request: Request, step: Step) -> Written:
     """Return the body for a step's upstream: the client's own but for the fields that must change.
 
     Changes the model's name and the tier's parameters, and adds `max_tokens` where the client set
-    none: the tier's, else the most the model can, else 4,096.
+    none: the tier's, else the most the model can, else 4,096. A budget of thinking goes where the
+    turn under way was begun without thinking, see `tool_loop`.
     """
     deployment = step.deployment
     changes = {"model": msgspec.json.encode(deployment.model)}
@@ -126,8 +129,8 @@ def encode_request(request: Request, step: Step) -> bytes:
     if bound is None:
         bound = usual_max_tokens(step)
         changes["max_tokens"] = str(bound).encode()
-    body = splice(request.body, changes)
-    return with_params(body, deployment, max_tokens=bound)
+    body = with_params(splice(request.body, changes), deployment, max_tokens=bound)
+    return settled(body, deployment.model, asked=request.body)
 
 
 def usual_max_tokens(step: Step) -> int:

@@ -11,6 +11,7 @@ from pointsman.core.wire.anthropic.models import (
     takes_adaptive,
     takes_budget,
 )
+from pointsman.core.wire.anthropic.tool_loop import OFF, kind_of
 from pointsman.core.wire.effort import budget_of, effort_of
 from pointsman.core.wire.params import with_fields
 from pointsman.core.wire.prompt import EFFORTS, Effort, Reasoning
@@ -20,6 +21,14 @@ from pointsman.core.wire.splice import splice
 # `budget_tokens` is at least this, and less than `max_tokens`.
 _BUDGET_MIN = 1_024
 _PARAM = "reasoning_effort"
+_FORCED = frozenset({"any", "tool"})
+
+
+class _Chosen(msgspec.Struct):
+    tool_choice: msgspec.Raw = msgspec.Raw()
+
+
+_chosen = msgspec.json.Decoder(_Chosen)
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -34,17 +43,23 @@ class Asked(msgspec.Struct, frozen=True):
     @property
     def is_thinking(self) -> bool:
         """Return whether the model is told to think."""
-        return self.thinking is not None and self.thinking["type"] != "disabled"
+        return self.thinking is not None and self.thinking != OFF
 
 
 def ask_for(
-    reasoning: Reasoning, deployment: Deployment, *, max_tokens: int, is_forced: bool
+    reasoning: Reasoning,
+    deployment: Deployment,
+    *,
+    max_tokens: int,
+    is_forced: bool,
+    is_led: bool = True,
 ) -> Asked:
     """Return how the deployment's model is asked for an amount of reasoning.
 
     A model that takes efforts gets the one that comes nearest, and thinks adaptively; one that
-    takes none gets a budget, made to fit `max_tokens`. `is_forced`: the model must call a tool,
-    which goes with adaptive thinking and not with a budget.
+    takes none gets a budget, made to fit `max_tokens`. `is_forced`: the model must call a tool;
+    `is_led`: a turn under way begins with thinking, see `tool_loop`. Adaptive thinking goes with
+    a forced call and with a turn that is not led, a budget does not.
     """
     amount = _amount(reasoning)
     if amount is None:
@@ -54,16 +69,18 @@ def ask_for(
         if not may_be_told_not_to_think(deployment.model):
             return Asked(dropped=(name,))
         is_sure = deployment.capability.reasoning is not False
-        return Asked({"type": "disabled"} if is_sure else None)
+        return Asked(OFF if is_sure else None)
     if deployment.capability.reasoning is False:
         return Asked(dropped=(name, *_wishes(reasoning)))
     exact = reasoning.budget_tokens
-    can_have_budget = takes_budget(deployment.model) and not is_forced
+    can_have_budget = takes_budget(deployment.model) and not is_forced and is_led
     if takes_adaptive(deployment.model) and not (exact and can_have_budget):
         return _adaptively(reasoning, deployment.model, amount)
     budget = min(exact or budget_of(amount), max_tokens - 1)
     if not can_have_budget or budget < _BUDGET_MIN:
-        return Asked(dropped=(name, *_wishes(reasoning)))
+        # Servers that copy the API may think unless told not to, and then want it back.
+        off = None if is_led or not takes_budget(deployment.model) else OFF
+        return Asked(off, dropped=(name, *_wishes(reasoning)))
     display, dropped = _display(reasoning, deployment.model)
     return Asked({"type": "enabled", "budget_tokens": budget} | display, dropped=dropped)
 
@@ -78,12 +95,17 @@ def with_params(body: bytes, deployment: Deployment, *, max_tokens: int) -> byte
     effort = next((known for known in EFFORTS if known == word), None)
     if effort is not None:
         wanted = Reasoning(effort=effort)
-        asked = ask_for(wanted, deployment, max_tokens=max_tokens, is_forced=False)
+        is_forced = _is_forced(body)
+        asked = ask_for(wanted, deployment, max_tokens=max_tokens, is_forced=is_forced)
         thinking = None if asked.thinking is None else msgspec.json.encode(asked.thinking)
         body = splice(body, {"thinking": thinking})
         if asked.effort is not None or b'"effort"' in body:
             body = with_fields(body, {"output_config": {"effort": asked.effort}})
     return with_fields(body, params)
+
+
+def _is_forced(body: bytes) -> bool:
+    return b'"tool_choice"' in body and kind_of(_chosen.decode(body).tool_choice) in _FORCED
 
 
 def _amount(reasoning: Reasoning) -> Effort | None:

@@ -1,6 +1,6 @@
 """Writing: a `Prompt` as a messages body."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -11,8 +11,9 @@ from pointsman.core.wire.anthropic.models import takes_sampling_together
 from pointsman.core.wire.anthropic.request import usual_max_tokens
 from pointsman.core.wire.anthropic.schema import closed, object_schema
 from pointsman.core.wire.anthropic.thinking import ask_for, with_params
+from pointsman.core.wire.anthropic.tool_loop import OFF, THINKING, Kinds, turn_under_way
 from pointsman.core.wire.anthropic.versions import WITH_SAMPLING, upstream_version
-from pointsman.core.wire.anthropic.write_messages import write_messages
+from pointsman.core.wire.anthropic.write_messages import Said, write_messages
 from pointsman.core.wire.prompt import Prompt, Sampling, Shape, Tool, ToolChoice, Written
 
 # OpenAI's words, which the neutral form uses.
@@ -39,14 +40,20 @@ def write_prompt(prompt: Prompt, step: Step) -> Written:
         raise RequestError(f"{name} cannot be sent to {deployment.id}: {reason}", param=name)
     max_tokens = prompt.max_tokens or usual_max_tokens(step)
     body: Members = {"model": deployment.model, "max_tokens": max_tokens}
-    body |= write_messages(prompt.messages, dropped)
+    system, said = write_messages(prompt.messages, dropped)
+    body |= {"system": system} if system else {}
     body |= _tools(prompt.tools, prompt.tool_choice, deployment.capability, dropped)
+    start, is_led = turn_under_way([_kinds(message) for message in said])
     asked = ask_for(
         prompt.reasoning,
         deployment,
         max_tokens=max_tokens,
         is_forced=prompt.tool_choice.mode in _FORCED,
+        is_led=is_led,
     )
+    if asked.thinking == OFF:
+        said = [*said[:start], *_without_thinking(said[start:], dropped)]
+    body["messages"] = said
     dropped += asked.dropped
     if asked.thinking is not None:
         body["thinking"] = asked.thinking
@@ -62,6 +69,19 @@ def write_prompt(prompt: Prompt, step: Step) -> Written:
     limit_marks(body, dropped)
     written = with_params(msgspec.json.encode(body), deployment, max_tokens=max_tokens)
     return Written(written, tuple(dict.fromkeys(dropped)))
+
+
+def _kinds(message: Said) -> Kinds:
+    return message["role"], [str(block["type"]) for block in message["content"]]
+
+
+def _without_thinking(messages: Sequence[Said], dropped: list[str]) -> Iterator[Said]:
+    for message in messages:
+        content = [block for block in message["content"] if block["type"] not in THINKING]
+        if content != message["content"]:
+            dropped.append("reasoning")
+        if content:
+            yield {"role": message["role"], "content": content}
 
 
 def _tools(

@@ -4,6 +4,7 @@ import base64
 import binascii
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
+from typing import TypedDict
 
 import msgspec
 
@@ -22,6 +23,14 @@ from pointsman.core.wire.prompt import (
 
 Block = dict[str, object]
 
+
+class Said(TypedDict):
+    """One message."""
+
+    role: Role
+    content: list[Block]
+
+
 _IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 # How the data of each begins, in base64.
 _STARTS: Mapping[str, str] = {
@@ -35,8 +44,10 @@ _STARTS: Mapping[str, str] = {
 _OPENING = "(The assistant opens the conversation.)"
 
 
-def write_messages(messages: Sequence[Message], dropped: list[str]) -> dict[str, object]:
-    """Return the fields `system` and `messages`.
+def write_messages(
+    messages: Sequence[Message], dropped: list[str]
+) -> tuple[list[Block], list[Said]]:
+    """Return the system prompt, empty for none, and the messages.
 
     - System messages at the start are the system prompt; where nothing else is said they are the
       user's. Later ones are put into the user's message beside them, between <system> tags, for
@@ -58,14 +69,11 @@ def write_messages(messages: Sequence[Message], dropped: list[str]) -> dict[str,
         raise RequestError("messages say nothing; send some text", param="messages")
     if turns[0][0] == "assistant":
         turns.insert(0, ("user", [Text(text=_OPENING)]))
-    written: dict[str, object] = {}
-    if system := _system(leading):
-        written["system"] = system
-    written["messages"] = [
+    said: list[Said] = [
         {"role": role, "content": [_block(part, role, dropped) for part in parts]}
         for role, parts in turns
     ]
-    return written
+    return _system(leading), said
 
 
 def _system(messages: Iterable[Message]) -> list[Block]:

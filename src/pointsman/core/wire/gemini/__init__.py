@@ -44,9 +44,9 @@ class Gemini:
         """Read a client's body. Raises RequestError that names the field at fault."""
         return request.decode_request(body, caller)
 
-    def encode_request(self, asked: Request, step: Step) -> bytes:
+    def encode_request(self, asked: Request, step: Step) -> Written:
         """Return the body for a step's upstream."""
-        return request.encode_request(asked, step)
+        return Written(request.encode_request(asked, step))
 
     def shape(self, asked: Request) -> Mapping[str, object]:
         """Return every field that shapes the answer."""

@@ -40,9 +40,9 @@ class OpenAIChat:
         """Read a client's body. Raises RequestError that names the field at fault."""
         return request.decode_request(body, caller)
 
-    def encode_request(self, asked: Request, step: Step) -> bytes:
+    def encode_request(self, asked: Request, step: Step) -> Written:
         """Return the body for a step's upstream."""
-        return request.encode_request(asked, step)
+        return Written(request.encode_request(asked, step))
 
     def read_prompt(self, asked: Request) -> Prompt:
         """Return all that a body says, in no dialect's words. Raises RequestError."""

@@ -50,9 +50,9 @@ class OpenAIResponses:
         """Read a client's body. Raises RequestError that names the field at fault."""
         return request.decode_request(body, caller)
 
-    def encode_request(self, asked: Request, step: Step) -> bytes:
+    def encode_request(self, asked: Request, step: Step) -> Written:
         """Return the body for a step's upstream."""
-        return edit.encode_request(asked, step)
+        return Written(edit.encode_request(asked, step))
 
     def refit_body(
         self, body: bytes, *, keeps: Callable[[str], bool], call_id: Callable[[str], str]
