@@ -1,0 +1,26 @@
+"""Tenants: a small share of `python -m soak g7_tenants`, and that it would find what is wrong."""
+
+from random import Random
+
+import msgspec
+from soak import g7_tenants
+from soak.g7_tenants import look_up_answers, look_up_conversations
+
+from pointsman.core.cache_key import answer_key
+
+
+def test_no_look_up_finds_what_is_another_tenants():
+    for look_up in (look_up_answers, look_up_conversations):
+        hits, wrong = look_up(3_000, Random(1))
+        assert hits > 500
+        assert wrong == []
+
+
+def test_a_key_that_forgets_its_tenant_would_be_found(monkeypatch):
+    def forgetful(request, *args, **named):
+        caller = msgspec.structs.replace(request.caller, tenant="")
+        return answer_key(msgspec.structs.replace(request, caller=caller), *args, **named)
+
+    monkeypatch.setattr(g7_tenants, "answer_key", forgetful)
+    _, wrong = look_up_answers(3_000, Random(1))
+    assert wrong
