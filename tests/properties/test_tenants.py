@@ -12,7 +12,7 @@ from pointsman.core.cache_key import answer_key
 def test_no_look_up_finds_what_is_another_tenants():
     for look_up in (look_up_answers, look_up_conversations):
         hits, wrong = look_up(3_000, Random(1))
-        assert hits > 500
+        assert hits > 300
         assert wrong == []
 
 
