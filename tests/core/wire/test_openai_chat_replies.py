@@ -697,3 +697,9 @@ def test_tool_calls_stand_in_the_order_of_their_indices():
     deltas = [ToolCallDelta(index=index, id=str(index), name="f") for index in (2, 0, 1)]
     ids = [call.id for call in built(deltas).tool_calls]
     assert all(first < second for first, second in pairwise(ids))
+
+
+def test_an_error_relayed_into_a_stream_is_one_event_however_its_json_is_laid_out():
+    told = {"error": {"message": "no\ngo", "type": "invalid_request_error"}}
+    error = UpstreamRejected("no", status=400, body=json.dumps(told, indent=2).encode())
+    assert chunks_of(CHAT.stream_encoder(ASKED, OURS).error(error, "req_1")) == [told]

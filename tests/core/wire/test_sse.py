@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from tests.core.builders import cut
 
 from pointsman.core.wire import sse
-from pointsman.core.wire.sse import FrameTooLarge, SseFrame, SseSplitter, data_frame, parse_frame
+from pointsman.core.wire.sse import (
+    FrameTooLarge,
+    SseFrame,
+    SseSplitter,
+    data_frame,
+    parse_frame,
+    with_data,
+)
 
 GOLDEN = (
     b"\xef\xbb\xbf: a comment\n\n"
@@ -132,3 +139,22 @@ def test_a_million_empty_data_lines_are_joined_at_once():
 @given(data=st.binary().filter(lambda data: not set(data) & set(b"\r\n")))
 def test_a_data_frame_reads_back(data):
     assert frames_of([data_frame(data)]) == [SseFrame("", data, data_frame(data))]
+
+
+def test_an_event_is_written_on_one_line_whatever_breaks_its_json_has():
+    assert data_frame(b'{\r\n"a":\n1}') == b'data: {  "a": 1}\n\n'
+    assert data_frame(b"{}", b"ping") == b"event: ping\ndata: {}\n\n"
+
+
+@pytest.mark.parametrize(
+    ("frame", "data", "written"),
+    [
+        (b": hm\nid: 1\ndata:{}\r\n\r\n", b"[]", b": hm\nid: 1\ndata:[]\r\n\r\n"),
+        (b"event: a\ndata: {\ndata: }\n\n", b"{\n1}", b"event: a\ndata: { 1}\n\n"),
+        (b"data: {\ndata: }\n\n", b"{\n}", b"data: {\ndata: }\n\n"),
+        (b": hm\n\n", b"{}", b": hm\n\n"),
+    ],
+    ids=["one line", "several lines", "the same", "a comment"],
+)
+def test_other_data_leaves_the_other_lines_as_they_are(frame, data, written):
+    assert with_data(parse_frame(frame), data) == written

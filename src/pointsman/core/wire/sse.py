@@ -91,9 +91,25 @@ def parse_frame(raw: bytes) -> SseFrame:
     return SseFrame(event, b"\n".join(data) if data else None, raw)
 
 
-def data_frame(data: bytes) -> bytes:
-    """Return an unnamed event with `data`, which holds no line end."""
-    return b"data: " + data + b"\n\n"
+def data_frame(data: bytes, event: bytes = b"") -> bytes:
+    """Return an event with this JSON on one line; unnamed where `event` is empty.
+
+    The line ends in it are in no string: JSON writes those as escapes.
+    """
+    line = data.replace(b"\r", b" ").replace(b"\n", b" ")
+    return (b"event: " + event + b"\n" if event else b"") + b"data: " + line + b"\n\n"
+
+
+def with_data(frame: SseFrame, data: bytes) -> bytes:
+    """Return an event's bytes with other JSON for its data, its other lines as they are.
+
+    Of an event whose data came on several lines only the name is kept beside it.
+    """
+    if frame.data is None or frame.data == data:
+        return frame.raw
+    if b"\n" in frame.data:
+        return data_frame(data, frame.event.encode())
+    return frame.raw.replace(frame.data, data, 1)
 
 
 def _check_size(size_bytes: int) -> None:

@@ -32,7 +32,7 @@ from pointsman.core.wire.anthropic.reply import (
 )
 from pointsman.core.wire.anthropic.versions import DIALECT
 from pointsman.core.wire.splice import splice
-from pointsman.core.wire.sse import parse_frame
+from pointsman.core.wire.sse import data_frame, parse_frame, with_data
 
 _PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
@@ -196,10 +196,7 @@ class _OpenCall:
 
 
 def _event(members: Mapping[str, object]) -> bytes:
-    return b"event: %s\ndata: %s\n\n" % (
-        str(members["type"]).encode(),
-        msgspec.json.encode(members),
-    )
+    return data_frame(msgspec.json.encode(members), str(members["type"]).encode())
 
 
 def _block_stop(index: int) -> bytes:
@@ -213,12 +210,8 @@ def _renamed(event: Started, model: str) -> bytes:
     source = b'"model":' + msgspec.json.encode(event.model)
     if frame.count(b'"model"') == 1 and source in frame:
         return frame.replace(source, b'"model":' + ours)
-    data = parse_frame(frame).data
-    if data is None or b'"model"' not in data:
+    read = parse_frame(frame)
+    if read.data is None or b'"model"' not in read.data:
         return frame
-    message = bytes(msgspec.json.decode(data, type=dict[str, msgspec.Raw])["message"])
-    edited = splice(data, {"message": splice(message, {"model": ours})})
-    if b"\n" in data:  # data of several lines is written as one: the breaks are in no string
-        line = edited.replace(b"\r", b" ").replace(b"\n", b" ")
-        return b"event: message_start\ndata: " + line + b"\n\n"
-    return frame.replace(data, edited, 1)
+    message = bytes(msgspec.json.decode(read.data, type=dict[str, msgspec.Raw])["message"])
+    return with_data(read, splice(read.data, {"message": splice(message, {"model": ours})}))

@@ -10,6 +10,7 @@ import msgspec
 
 from pointsman.core.errors import AllTargetsFailed, GatewayError, UpstreamAuth, UpstreamError
 from pointsman.core.wire.decoding import UNREADABLE
+from pointsman.core.wire.sse import data_frame
 from pointsman.core.wire.upstream_errors import (
     Told,
     error_for,
@@ -70,8 +71,7 @@ def error_body(error: GatewayError, request_id: str) -> bytes:
 
 def error_event(error: GatewayError, request_id: str) -> bytes:
     """Return the event that ends a broken stream."""
-    data = msgspec.json.encode(_error_members(error, request_id))
-    return b"event: error\ndata: " + data + b"\n\n"
+    return data_frame(msgspec.json.encode(_error_members(error, request_id)), b"error")
 
 
 def _error_members(error: GatewayError, request_id: str) -> Mapping[str, object]:

@@ -22,7 +22,7 @@ from pointsman.core.wire.gemini.errors import error_body
 from pointsman.core.wire.gemini.request import DIALECT
 from pointsman.core.wire.gemini.signatures import write_signature
 from pointsman.core.wire.splice import splice
-from pointsman.core.wire.sse import data_frame, parse_frame
+from pointsman.core.wire.sse import data_frame, parse_frame, with_data
 
 # Every word that `FinishReason` of google-genai 3.4 knows and that an upstream may have ended with.
 _OWN_REASONS = frozenset(
@@ -82,7 +82,7 @@ class GeminiStreamEncoder:
 
     def error(self, error: GatewayError, request_id: str) -> bytes:
         """Return the in-stream error."""
-        return _frame(error_body(error, request_id))
+        return data_frame(error_body(error, request_id))
 
     def _open(self, event: Started) -> None:
         self._is_relay = event.dialect == DIALECT and event.is_stream and event.frame is not None
@@ -93,15 +93,12 @@ class GeminiStreamEncoder:
     def _renamed(self, frame: bytes) -> bytes:
         if frame.count(b'"modelVersion"') == 1 and self._named and self._named.search(frame):
             return self._named.sub(lambda match: match[1] + self._model, frame)
-        data = parse_frame(frame).data
-        if data is None or b'"modelVersion"' not in frame:
+        read = parse_frame(frame)
+        if read.data is None or b'"modelVersion"' not in frame:
             return frame
-        if b"modelVersion" not in {name.encode() for name in msgspec.json.decode(data)}:
+        if "modelVersion" not in msgspec.json.decode(read.data):
             return frame
-        edited = splice(data, {"modelVersion": self._model})
-        if b"\n" in data:
-            return _frame(edited)
-        return frame.replace(data, edited, 1)
+        return with_data(read, splice(read.data, {"modelVersion": self._model}))
 
     def _candidate(self, choice: int, part: "_Part") -> bytes:
         self._choices.add(choice)
@@ -116,7 +113,7 @@ class GeminiStreamEncoder:
         return self._frame(candidates, self._parts.usage)
 
     def _frame(self, candidates: list[_Members], usage: _Members) -> bytes:
-        return _frame(msgspec.json.encode({"candidates": candidates} | usage | self._head))
+        return data_frame(msgspec.json.encode({"candidates": candidates} | usage | self._head))
 
 
 def encode_reply(events: Iterable[Event], model: str) -> bytes:
@@ -218,11 +215,6 @@ class _PartWriter:
         if signature:
             signature = write_signature(signature, is_own=self._is_own)
         yield deltas[0].choice, _Part(function_call=call, thought_signature=signature)
-
-
-def _frame(data: bytes) -> bytes:
-    """Return an event with this JSON on one line: line breaks in it are none of its strings'."""
-    return data_frame(data.replace(b"\r", b" ").replace(b"\n", b" "))
 
 
 def usage_metadata(usage: Usage) -> Mapping[str, object]:

@@ -22,7 +22,7 @@ from pointsman.core.wire.openai_chat.decode import DONE
 from pointsman.core.wire.openai_chat.errors import error_body
 from pointsman.core.wire.openai_chat.request import DIALECT
 from pointsman.core.wire.splice import splice
-from pointsman.core.wire.sse import data_frame, parse_frame
+from pointsman.core.wire.sse import SseFrame, data_frame, parse_frame, with_data
 
 _NULL_USAGE = b',"usage":null}'
 _REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
@@ -101,10 +101,9 @@ class ChatStreamEncoder:
     def _renamed(self, frame: bytes) -> bytes:
         if frame.count(b'"model"') == 1 and self._source_model in frame:
             return frame.replace(self._source_model, b'"model":' + self._model)
-        parsed = parse_frame(frame)
-        if parsed.data is None or b'"model"' not in frame:
+        if b'"model"' not in frame:
             return frame
-        return _edited(frame, parsed.data, {"model": self._model})
+        return _edited(parse_frame(frame), {"model": self._model})
 
     def _call(self, event: ToolCallDelta) -> bytes:
         if not self._has_functions:
@@ -252,13 +251,13 @@ def _cost_member(report: UsageReport) -> Mapping[str, object]:
 
 def _with_cost(report: UsageReport, frame: bytes) -> bytes:
     """Return a usage chunk with what the request cost among its usage (SPEC, section 4)."""
-    data = parse_frame(frame).data
+    read = parse_frame(frame)
     cost = _cost_member(report)
-    if data is None or not cost:
+    if read.data is None or not cost:
         return frame
-    usage = bytes(msgspec.json.decode(data, type=dict[str, msgspec.Raw])["usage"])
+    usage = bytes(msgspec.json.decode(read.data, type=dict[str, msgspec.Raw])["usage"])
     priced = splice(usage, {name: msgspec.json.encode(value) for name, value in cost.items()})
-    return _edited(frame, data, {"usage": priced})
+    return _edited(read, {"usage": priced})
 
 
 def _call_delta(event: ToolCallDelta) -> Mapping[str, object]:
@@ -274,18 +273,9 @@ def _without_usage(frame: bytes) -> bytes:
     head, mark, tail = frame.partition(_NULL_USAGE)
     if mark and not tail.strip():
         return head + b"}" + tail
-    data = parse_frame(frame).data
-    return frame if data is None else _edited(frame, data, {"usage": None})
+    return _edited(parse_frame(frame), {"usage": None})
 
 
-def _edited(frame: bytes, data: bytes, changes: Mapping[str, bytes | None]) -> bytes:
-    """Return the frame with its data's members changed and its other lines as they are.
-
-    Data of several lines is written as one, for its line breaks are none of the strings'.
-    """
-    edited = splice(data, changes)
-    if edited == data:
-        return frame
-    if b"\n" in data:
-        return data_frame(edited.replace(b"\r", b" ").replace(b"\n", b" "))
-    return frame.replace(data, edited, 1)
+def _edited(frame: SseFrame, changes: Mapping[str, bytes | None]) -> bytes:
+    """Return the frame's bytes with its data's members changed."""
+    return frame.raw if frame.data is None else with_data(frame, splice(frame.data, changes))

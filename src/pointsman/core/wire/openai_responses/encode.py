@@ -16,7 +16,7 @@ from pointsman.core.wire.decoding import UNREADABLE
 from pointsman.core.wire.openai_responses.answer_writer import AnswerWriter
 from pointsman.core.wire.openai_responses.items import DIALECT
 from pointsman.core.wire.splice import splice
-from pointsman.core.wire.sse import data_frame, parse_frame
+from pointsman.core.wire.sse import data_frame, parse_frame, with_data
 
 _RESPONSE = b'"response"'
 
@@ -129,21 +129,19 @@ def _next_number(frame: bytes) -> int:
 
 
 def _frame(told: Mapping[str, object]) -> bytes:
-    return b"event: %b\n" % str(told["type"]).encode() + data_frame(msgspec.json.encode(told))
+    return data_frame(msgspec.json.encode(told), str(told["type"]).encode())
 
 
 def _renamed(frame: bytes, model: bytes) -> bytes:
     """Return a frame with the model's name changed in the response that it holds."""
-    data = parse_frame(frame).data
-    if data is None:
+    read = parse_frame(frame)
+    if read.data is None:
         return frame
-    members = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    members = msgspec.json.decode(read.data, type=dict[str, msgspec.Raw])
     response = bytes(members.get("response", b""))
     if not response.startswith(b"{") or b'"model"' not in response:
         return frame
     if "model" not in msgspec.json.decode(response, type=dict[str, msgspec.Raw]):
         return frame
-    edited = splice(data, {"response": splice(response, {"model": model})})
-    if b"\n" in data:
-        return data_frame(edited.replace(b"\r", b" ").replace(b"\n", b" "))
-    return frame.replace(data, edited, 1)
+    edited = splice(response, {"model": model})
+    return with_data(read, splice(read.data, {"response": edited}))
