@@ -202,11 +202,19 @@ class RateLimited(RequestError):
 
 
 class BudgetExceeded(RequestError):
-    """What the request may cost at most does not fit what is left of a budget."""
+    """What the request may cost at most does not fit what is left of a budget.
+
+    `scope` and `window`: of the tightest one, both "" where the most it may cost is not known.
+    """
 
     status = 429
     code = "budget_exceeded"
     kind = "rate_limit_error"
+
+    def __init__(self, message: str, *, scope: str = "", window: str = "") -> None:
+        super().__init__(message)
+        self.scope = scope
+        self.window = window
 
 
 class ConfigError(GatewayError):

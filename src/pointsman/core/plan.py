@@ -1,11 +1,18 @@
-"""Plan: which deployments to try for a decision, in order."""
+"""Plan: which deployments to try for a decision, in order, and what that may cost at most."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from heapq import nlargest
 
 import msgspec
 
+from pointsman.core.errors import BudgetExceeded
 from pointsman.core.prices import worst_case_nanousd
-from pointsman.core.types import Decision, Deployment, Features, Plan, Snapshot, Step, Tier
+from pointsman.core.types import Decision, Deployment, Features, Need, Plan, Snapshot, Step, Tier
+
+# Source: FAULTS, "Retry".
+TRIES_PER_TARGET_MAX = 2
+# Fields of a deployment's `params` that bound its answers, in place of what the client sent.
+_BOUND_PARAMS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 
 def build_plan(
@@ -30,12 +37,72 @@ def build_plan(
                 steps.append(_step(tier, deployment, features))
             else:
                 resting.append(deployment.id)
+    return Plan(steps=_gated(steps), resting=tuple(dict.fromkeys(resting)))
+
+
+def plan_worst_case_nanousd(steps: Sequence[Step], attempts_max: int) -> int:
+    """Return the most that any allowed sequence of attempts at these steps can cost together.
+
+    The dearest `attempts_max` tries, of each deployment no more than TRIES_PER_TARGET_MAX, each at
+    its dearest step. Every step has a worst case.
+    """
+    dearest: dict[str, int] = {}
+    for step in steps:
+        assert step.worst_case_nanousd is not None, "bounded leaves the others out"
+        name = step.deployment.id
+        dearest[name] = max(dearest.get(name, 0), step.worst_case_nanousd)
+    tries = [cost for cost in dearest.values() for _ in range(TRIES_PER_TARGET_MAX)]
+    return sum(nlargest(attempts_max, tries))
+
+
+def bounded(plan: Plan) -> Plan:
+    """Return the plan without the steps of which nobody can say what they cost at most.
+
+    Raises BudgetExceeded where it has steps, and none is left.
+    """
+    known = [step for step in plan.steps if step.worst_case_nanousd is not None]
+    if len(known) == len(plan.steps):
+        return plan
+    if not known:
+        names = ", ".join(dict.fromkeys(step.deployment.id for step in plan.steps))
+        raise BudgetExceeded(
+            f"a budget holds what a request may cost at most, and that is not known for {names}:"
+            f' state its price under [prices."{plan.steps[0].deployment.id}"], and max_tokens'
+        )
+    return msgspec.structs.replace(plan, steps=_gated(known))
+
+
+def affordable(plan: Plan, first: int = 0) -> tuple[tuple[int, Plan], ...]:
+    """Return what would do of a plan, each part with its worst case, the dearest first.
+
+    The whole plan from step number `first` on, then ever fewer steps, at last that step alone with
+    one try. What costs the same as more of the plan is left out.
+    """
+    parts: dict[int, Plan] = {}
+    shapes = [(end, plan.attempts_max) for end in range(len(plan.steps), first, -1)]
+    for end, attempts_max in (*shapes, (first + 1, 1)):
+        worst = plan_worst_case_nanousd(plan.steps[first:end], attempts_max)
+        if worst not in parts:
+            parts[worst] = _part(plan, end, attempts_max)
+    return tuple(parts.items())
+
+
+def _part(plan: Plan, end: int, attempts_max: int) -> Plan:
+    if end == len(plan.steps) and attempts_max == plan.attempts_max:
+        return plan
+    steps = _gated(plan.steps[:end])
+    return msgspec.structs.replace(plan, steps=steps, attempts_max=attempts_max)
+
+
+def _gated(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Return the steps, those gated that a stronger tier stands behind."""
     strongest = steps[-1].tier if steps else ""
-    gated = [
-        msgspec.structs.replace(step, is_gated=True) if step.tier != strongest else step
+    return tuple(
+        step
+        if step.is_gated == (step.tier != strongest)
+        else msgspec.structs.replace(step, is_gated=step.tier != strongest)
         for step in steps
-    ]
-    return Plan(steps=tuple(gated), resting=tuple(dict.fromkeys(resting)))
+    )
 
 
 def _tiers(decision: Decision, snapshot: Snapshot, *, upwards: bool) -> Iterator[Tier]:
@@ -61,7 +128,7 @@ def _tiers(decision: Decision, snapshot: Snapshot, *, upwards: bool) -> Iterator
 
 
 def _step(tier: Tier, deployment: Deployment, features: Features) -> Step:
-    bound = features.max_tokens or tier.max_tokens or deployment.capability.max_output_tokens
+    bound = _output_bound(tier, deployment, features)
     worst = None
     if deployment.price is not None and bound is not None:
         worst = worst_case_nanousd(
@@ -72,4 +139,20 @@ def _step(tier: Tier, deployment: Deployment, features: Features) -> Step:
         deployment=deployment,
         max_tokens=tier.max_tokens,
         worst_case_nanousd=worst,
+    )
+
+
+def _output_bound(tier: Tier, deployment: Deployment, features: Features) -> int | None:
+    """Return the most tokens that can come, None for not known: nothing is larger than a window."""
+    if Need.EMBEDDINGS in features.needs:
+        return 0
+    stated = [deployment.params.get(name) for name in _BOUND_PARAMS]
+    own = max((value for value in stated if isinstance(value, int)), default=None)
+    capability = deployment.capability
+    return (
+        own
+        or features.max_tokens
+        or tier.max_tokens
+        or capability.max_output_tokens
+        or capability.context_tokens
     )
