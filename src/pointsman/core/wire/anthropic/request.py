@@ -4,17 +4,17 @@ from collections.abc import Mapping
 
 import msgspec
 
-from pointsman.core.errors import RequestError, UpstreamBadResponse
+from pointsman.core.errors import RequestError
 from pointsman.core.types import Caller, Need, Request, ResponseFormat, Step
 from pointsman.core.wire.anthropic import versions
 from pointsman.core.wire.anthropic.thinking import with_params
 from pointsman.core.wire.anthropic.tool_loop import settled
 from pointsman.core.wire.anthropic.turns import Block, Found, Said, text_of, turns_of
 from pointsman.core.wire.anthropic.versions import DIALECT
+from pointsman.core.wire.decoding import client_json, upstream_json
 from pointsman.core.wire.limits import MESSAGES_MAX, TOOLS_MAX, check_count, check_model
 from pointsman.core.wire.prompt import Written
 from pointsman.core.wire.splice import splice
-from pointsman.core.wire.upstream_errors import UNREADABLE
 
 # This API must be told a bound; where nobody set one and the model's own is not known, it is this.
 MAX_TOKENS_USUAL = 4_096
@@ -81,13 +81,8 @@ def decode_request(body: bytes, caller: Caller) -> Request:
 
     Raises RequestError that names the field at fault.
     """
-    try:
-        asked = _body.decode(body)
-        kinds = [_tool.decode(tool).type for tool in asked.tools or ()]
-    except msgspec.ValidationError as error:
-        raise RequestError(f"the request body does not fit: {error}") from error
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise RequestError(f"the request body is not JSON: {error}") from error
+    asked = client_json(_body.decode, body)
+    kinds = [client_json(_tool.decode, tool).type for tool in asked.tools or ()]
     _check_counts(asked)
     if not versions.is_lenient(caller):
         _check_newest(asked)
@@ -148,10 +143,7 @@ def shape(request: Request) -> Mapping[str, object]:
 
     Raises RequestError for what is wrong in a field that nothing else reads.
     """
-    try:
-        members = _members.decode(request.body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise RequestError(f"the request body is not JSON: {error}") from error
+    members = client_json(_members.decode, request.body)
     for name in _NOT_SHAPING:
         members.pop(name, None)
     if wanted := versions.betas(request.caller):
@@ -174,10 +166,7 @@ def count_request(body: bytes) -> bytes:
 
 def read_count(body: bytes) -> int:
     """Return the input tokens of a count's reply. Raises UpstreamBadResponse."""
-    try:
-        return max(0, _count.decode(body).input_tokens)
-    except UNREADABLE as error:
-        raise UpstreamBadResponse(f"the upstream's count cannot be read: {error}") from error
+    return max(0, upstream_json(_count.decode, body, "count").input_tokens)
 
 
 def _check_counts(asked: _Body) -> None:
