@@ -1,7 +1,8 @@
 """Conversations: recognise those under way, and remember where each is and who sealed what in it.
 
 A conversation is known by what the user has said in it and by the ids of the tool calls: both come
-back as they were, while clients rewrite the rest. Held in memory: after a restart each begins anew.
+back as they were, while clients rewrite the rest. Two of the same words are one until they differ,
+unless their clients name sessions. Held in memory: after a restart each begins anew.
 """
 
 from collections import OrderedDict
@@ -56,7 +57,7 @@ class Conversations:
         is_loop, is_open = is_tool_loop(request), _is_open(request)
         first = _last_calls(request.turns) + 1 if is_loop else 1
         for said in range(len(request.turns), first - 1, -1) if first else ():
-            found = self._known.get((request.caller.tenant, chain[said]))
+            found = self._known.get(_key(request, chain[said]))
             if found is not None:
                 return Standing(
                     conversation=found,
@@ -112,9 +113,9 @@ class Conversations:
         self, request: Request, conversation: Conversation, calls: tuple[ToolCall, ...]
     ) -> None:
         said = _chain(request)[-1]
-        keys: list[_Key] = [(request.caller.tenant, said)]
+        keys = [_key(request, said)]
         if calls:
-            keys.append((request.caller.tenant, _with_calls(said, tuple(c.id for c in calls))))
+            keys.append(_key(request, _with_calls(said, tuple(call.id for call in calls))))
         if request.caller.session:
             keys.append(_session_key(request))
         for key in keys:
@@ -146,20 +147,26 @@ class Conversations:
 
 def _chain(request: Request) -> list[int]:
     """Return a hash of what was said up to each turn: entry n stands for the first n turns."""
-    chain = [hash(request.system)]
+    said = hash(request.system)
+    chain = [said]
     for turn in request.turns:
-        match turn.role:
-            case "user":
-                chain.append(hash((chain[-1], turn.role, turn.text)))
-            case "assistant" if turn.tool_call_ids:
-                chain.append(_with_calls(chain[-1], turn.tool_call_ids))
-            case role:
-                chain.append(hash((chain[-1], role)))
+        if turn.role == "user":
+            said = hash((said, turn.role, turn.text))
+        elif turn.role == "assistant" and turn.tool_call_ids:
+            said = _with_calls(said, turn.tool_call_ids)
+        else:
+            said = hash((said, turn.role))
+        chain.append(said)
     return chain
 
 
 def _with_calls(said: int, ids: tuple[str, ...]) -> int:
     return hash((said, "calls", ids))
+
+
+def _key(request: Request, said: int) -> _Key:
+    """Return what a conversation is kept under: what was said in it, by whom."""
+    return (request.caller.tenant, request.caller.session, said)
 
 
 def _session_key(request: Request) -> _Key:

@@ -1,8 +1,10 @@
 """Conversations: recognised by what was said, or by their session; they move only where it pays."""
 
+import random
 from collections.abc import Sequence
 
 import msgspec
+import pytest
 from tests.pipeline.rig import Rig, asking, rig
 
 from pointsman.config.settings import PriceSettings
@@ -147,6 +149,59 @@ def test_a_session_is_found_again_though_what_was_said_has_been_cut():
     ):
         asked = talk("Go on.", **other)
         assert conversations.standing(asked, now_s=5.0) is None
+
+
+def place(number: int) -> Place:
+    return Place("strong", f"p/{number}")
+
+
+def answered(number: int) -> Answered:
+    return Answered(place=place(number), usage=SHORT, cost_nanousd=number)
+
+
+def here(conversations: Conversations, request: Request) -> Place | None:
+    found = conversations.standing(request, now_s=1.0)
+    return None if found is None else found.conversation.here
+
+
+@pytest.mark.parametrize("is_named", [False, True], ids=["by what was said", "by their sessions"])
+def test_a_thousand_interleaved_talks_never_get_each_others_standing(is_named):
+    """Each says a word of its own first; where sessions are named, all say the same."""
+
+    def words(number: int, turns: int) -> list[str]:
+        first = "Hello" if is_named else f"Topic {number}"
+        return [first, *(f"Go on {turn}" for turn in range(1, turns))]
+
+    def request(number: int, turns: int) -> Request:
+        session = f"s{number}" if is_named else ""
+        return talk(*words(number, turns), session=session, tenant=f"t{number % 3}")
+
+    conversations, count = Conversations(), 1_000
+    order = random.Random(4)
+    for turns in (1, 2, 3, 4):
+        for number in order.sample(range(count), count):
+            asked = request(number, turns)
+            standing = conversations.standing(asked, now_s=float(turns))
+            assert (standing is None) is (turns == 1)
+            if standing is not None:
+                assert standing.conversation.here == place(number)
+                assert standing.conversation.paid_nanousd == number * (turns - 1)
+            conversations.remember(
+                asked, standing, answered(number), now_s=float(turns), snapshot=SNAPSHOT
+            )
+
+
+def test_talks_of_the_same_words_are_one_until_they_differ():
+    conversations = Conversations()
+    for number, users in enumerate([("Hello", "Tea"), ("Hello", "Coffee")]):
+        for said in (users[:1], users):
+            conversations.remember(
+                talk(*said), None, answered(number), now_s=0.0, snapshot=SNAPSHOT
+            )
+    assert here(conversations, talk("Hello", "Water")) == place(1)
+    assert here(conversations, talk("Hello", "Tea", "More")) == place(0)
+    assert here(conversations, talk("Hello", "Coffee", "More")) == place(1)
+    assert here(conversations, talk("Hello", "Tea", "More", session="s")) is None
 
 
 def test_sealed_reasoning_that_ends_the_talk_is_open():
