@@ -116,7 +116,7 @@ class Client:
         `hang_up` makes the client go away; `begun` is set once some of a reply's body has come.
         """
         parts = [body] if isinstance(body, bytes) else list(body)
-        sent = {"host": "test", **(headers or {})}
+        sent = {"host": "localhost", **(headers or {})}
         if isinstance(body, bytes):
             sent = {"content-length": str(len(body)), **sent}
         incoming = [

@@ -42,7 +42,7 @@ def test_headers_may_take_ten_seconds():
     assert Protocol.headers_s == HEADERS_S == 10
 
 
-@pytest.mark.parametrize("data", [b"", b"GET /health/live HT", b"GET / HTTP/1.1\r\nhost: x\r\n"])
+@pytest.mark.parametrize("data", [b"", b"GET /health/live HT", b"GET / HTTP/1.1\r\nhost: localhost\r\n"])
 async def test_headers_that_do_not_come_are_408_and_the_end(data: bytes):
     async with connected() as (reader, writer):
         writer.write(data)
@@ -53,7 +53,10 @@ async def test_headers_that_do_not_come_are_408_and_the_end(data: bytes):
 
 async def test_a_body_and_an_answer_may_take_longer_than_headers():
     body = chat_body()
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+    head = (
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+        b"connection: close\r\ncontent-length: %d\r\n\r\n"
+    )
     async with connected() as (reader, writer):
         writer.write(head % len(body) + body[:5])
         with pytest.raises(TimeoutError):
@@ -66,7 +69,7 @@ async def test_a_body_and_an_answer_may_take_longer_than_headers():
 
 async def test_the_second_request_of_a_connection_has_the_same_limit():
     async with connected() as (reader, writer):
-        writer.write(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\nGET /health")
+        writer.write(b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\nGET /health")
         received = await reader.read()
     assert received.startswith(b"HTTP/1.1 200 ")
     assert b"HTTP/1.1 408 " in received

@@ -311,12 +311,12 @@ def test_one_connection_serves_many_requests(upstream: Upstream, tmp_path: Path)
 def test_pipelined_requests_are_answered_in_order(upstream: Upstream, tmp_path: Path):
     with served(tmp_path, config(upstream)) as server:
         body = chat_body()
-        chat = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (
+        chat = b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%b" % (
             CHAT.encode(),
             len(body),
             body,
         )
-        models = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n"
+        models = b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\n"
         received = server.raw(
             chat + models + b"\r\n" + chat + models + b"connection: close\r\n\r\n"
         )
@@ -333,19 +333,19 @@ def test_pipelined_requests_are_answered_in_order(upstream: Upstream, tmp_path: 
         pytest.param(b"GET / HTTP/9\r\n\r\n", 400, id="version"),
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01", 400, id="TLS"),
         pytest.param(
-            b"POST /v1/decide HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n"
+            b"POST /v1/decide HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n"
             b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n",
             400,
             id="length and chunked",
         ),
         pytest.param(
-            b"POST /v1/decide HTTP/1.1\r\nhost: x\r\n"
+            b"POST /v1/decide HTTP/1.1\r\nhost: localhost\r\n"
             b"content-length: 2\r\ncontent-length: 3\r\n\r\n{}",
             400,
             id="two lengths",
         ),
-        pytest.param(b"GET / HTTP/1.1\r\nhost: x\r\nx-a: a\x00b\r\n\r\n", 400, id="NUL"),
-        pytest.param(b"CONNECT x:1 HTTP/1.1\r\nhost: x\r\n\r\n", 400, id="CONNECT"),
+        pytest.param(b"GET / HTTP/1.1\r\nhost: localhost\r\nx-a: a\x00b\r\n\r\n", 400, id="NUL"),
+        pytest.param(b"CONNECT x:1 HTTP/1.1\r\nhost: localhost\r\n\r\n", 400, id="CONNECT"),
         pytest.param(b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n", 414, id="long line"),
         pytest.param(
             b"GET / HTTP/1.1\r\nx-a: " + b"a" * 17_000 + b"\r\n\r\n", 431, id="long header"

@@ -89,7 +89,7 @@ def _usd(text: str, example: str) -> Key:
 
 
 SECTIONS: Mapping[Pattern, str] = {
-    ("server",): "Where the server listens.",
+    ("server",): "Where the server listens, who may call it, and how much it takes on.",
     ("providers", "*"): (
         "Who serves models: one table each. A name of the catalogue needs no keys, and no table"
         " either. A key itself never stands here, only the variable that holds it."
@@ -137,6 +137,30 @@ KEYS: Mapping[Pattern, Key] = {
         "Address to listen on. Any but this machine's own needs POINTSMAN_API_KEYS to be set."
     ),
     ("server", "port"): Key("TCP port.", least=1, most=65_535),
+    ("server", "hosts"): Key(
+        "Names by which clients call this server, without the port, such as a proxy's in front of"
+        " it. A loopback address is always localhost and 127.0.0.1 too; under any other name it"
+        " refuses, for a web page could have made that name its own. Elsewhere, empty is any name.",
+        '["gateway.example.com"]',
+    ),
+    ("server", "origins"): Key(
+        "Origins of web pages that may call this server; all others' requests are refused.",
+        '["https://app.example.com"]',
+    ),
+    ("server", "in_flight_max"): Key(
+        "Requests at work at once; what comes on top is told to come again (503), unread.",
+        least=1,
+        most=_MANY,
+    ),
+    ("server", "connections_max"): Key(
+        "Connections at once; those on top are answered 503, but for the probes.",
+        least=1,
+        most=_MANY,
+    ),
+    ("server", "log_requests"): Key(
+        "Write a line of JSON to standard error for every request and every attempt: ids, names,"
+        " codes, times, tokens and costs; never a body or a key."
+    ),
     ("providers", "*", "dialect"): Key(
         f"Wire format the provider speaks: {_either(AUTH_HEADERS)}.", '"openai-chat"'
     ),

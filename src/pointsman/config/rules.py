@@ -22,6 +22,8 @@ API_KEYS_ENV = "POINTSMAN_API_KEYS"
 
 # Tiers and models travel in response headers, so: visible ASCII.
 _NAME = re.compile(r"[!-~]+")
+_HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+")
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/]+")
 _RESERVED_PARAMS = ("model", "messages", "input", "contents", "stream")
 _VALIDATORS = "pointsman.validators"
 _LEDGERS = "pointsman.ledgers"
@@ -30,6 +32,7 @@ _LEDGERS = "pointsman.ledgers"
 def find_faults(settings: Settings) -> Iterator[Problem]:
     """Yield what is wrong with the settings themselves, whatever the environment."""
     yield from find_provider_faults(settings)
+    yield from _server(settings)
     yield from _tiers(settings)
     yield from _models(settings)
     yield from _embeddings(settings)
@@ -54,6 +57,17 @@ def check_exposure(host: str, env: Mapping[str, str]) -> None:
     """Raise ConfigError where others could reach the server and no key would keep them out."""
     if text := _exposure(host, env):
         raise ConfigError(f'server.host = "{host}": {text}')
+
+
+def _server(settings: Settings) -> Iterator[Problem]:
+    for index, host in enumerate(settings.server.hosts):
+        if not _HOST.fullmatch(host):
+            text = 'is no name of a host; write it without scheme and port, "gateway.example.com"'
+            yield Problem(("server", "hosts", index), text, host)
+    for index, origin in enumerate(settings.server.origins):
+        if not _ORIGIN.fullmatch(origin):
+            text = 'is no origin; write scheme, host and port, "https://app.example.com:8443"'
+            yield Problem(("server", "origins", index), text, origin)
 
 
 def _tiers(settings: Settings) -> Iterator[Problem]:

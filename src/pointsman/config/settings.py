@@ -14,10 +14,18 @@ from pointsman.validators import ValidationSettings
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the server listens."""
+    """Where the server listens, who may call it, how much it takes on, and what it says of that.
+
+    `hosts` and `origins`: see `server.origins`.
+    """
 
     host: str = "127.0.0.1"
     port: int = 4117
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    in_flight_max: int = 5_000
+    connections_max: int = 10_000
+    log_requests: bool = True
 
 
 class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

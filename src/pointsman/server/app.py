@@ -1,8 +1,6 @@
 """App: the ASGI adapter. Reads a body within its limits, runs a route, and minds who hangs up."""
 
 import asyncio
-import logging
-import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypeAlias
@@ -18,18 +16,19 @@ from pointsman.core.errors import (
     RequestError,
     RequestTimeout,
     RequestTooLarge,
-    Unauthorized,
     UnsupportedMedia,
 )
-from pointsman.core.wire import CODECS
-from pointsman.core.wire.limits import BODY_BYTES_MAX, check_json
-from pointsman.server.apart import read_apart
+from pointsman.core.wire.limits import BODY_BYTES_MAX
 from pointsman.server.auth import Keyring
-from pointsman.server.exchange import ErrorFrame, Exchange, Headers, Responder, reply_json
-from pointsman.server.headers import id_headers, printable
+from pointsman.server.exchange import ErrorFrame, Exchange, Headers
+from pointsman.server.headers import id_headers
+from pointsman.server.origins import Origins
+from pointsman.server.protocol import IS_EXCESS
 from pointsman.server.routes import Found, Route, Services, check_method, find_route
+from pointsman.server.telling import run_route, tell
 
 DRAIN_RETRY_AFTER_S = 1.0
+SHED_RETRY_AFTER_S = 1.0
 _LENGTH_DIGITS_MAX = 18
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -37,12 +36,14 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
-log = logging.getLogger("pointsman")
-
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What bodies may be: each one's bytes, those of all in flight, and how long one may take."""
+    """How much is taken on at once: requests, a body's bytes, those of all bodies in memory.
 
+    `body_s`: how long a body may take to come.
+    """
+
+    in_flight_max: int = 5_000
     body_bytes_max: int = BODY_BYTES_MAX
     bodies_bytes_max: int = 256 * 1024 * 1024
     body_s: float = 60.0
@@ -51,10 +52,18 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class App:
     """One ASGI application around one pipeline, on the event loop that it is made on."""
 
-    def __init__(self, services: Services, keyring: Keyring, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        services: Services,
+        keyring: Keyring,
+        limits: Limits | None = None,
+        origins: Origins | None = None,
+    ) -> None:
         self.services = services
         self._keyring = keyring
-        self._bodies = _Bodies(limits or Limits())
+        self._origins = origins or Origins()
+        self._limits = limits or Limits()
+        self._bodies = _Bodies(self._limits)
         self._stopped = asyncio.get_running_loop().create_future()
         self._in_flight = 0
         self._idle = asyncio.Event()
@@ -78,12 +87,14 @@ class App:
         headers = {name.decode("latin-1"): v.decode("latin-1") for name, v in scope["headers"]}
         method, path = scope["method"], scope["path"]
         found = find_route(path, headers)
-        responder = AsgiResponder(send, new_request_id(), found.dialect)
         body = _Body(headers, receive, self._bodies)
+        responder = AsgiResponder(send, new_request_id(), found.dialect, body)
         try:
+            if found.route is None or not found.route.is_public:
+                self._origins.check(headers)
             route = check_method(found, method, path)
             tenant = admit(self.services, self._keyring, route, headers)
-            with nullcontext() if route.is_public else self._counted():
+            with nullcontext() if route.is_public else self._counted(scope):
                 exchange = Exchange(
                     method=method,
                     path=path,
@@ -104,8 +115,11 @@ class App:
         await responder.finish()
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
-        """Have a request count as in flight."""
+    def _counted(self, scope: Scope) -> Iterator[None]:
+        """Have a request count as in flight. Raises Overloaded where there is no room for it."""
+        if self._in_flight >= self._limits.in_flight_max or scope.get("state", {}).get(IS_EXCESS):
+            text = "too many requests are in flight here"
+            raise Overloaded(text, retry_after_s=SHED_RETRY_AFTER_S)
         self._in_flight += 1
         self._idle.clear()
         try:
@@ -143,8 +157,9 @@ class App:
 class AsgiResponder:
     """Sends a reply as ASGI messages."""
 
-    def __init__(self, send: Send, request_id: str, dialect: str) -> None:
+    def __init__(self, send: Send, request_id: str, dialect: str, body: "_Body") -> None:
         self.request_id = request_id
+        self._body = body
         self._ids = id_headers(dialect, request_id)
         self.has_started = False
         self.error_frame: ErrorFrame | None = None
@@ -155,8 +170,10 @@ class AsgiResponder:
     ) -> None:
         """Send the status and the headers."""
         self.has_started, self.error_frame = True, error_frame
-        all_of_them = (*headers, *self._ids)
-        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in all_of_them]
+        all_of_them = dict((*headers, *self._ids))
+        if self._body.is_held_back:
+            all_of_them["connection"] = "close"
+        raw = [(n.encode("latin-1"), value.encode("latin-1")) for n, value in all_of_them.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
 
     async def send(self, body: bytes) -> None:
@@ -186,47 +203,6 @@ def read_query(text: str) -> Mapping[str, str]:
     return dict(parse_qsl(text, keep_blank_values=True)) if text else {}
 
 
-async def run_route(
-    services: Services, route: Route, exchange: Exchange, responder: Responder, *, dialect: str
-) -> None:
-    """Run a route for an exchange; its errors go out as replies, in the shape of `dialect`."""
-    try:
-        await read_apart(check_json, exchange.body)
-        await route.handler(services, exchange, responder)
-    except GatewayError as error:
-        await tell(responder, error, exchange.request_id, dialect)
-    except Exception:  # ours to mend, never the client's to read: the log has the trace
-        log.exception("request %s failed inside pointsman", exchange.request_id)
-        fault = GatewayError("an internal error; see the log")
-        await tell(responder, fault, exchange.request_id, dialect)
-
-
-async def tell(responder: Responder, error: GatewayError, request_id: str, dialect: str) -> None:
-    """Tell the client of an error: as a reply, or inside a stream that has begun."""
-    if not responder.has_started:
-        await refuse(responder, error, request_id, dialect)
-    elif responder.error_frame is not None:
-        await responder.send(responder.error_frame(error))
-
-
-async def refuse(responder: Responder, error: GatewayError, request_id: str, dialect: str) -> None:
-    """Send an error reply. The headers tell the official SDKs whether to try again."""
-    headers = [
-        ("x-should-retry", "true" if error.is_client_retry_useful else "false"),
-        ("x-pointsman-attempts", str(len(error.attempts))),
-    ]
-    if error.attempts:
-        headers.append(("x-pointsman-model", printable(error.attempts[-1].deployment)))
-    if error.retry_after_s is not None:
-        headers.append(("retry-after", str(max(1, math.ceil(error.retry_after_s)))))
-    if isinstance(error, Unauthorized):
-        headers.append(("www-authenticate", "Bearer"))
-    if isinstance(error, RequestTimeout | Draining):
-        headers.append(("connection", "close"))  # late bytes are no next request; or none is taken
-    body = CODECS[dialect].error_body(error, request_id)
-    await reply_json(responder, error.http_status, body, headers)
-
-
 class _HungUp(Exception):
     """The client has gone; there is nobody to tell."""
 
@@ -241,7 +217,7 @@ class _Bodies:
     def take(self, count: int) -> None:
         """Make room for bytes. Raises Overloaded where there is none."""
         if self._held + count > self.limits.bodies_bytes_max:
-            raise Overloaded("too many bodies are in flight", retry_after_s=1.0)
+            raise Overloaded("too many bodies are in flight", retry_after_s=SHED_RETRY_AFTER_S)
         self._held += count
 
     def give(self, count: int) -> None:
@@ -258,10 +234,21 @@ class _Body:
         self._bodies = bodies
         self._limits = bodies.limits
         self._taken = 0
+        self._is_asked_for = False
+
+    @property
+    def is_held_back(self) -> bool:
+        """Return whether the client waits to be told to send it, and has not been.
+
+        Whether it sends it after a refusal nobody can tell: what comes next may be the body or
+        another request. Source: RFC 9110, section 10.1.1.
+        """
+        return not self._is_asked_for and "expect" in self._headers
 
     async def read(self) -> bytes:
         """Return the body. Raises RequestError, Overloaded or _HungUp."""
         self._take(self._stated_bytes())
+        self._is_asked_for = True
         parts: list[bytes] = []
         total = 0
         try:

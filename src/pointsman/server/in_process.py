@@ -13,12 +13,13 @@ import msgspec
 from pointsman.assembly import new_request_id
 from pointsman.core.errors import GatewayError
 from pointsman.router import Pipeline
-from pointsman.server.app import admit, read_query, run_route, tell
+from pointsman.server.app import admit, read_query
 from pointsman.server.auth import Keyring
 from pointsman.server.exchange import ErrorFrame, Exchange, Headers
 from pointsman.server.headers import id_headers
 from pointsman.server.metrics import Metrics
 from pointsman.server.routes import Found, Services, check_method, find_route
+from pointsman.server.telling import run_route, tell
 
 _PIECES_MAX = 64
 _CLOSED = "the router was closed before the answer had come"

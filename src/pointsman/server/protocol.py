@@ -1,62 +1,102 @@
-"""Protocol: uvicorn's HTTP/1.1 reader, with limits on what comes before a body."""
+"""Protocol: uvicorn's HTTP/1.1 reader, stricter, and with limits on what comes before a body."""
 
 import asyncio
+import re
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from pointsman.assembly import new_request_id
 from pointsman.core.errors import RequestError
 from pointsman.core.wire import CODECS
+from pointsman.server.stalls import CountingTransport, StallWatch
 
 HEADERS_BYTES_MAX = 16 * 1024
 HEADERS_MAX = 100
 REQUEST_LINE_BYTES_MAX = 8 * 1024
 HEADERS_S = 10.0
+STALL_S = 60.0
+CONNECTIONS_MAX = 10_000
+# Set in a request's state where it came on a connection beyond the limit: only a probe is answered.
+IS_EXCESS = "pointsman.is_excess"
+
+_SPARE_CONNECTIONS = 100
+_LINGER_S = 2.0
+_LEFTOVER_BODY_S = 10.0
+_NO_HTTP = "this is not HTTP/1.1 as RFC 9112 has it"
+_FRAMING = (b"content-length", b"transfer-encoding")
+_ABSOLUTE = re.compile(rb"https?://([^/?#]*)", re.IGNORECASE)
 
 
 class Protocol(HttpToolsProtocol):
-    """Refuses long request lines, long or many headers, and slow ones (FAULTS, section 4).
+    """Refuses what RFC 9112 does, long request lines, long or many headers, and slow ones.
 
-    What is refused, or is no HTTP at all, is told in OpenAI's error shape. An offer to upgrade is
-    declined by going on: Java's client makes one with every request, and httptools skips the body
-    of such a request (test_an_offer_to_upgrade_is_declined).
+    What is refused, or is no HTTP at all, is told in OpenAI's error shape, and the connection is
+    closed (FAULTS, section 4). llhttp sees to most framing, `framing_fault` to what it lets pass.
+    An offer to upgrade is declined by going on: Java's client makes one with every request, and
+    httptools skips the body of such a request (test_an_offer_to_upgrade_is_declined).
     """
 
     headers_s = HEADERS_S
+    stall_s = STALL_S
+    leftover_body_s = _LEFTOVER_BODY_S
+    connections_max = CONNECTIONS_MAX
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self._header_bytes = 0
-        self._fault = (400, "this is not HTTP/1.1 as RFC 9112 has it")
+        self._fault = (400, _NO_HTTP)
         self._deadline: asyncio.TimerHandle | None = None
+        self._stalls: StallWatch | None = None
         self._is_going_on = False
-
-    def data_received(self, data: bytes) -> None:
-        """Take what came."""
-        self._unset_keepalive_if_required()
-        try:
-            self._feed(data)
-        except httptools.HttpParserError:
-            self.send_400_response("")
+        self._is_reading_headers = False
+        self._is_reading_body = False
+        self._is_excess = False
+        self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for headers."""
         super().connection_made(transport)
+        counting = CountingTransport(transport)
+        self.transport = counting  # type: ignore[assignment]
+        self._stalls = StallWatch(counting, self.stall_s, self.loop)
+        beyond = len(self.connections) - self.connections_max
+        self._is_excess = beyond > 0
+        if beyond > _SPARE_CONNECTIONS:
+            transport.abort()  # there may be no memory left even to say so
+            return
         self._wait_for_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
         self._stop_waiting()
+        if self._stalls is not None:
+            self._stalls.stop()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came."""
+        self._unset_keepalive_if_required()
+        if self._is_refused:
+            return
+        try:
+            self._feed(data)
+        except httptools.HttpParserError:
+            self.send_400_response("")
 
     def on_message_begin(self) -> None:
         """Begin a request."""
         if self._is_going_on:
             return
         super().on_message_begin()
+        self.scope["state"][IS_EXCESS] = self._is_excess
         self._header_bytes = 0
+        self._is_reading_headers = True
         self._wait_for_headers()
 
     def on_url(self, url: bytes) -> None:
@@ -65,33 +105,64 @@ class Protocol(HttpToolsProtocol):
             return
         super().on_url(url)
         if len(self.url) > REQUEST_LINE_BYTES_MAX:
-            self._refuse(414, f"the request line is over {REQUEST_LINE_BYTES_MAX} bytes")
+            self._refuse(414, f"the request line is over {REQUEST_LINE_BYTES_MAX} bytes; send less")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header."""
+        """Take one header. One that follows the body is counted and left out.
+
+        It could else bring a key, or another host, past those who checked the first ones.
+        """
         if self._is_going_on:
             return
-        super().on_header(name, value)
         self._header_bytes += len(name) + len(value)
+        if self._is_reading_headers:
+            super().on_header(name, value)
         if self._header_bytes > HEADERS_BYTES_MAX or len(self.headers) > HEADERS_MAX:
             limit = f"{HEADERS_MAX} headers of {HEADERS_BYTES_MAX} bytes in all"
-            self._refuse(431, f"the limit is {limit}")
+            self._refuse(431, f"the limit is {limit}; send less")
 
     def on_headers_complete(self) -> None:
         """Hand the request to the app."""
         if self._is_going_on:
             return
+        self._is_reading_headers = False
+        if fault := framing_fault(self.headers, self.url, self.parser.get_http_version()):
+            self._refuse(400, fault)
         self._stop_waiting()
         super().on_headers_complete()
+        self._is_reading_body = True
 
     def on_message_complete(self) -> None:
         """Note the body's end, which after an offer to upgrade is still to come."""
         if not self.parser.should_upgrade():
+            self._is_reading_body = False
+            self._stop_waiting()
             super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """Go on to the next request; the rest of a body that nobody reads must come soon."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        if self._is_excess:
+            self.transport.close()
+        elif self._is_reading_body:
+            self._wait_for(self.leftover_body_s, "the body's rest")
+
     def send_400_response(self, msg: str) -> None:
-        """Say what is wrong with a request that never reached the app, and hang up."""
+        """Say what is wrong with a request that never reached the app, and hang up.
+
+        Nothing is said where a reply is on its way: it would be taken for part of that.
+        """
         del msg
+        self._is_refused = True
+        self._stop_waiting()
+        if not self._may_speak():
+            self.transport.close()
+            return
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # the app is not to answer as well
+            self.cycle.message_event.set()
         status, message = self._fault
         request_id = new_request_id()
         body = CODECS["openai-chat"].error_body(RequestError(message), request_id)
@@ -102,7 +173,25 @@ class Protocol(HttpToolsProtocol):
             + b"content-length: %d\r\n\r\n" % len(body)
             + body
         )
-        self.transport.close()
+        self._linger()
+
+    def _may_speak(self) -> bool:
+        """Return whether an error now would be the reply to the request that is at fault."""
+        latest: RequestResponseCycle | None = self.cycle
+        if latest is None or latest.response_complete:
+            return not self._is_reading_body
+        return self._is_reading_body and not self.pipeline and not latest.response_started
+
+    def _linger(self) -> None:
+        """Close once the client has, or soon: closed at once, what it still sends would reset it.
+
+        Source: RFC 9112, section 9.6.
+        """
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            self._deadline = self.loop.call_later(_LINGER_S, self.transport.abort)
+        else:
+            self.transport.close()
 
     def _feed(self, data: bytes) -> None:
         try:
@@ -114,27 +203,53 @@ class Protocol(HttpToolsProtocol):
 
     def _go_on(self) -> None:
         """Set up a parser that stands where the last one stopped: behind the request's headers."""
-        framing = (b"content-length", b"transfer-encoding")
-        lines = [name + b": " + value for name, value in self.headers if name in framing]
+        lines = [name + b": " + value for name, value in self.headers if name in _FRAMING]
         self.parser = httptools.HttpRequestParser(self)
         self._is_going_on = True
         self.parser.feed_data(b"\r\n".join([b"POST / HTTP/1.1", *lines, b"", b""]))
         self._is_going_on = False
 
     def _refuse(self, status: int, message: str) -> None:
-        self._fault = (status, f"{message}; send less")
+        self._fault = (status, message)
         raise ValueError(message)  # stops the parser, which asks for send_400_response
 
     def _wait_for_headers(self) -> None:
+        self._wait_for(self.headers_s, "the headers")
+
+    def _wait_for(self, limit_s: float, what: str) -> None:
         self._stop_waiting()
-        self._deadline = self.loop.call_later(self.headers_s, self._time_out)
+        self._deadline = self.loop.call_later(limit_s, self._time_out, limit_s, what)
 
     def _stop_waiting(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
-    def _time_out(self) -> None:
+    def _time_out(self, limit_s: float, what: str) -> None:
         if not self.transport.is_closing():
-            self._fault = (408, f"the headers did not come within {self.headers_s:g} s")
+            self._fault = (408, f"{what} did not come within {limit_s:g} s")
             self.send_400_response("")
+
+
+def framing_fault(headers: list[tuple[bytes, bytes]], target: bytes, version: str) -> str:
+    """Return what is wrong with a request's head that llhttp lets pass, "" for nothing.
+
+    Whoever reads a message otherwise than the proxy before it can be fed a request in disguise.
+    Source: RFC 9112, sections 2.3, 3.2 (Host, and a target's form) and 6.1 (codings).
+    """
+    if version not in {"1.0", "1.1"}:
+        return f"HTTP/{version} is not spoken here; use HTTP/1.1"
+    codings = [value for name, value in headers if name == b"transfer-encoding"]
+    if codings and (version == "1.0" or codings[0].strip().lower() != b"chunked" or codings[1:]):
+        return (
+            "Transfer-Encoding may be chunked alone, and in HTTP/1.1 alone; send a Content-Length"
+        )
+    hosts = [value for name, value in headers if name == b"host"]
+    if len(hosts) > 1 or (version == "1.1" and not (hosts and hosts[0])):
+        return f"there are {len(hosts)} Host headers with a name; send one"
+    if b"#" in target:
+        return "the address has a fragment; leave out what follows the #"
+    absolute = _ABSOLUTE.match(target)
+    if absolute and hosts and absolute[1].lower() != hosts[0].lower():
+        return "the address names another host than the Host header; send one of them"
+    return ""

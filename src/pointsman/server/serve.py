@@ -15,9 +15,10 @@ from pointsman.assembly import build_pipeline, build_routing
 from pointsman.clock import SystemClock
 from pointsman.config import API_KEYS_ENV, Settings, check_exposure
 from pointsman.core.errors import ConfigError
-from pointsman.server.app import App
+from pointsman.server.app import App, Limits
 from pointsman.server.auth import Keyring
 from pointsman.server.metrics import Metrics
+from pointsman.server.origins import origins_of
 from pointsman.server.protocol import Protocol
 from pointsman.server.routes import Services
 
@@ -117,10 +118,16 @@ async def _serve(
 
     if hasattr(signal, "SIGHUP"):  # Windows has none
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reread)
-    app = App(services, keyring)
+    server_settings = settings.server
+    app = App(
+        services,
+        keyring,
+        Limits(in_flight_max=server_settings.in_flight_max),
+        origins_of(server_settings.host, server_settings.hosts, server_settings.origins),
+    )
     config = uvicorn.Config(
         app,
-        http=Protocol,
+        http=_bounded_protocol(server_settings.connections_max),
         ws="none",
         lifespan="off",
         access_log=False,
@@ -135,6 +142,15 @@ async def _serve(
         await server.serve(sockets=[listener])
     finally:
         await pipeline.aclose()
+
+
+def _bounded_protocol(most: int) -> type[Protocol]:
+    class Bounded(Protocol):
+        """Takes so many connections and no more."""
+
+        connections_max = most
+
+    return Bounded
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,0 +1,60 @@
+"""Telling: runs a route, and tells its errors as the asking dialect has them."""
+
+import logging
+import math
+
+from pointsman.core.errors import (
+    Draining,
+    GatewayError,
+    RequestTimeout,
+    Unauthorized,
+)
+from pointsman.core.wire import CODECS
+from pointsman.core.wire.limits import check_json
+from pointsman.server.apart import read_apart
+from pointsman.server.exchange import Exchange, Responder, reply_json
+from pointsman.server.headers import printable
+from pointsman.server.routes import Route, Services
+
+log = logging.getLogger("pointsman")
+
+
+async def run_route(
+    services: Services, route: Route, exchange: Exchange, responder: Responder, *, dialect: str
+) -> None:
+    """Run a route for an exchange; its errors go out as replies, in the shape of `dialect`."""
+    try:
+        await read_apart(check_json, exchange.body)
+        await route.handler(services, exchange, responder)
+    except GatewayError as error:
+        await tell(responder, error, exchange.request_id, dialect)
+    except Exception:  # ours to mend, never the client's to read: the log has the trace
+        log.exception("request %s failed inside pointsman", exchange.request_id)
+        fault = GatewayError("an internal error; see the log")
+        await tell(responder, fault, exchange.request_id, dialect)
+
+
+async def tell(responder: Responder, error: GatewayError, request_id: str, dialect: str) -> None:
+    """Tell the client of an error: as a reply, or inside a stream that has begun."""
+    if not responder.has_started:
+        await refuse(responder, error, request_id, dialect)
+    elif responder.error_frame is not None:
+        await responder.send(responder.error_frame(error))
+
+
+async def refuse(responder: Responder, error: GatewayError, request_id: str, dialect: str) -> None:
+    """Send an error reply. The headers tell the official SDKs whether to try again."""
+    headers = [
+        ("x-should-retry", "true" if error.is_client_retry_useful else "false"),
+        ("x-pointsman-attempts", str(len(error.attempts))),
+    ]
+    if error.attempts:
+        headers.append(("x-pointsman-model", printable(error.attempts[-1].deployment)))
+    if error.retry_after_s is not None:
+        headers.append(("retry-after", str(max(1, math.ceil(error.retry_after_s)))))
+    if isinstance(error, Unauthorized):
+        headers.append(("www-authenticate", "Bearer"))
+    if isinstance(error, RequestTimeout | Draining):
+        headers.append(("connection", "close"))  # late bytes are no next request; or none is taken
+    body = CODECS[dialect].error_body(error, request_id)
+    await reply_json(responder, error.http_status, body, headers)
