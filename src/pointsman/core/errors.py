@@ -20,6 +20,7 @@ GatewayError
 ├── ConfigError                 500 config_invalid (stops the start)
 ├── Overloaded                  503 overloaded
 ├── Draining                    503 draining
+├── AuthUnavailable             503 auth_unavailable
 ├── LedgerUnavailable           503 ledger_unavailable
 ├── AllTargetsFailed            503 all_targets_failed
 └── UpstreamError               502 (an attempt failed)
@@ -239,6 +240,18 @@ class Draining(Overloaded):
     """The server is stopping and takes nothing new."""
 
     code = "draining"
+
+
+class AuthUnavailable(GatewayError):
+    """Whose key it is cannot be looked up now. It may be a good one, so this is never a 401."""
+
+    status = 503
+    code = "auth_unavailable"
+
+    @property
+    def is_client_retry_useful(self) -> bool:
+        """Return True: nothing was tried."""
+        return True
 
 
 class LedgerUnavailable(GatewayError):

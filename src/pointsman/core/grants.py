@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Annotated, TypeAlias
 
 import msgspec
+
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
+_Money: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Scope(StrEnum):
@@ -17,7 +21,7 @@ class Scope(StrEnum):
 CLIENT_SCOPES = frozenset({Scope.CALL, Scope.READ})
 
 
-class Grant(msgspec.Struct, frozen=True, kw_only=True):
+class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one key may do. None, and an empty tuple, set no bound.
 
     `tiers` and `models` (`provider/model`) are those that it may use, whatever it asks for and
@@ -30,11 +34,11 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     tiers: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     tags: Mapping[str, str] = {}
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
-    concurrency: int | None = None
-    day_nanousd: int | None = None
-    month_nanousd: int | None = None
+    requests_per_minute: _Count | None = None
+    tokens_per_minute: _Count | None = None
+    concurrency: _Count | None = None
+    day_nanousd: _Money | None = None
+    month_nanousd: _Money | None = None
 
 
 EVERYTHING = Grant()

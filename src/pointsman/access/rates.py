@@ -1,0 +1,143 @@
+"""Rates: how much a key may ask for in a minute and at once. Pure: the time is passed in.
+
+A window of a minute slides by whole seconds: what was used in a second counts until that second is
+60 s past. So in no 60 s, wherever they begin, is more used than the limit, and what was used is
+forgotten at most a second late. A process counts by itself; nothing here outlives it.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import ceil, floor
+
+from pointsman.core.errors import RateLimited
+from pointsman.core.grants import Grant
+
+WINDOW_S = 60
+# When one in flight will end is not known; a second is as good a guess as any.
+_IN_FLIGHT_RETRY_S = 1.0
+
+
+class Minute:
+    """What was used of something in the last minute, by the second."""
+
+    def __init__(self) -> None:
+        self._seconds: deque[tuple[int, int]] = deque()
+        self._total = 0
+
+    def used(self, now_s: float) -> int:
+        """Return how much the last minute counts."""
+        while self._seconds and self._seconds[0][0] < floor(now_s) - WINDOW_S:
+            self._total -= self._seconds.popleft()[1]
+        return self._total
+
+    def add(self, amount: int, now_s: float) -> None:
+        """Count some more; time that goes back counts as the latest there was."""
+        second = floor(now_s)
+        self._total += amount
+        if self._seconds and self._seconds[-1][0] >= second:
+            latest, before = self._seconds.pop()
+            self._seconds.append((latest, before + amount))
+        else:
+            self._seconds.append((second, amount))
+
+    def room_after_s(self, amount: int, limit: int, now_s: float) -> float:
+        """Return in how many seconds there is room for `amount`, if nothing else is used till then.
+
+        0 where there is room now. `amount` is within the limit.
+        """
+        excess = self.used(now_s) + amount - limit
+        if excess <= 0:
+            return 0.0
+        for second, used in self._seconds:
+            excess -= used
+            if excess <= 0:
+                return second + WINDOW_S + 1 - now_s
+        raise AssertionError(f"{amount} is over the limit of {limit}")
+
+
+class Rates:
+    """What each key uses, by its name. A limit that its grant does not set is not kept.
+
+    What is refused does not count: whoever comes too often is let in again after a minute.
+    """
+
+    def __init__(self) -> None:
+        self._keys: dict[str, _Use] = {}
+
+    @contextmanager
+    def entered(self, tenant: str, grant: Grant, now_s: float) -> Iterator[None]:
+        """Have a request count, and be in flight until the end of the block.
+
+        Raises RateLimited where the key has too many in flight, or had too many in this minute.
+        """
+        if grant.requests_per_minute is None and grant.concurrency is None:
+            yield
+            return
+        use = self._keys.setdefault(tenant, _Use())
+        if grant.concurrency is not None and use.in_flight >= grant.concurrency:
+            raise RateLimited(
+                f'key "{tenant}": {grant.concurrency} of its requests are in flight, and no more'
+                " may be at once; wait for one to end",
+                retry_after_s=_IN_FLIGHT_RETRY_S,
+            )
+        if grant.requests_per_minute is not None:
+            _check(use.requests, 1, grant.requests_per_minute, now_s, f'key "{tenant}": requests')
+            use.requests.add(1, now_s)
+        use.in_flight += 1
+        try:
+            yield
+        finally:
+            use.in_flight -= 1
+
+    def hold_tokens(
+        self, request_id: str, tenant: str, grant: Grant, tokens: int | None, now_s: float
+    ) -> None:
+        """Hold the most tokens that a request may take, None where that is not known.
+
+        They count until `settle_tokens`. A request that may take more than the whole limit waits
+        until nothing else counts and then goes alone: what it takes beyond is counted too, so the
+        next one waits for that much longer. Raises RateLimited where there is no room for it.
+        """
+        limit = grant.tokens_per_minute
+        if limit is None:
+            return
+        use = self._keys.setdefault(tenant, _Use())
+        wanted = limit if tokens is None else min(tokens, limit)
+        held = sum(use.held.values())
+        told = f'key "{tenant}": tokens'
+        _check(use.tokens, min(held + wanted, limit), limit, now_s, told)
+        if held + wanted > limit:
+            raise RateLimited(
+                f"{told} of this minute are held by requests in flight: {held} of {limit}, and this"
+                f" one may take {wanted}; wait for one to end, or ask for fewer max_tokens",
+                retry_after_s=_IN_FLIGHT_RETRY_S,
+            )
+        use.held[request_id] = wanted
+
+    def settle_tokens(self, request_id: str, tenant: str, tokens: int, now_s: float) -> None:
+        """Count the tokens that a request has taken in place of those it held."""
+        use = self._keys.get(tenant)
+        if use is not None and use.held.pop(request_id, None) is not None and tokens:
+            use.tokens.add(tokens, now_s)
+
+
+class _Use:
+    """What one key uses: `held` are the tokens of requests in flight, by request id."""
+
+    def __init__(self) -> None:
+        self.requests = Minute()
+        self.tokens = Minute()
+        self.held: dict[str, int] = {}
+        self.in_flight = 0
+
+
+def _check(minute: Minute, amount: int, limit: int, now_s: float, told: str) -> None:
+    """Raise RateLimited where there is no room for `amount`, saying when there will be."""
+    wait_s = minute.room_after_s(amount, limit, now_s)
+    if wait_s > 0:
+        raise RateLimited(
+            f"{told} of this minute are used up: {minute.used(now_s)} of {limit}, and room is"
+            f" needed for {amount}; try again in {ceil(wait_s)} s",
+            retry_after_s=wait_s,
+        )
