@@ -2,6 +2,7 @@
 
 import math
 
+from pointsman.core.background import background_call
 from pointsman.core.types import Caller, Features, Request
 
 # Thousandths of a token for each byte of a class, of UTF-8: of a character of several bytes the
@@ -58,6 +59,7 @@ def extract(request: Request) -> Features:
         is_tool_loop=is_tool_loop(request),
         labels=_labels(request.caller),
         dialect=request.dialect,
+        background=background_call(request),
     )
 
 

@@ -233,7 +233,8 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
     `text` is the last user turn; `input_tokens` is an estimate over everything sent. `labels` are
     the caller's own groups, most special first, such as "route:checkout". `reading` stands in
     where the text is not at hand; None: a policy that needs it reads the text. `dialect` is the
-    client's, "" where that is not known.
+    client's, "" where that is not known. `background`: which of a coding agent's background calls
+    it is, in words, "" for none.
     """
 
     text: str
@@ -247,6 +248,7 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...] = ()
     reading: Reading | None = None
     dialect: str = ""
+    background: str = ""
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ import msgspec
 from pointsman.core.features import count_words
 from pointsman.core.types import Decision, Features, Snapshot
 from pointsman.policies import Policy
-from pointsman.policies.signals import Rules, lower_in_place
+from pointsman.policies.signals import Rules, lower_in_place, without_background
 from pointsman.scorer.reading import read_features
 
 _FLOOR_STEP = 0.005
@@ -27,9 +27,12 @@ def smallest_change(
 ) -> str:
     """Say what would move a request to another tier; "" when nothing small would.
 
-    A rule that fired comes first, then one of `words` left out, then one of `others`: policies with
-    another setting, which its words tell, the nearest first. Each is tried.
+    Of a background call it is that it were none. Else a rule that fired comes first, then one of
+    `words` left out, then one of `others`: policies with another setting, which its words tell, the
+    nearest first. Each is tried.
     """
+    if features.background:
+        return without_background(policy, features, snapshot)
     if decision.signals:
         left, quoted = rules.without_deciding(lower_in_place(features.text), decision.signals)
         other = policy.decide(_with_text(features, left), snapshot)

@@ -42,7 +42,7 @@ class Learned:
     def decide(self, features: Features, snapshot: Snapshot) -> Decision:
         """Return the tier of the rule that fires, else of the model; scores predict quality."""
         lowered = lower_in_place(features.text)
-        ruling = self._rules.find(lowered, features.words, snapshot)
+        ruling = self._rules.find(lowered, features, snapshot)
         reading = read_features(features)
         outlook = self._book.outlook(reading.group, features.labels, snapshot.tiers)
         losses = outlook.losses(self._scorer.relative_gain(reading))

@@ -4,12 +4,15 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from pointsman.core.features import count_words
 from pointsman.core.types import Decision, Features, Signal, Snapshot
 from pointsman.policies import (
     FAST_PHRASES,
     POWER_PHRASES,
     POWER_WORDS,
+    Policy,
     PolicySettings,
     SignalSettings,
 )
@@ -53,8 +56,9 @@ class Ruling:
 
 
 class Rules:
-    """Power phrases ask for the strongest tier, fast ones for the cheapest, then the length.
+    """A coding agent's background call goes to the cheapest tier, whatever it quotes.
 
+    Else power phrases ask for the strongest tier, fast ones for the cheapest, then the length.
     `power_words` None: the length does not matter.
     """
 
@@ -64,16 +68,20 @@ class Rules:
         self.power, self.fast = PhraseMatcher(power), PhraseMatcher(fast)
         self.power_words = power_words
 
-    def find(self, lowered: str, words: int, snapshot: Snapshot) -> Ruling:
-        """Return what the first rule that applies to a lower-cased text of so many words says."""
+    def find(self, lowered: str, features: Features, snapshot: Snapshot) -> Ruling:
+        """Return what the first rule that applies says; `lowered` is the text in lower case."""
+        if features.background:
+            why = f"{features.background} is background work, for which the cheapest tier will do"
+            return Ruling(snapshot.names[0], why, ())
         power, fast = self.power.find(lowered, "power"), self.fast.find(lowered, "fast")
         tier, reason = "", ""
         if power:
             tier, reason = snapshot.names[-1], f'"{power[0].phrase}" asks for the strongest tier'
         elif fast:
             tier, reason = snapshot.names[0], f'"{fast[0].phrase}" asks for the cheapest tier'
-        elif self.power_words is not None and words > self.power_words:
-            tier, reason = snapshot.names[-1], f"{words} words are more than {self.power_words}"
+        elif self.power_words is not None and features.words > self.power_words:
+            more = f"{features.words} words are more than {self.power_words}"
+            tier, reason = snapshot.names[-1], more
         return Ruling(tier, reason, power + fast)
 
     def without_deciding(self, lowered: str, signals: Sequence[Signal]) -> tuple[str, str]:
@@ -103,7 +111,7 @@ class Signals:
     def decide(self, features: Features, snapshot: Snapshot) -> Decision:
         """Return the tier of the first rule that applies, and every signal that fired."""
         lowered = lower_in_place(features.text)
-        tier, reason, signals = self._read(lowered, features.words, snapshot)
+        tier, reason, signals = self._read(lowered, features, snapshot)
         return Decision(
             tier=tier,
             reason=reason,
@@ -114,23 +122,26 @@ class Signals:
 
     def would_change(self, decision: Decision, features: Features, snapshot: Snapshot) -> str:
         """Return what would lead the request to another tier; it takes as long as deciding."""
+        if features.background:
+            return without_background(self, features, snapshot)
         if decision.signals:
-            return self._without(lower_in_place(features.text), decision.signals, snapshot)
+            return self._without(features, decision.signals, snapshot)
         return self._with(features.words, decision.tier, snapshot)
 
     def _read(
-        self, lowered: str, words: int, snapshot: Snapshot
+        self, lowered: str, features: Features, snapshot: Snapshot
     ) -> tuple[str, str, tuple[Signal, ...]]:
         """Return the tier of the first rule that applies, why, and every signal that fired."""
-        ruling = self._rules.find(lowered, words, snapshot)
+        ruling = self._rules.find(lowered, features, snapshot)
         if ruling.tier:
             return ruling.tier, ruling.reason, ruling.signals
         return snapshot.default_tier, "no signal fired, so the default tier", ()
 
-    def _without(self, lowered: str, signals: tuple[Signal, ...], snapshot: Snapshot) -> str:
+    def _without(self, features: Features, signals: tuple[Signal, ...], snapshot: Snapshot) -> str:
         """Say what the text would get without the phrases that decided: cut them out and see."""
-        left, quoted = self._rules.without_deciding(lowered, signals)
-        tier, reason, _ = self._read(left, count_words(left), snapshot)
+        left, quoted = self._rules.without_deciding(lower_in_place(features.text), signals)
+        bare = msgspec.structs.replace(features, words=count_words(left))
+        tier, reason, _ = self._read(left, bare, snapshot)
         return f"without {quoted} it would be {tier}: {reason}"
 
     def _with(self, words: int, tier: str, snapshot: Snapshot) -> str:
@@ -144,6 +155,12 @@ class Signals:
             else (f"{limit} words or fewer", snapshot.default_tier),
         ]
         return "; ".join(f"{what} would make it {then}" for what, then in changes if then != tier)
+
+
+def without_background(policy: Policy, features: Features, snapshot: Snapshot) -> str:
+    """Say what a background call would get if it were none."""
+    other = policy.decide(msgspec.structs.replace(features, background=""), snapshot)
+    return f"as any other request it would be {other.tier}: {other.reason}"
 
 
 class HarmCheck:
