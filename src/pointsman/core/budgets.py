@@ -15,10 +15,12 @@ from pointsman.core.prices import format_usd
 
 Window: TypeAlias = Literal["day", "month"]
 
-ALL = "all"
+ALL, KEY, TAG = "all", "key", "tag"
+# A billion USD: sums of a few such amounts still fit 64 bits.
+NANOUSD_MAX = 10**18
 
 _NS_PER_S = 1_000_000_000
-_FORMATS: dict[Window, str] = {"day": "%Y-%m-%d", "month": "%Y-%m"}
+_MONTH_CHARS = len("2026-11")
 
 
 class Budget(msgspec.Struct, frozen=True):
@@ -94,9 +96,13 @@ def limits_at(budgets: Iterable[Budget], wall_ns: int) -> tuple[Limit, ...]:
 
     A window is known by its date, so a clock that jumps back and forth resets none of them.
     """
-    at = datetime.fromtimestamp(wall_ns // _NS_PER_S, UTC)
+    day, month = windows_at(wall_ns)
     return tuple(
-        Limit(budget.scope, at.strftime(_FORMATS[budget.window]), budget.limit_nanousd)
+        Limit(
+            budget.scope,
+            day if budget.window == "day" else month,
+            min(budget.limit_nanousd, NANOUSD_MAX),
+        )
         for budget in budgets
     )
 
@@ -121,18 +127,24 @@ def scopes_of(key: str, tags: Mapping[str, str], *, is_audit: bool) -> tuple[str
 
 def key_scope(name: str) -> str:
     """Return the scope of one key."""
-    return f"key:{name}"
+    return f"{KEY}:{name}"
 
 
 def tag_scope(name: str, value: str) -> str:
     """Return the scope of one tag."""
-    return f"tag:{name}={value}"
+    return f"{TAG}:{name}={value}"
 
 
-def windows_at(wall_ns: int) -> tuple[str, ...]:
+def tag_of(scope: str) -> tuple[str, str]:
+    """Return name and value of a tag's scope."""
+    name, _, value = scope.removeprefix(f"{TAG}:").partition("=")
+    return name, value
+
+
+def windows_at(wall_ns: int) -> tuple[str, str]:
     """Return the day and the month of a moment, in Unix nanoseconds."""
-    at = datetime.fromtimestamp(wall_ns // _NS_PER_S, UTC)
-    return tuple(at.strftime(form) for form in _FORMATS.values())
+    day = datetime.fromtimestamp(wall_ns // _NS_PER_S, UTC).date().isoformat()
+    return day, day[:_MONTH_CHARS]
 
 
 def window_bounds(window: str) -> tuple[int, int]:
@@ -140,10 +152,10 @@ def window_bounds(window: str) -> tuple[int, int]:
 
     Raises ValueError for what is neither a day nor a month.
     """
-    form = _FORMATS["day" if _is_day(window) else "month"]
-    start = datetime.strptime(window, form).replace(tzinfo=UTC)
-    longer = start + timedelta(days=1 if _is_day(window) else 31)
-    end = longer if _is_day(window) else longer.replace(day=1)
+    is_day = _is_day(window)
+    start = datetime.fromisoformat(window if is_day else f"{window}-01").replace(tzinfo=UTC)
+    longer = start + timedelta(days=1 if is_day else 31)
+    end = longer if is_day else longer.replace(day=1)
     return (int(start.timestamp()) * _NS_PER_S, int(end.timestamp()) * _NS_PER_S)
 
 

@@ -13,6 +13,7 @@ from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
+from pointsman.core.budgets import Held, Hold
 from pointsman.core.usage import Usage
 
 Durability: TypeAlias = Literal["strict", "relaxed"]
@@ -30,11 +31,14 @@ class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     `durability`: what a power cut may take: nothing ("strict"), the last second ("relaxed").
     `store_readings`: keep what the scorer reads of each request, which is no text.
+    `store_content`: keep requests and answers in full, each for `content_days`.
     """
 
     url: str = "sqlite:///pointsman.db"
     durability: Durability = "strict"
     store_readings: bool = False
+    store_content: bool = False
+    content_days: float = 30.0
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +93,19 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     settlement: Settlement
 
 
+class BudgetRow(msgspec.Struct, frozen=True):
+    """What stands against the budget of a scope in one window, whatever its limit is.
+
+    `nanousd`: of requests that have ended, an attempt that nobody knows the charge of with its
+    worst case. `held_nanousd`: by those under way.
+    """
+
+    scope: str
+    window: str
+    nanousd: int
+    held_nanousd: int
+
+
 class AuditLabel(msgspec.Struct, frozen=True, kw_only=True):
     """What one audit found: how good the answer was, and the strongest tier's to the same request.
 
@@ -140,23 +157,48 @@ class Ledger(Protocol):
 
     `recovered`: how many attempts of dead writers were closed as `unknown`, outcome `lost`, when
     the store was opened.
+
+    Holds are how budgets are kept (FAULTS, invariant 5): at every instant, over all writers of the
+    store, what is settled and what is held stay within each limit. So checking the limits and
+    taking the hold is one step with writing the intent, done by the store itself; no figure that a
+    process keeps in memory decides. A store for many nodes may take a lease of each limit (at most
+    a hundredth of what is left) into the node and hold from that without asking: what it may go
+    over by is then the number of nodes times a lease, and `reserve` means the same.
+    A hold lasts until it is released: then what the request's attempts cost takes its place, those
+    that ended as `unknown` with their worst case. Opening the store does so for dead writers.
     """
 
     @property
     def recovered(self) -> int:
         """Return how many orphans were closed at the start."""
 
-    async def reserve(self, intent: Intent) -> None:
+    async def reserve(self, intent: Intent, hold: Hold | None = None) -> Held | None:
         """Write an intent durably; does nothing when the very same intent is there already.
 
-        Raises LedgerUnavailable when it cannot be written, or when another intent has its request
-        id and attempt; then nothing may be called. When cancelled, the attempt is voided.
+        `hold`: passed with a request's first attempt, for the whole request. The first of its
+        amounts that fits all its limits is held with the intent, or neither is written; a limit's
+        window that the store has not seen begins with what is booked in it. Returns what was held,
+        None without `hold`, which costs nothing more than it did without budgets.
+
+        Raises BudgetExceeded where no amount fits; LedgerUnavailable when it cannot be written, or
+        when another intent has its request id and attempt. Then nothing may be called. When
+        cancelled, the attempt is voided and the hold given back.
         """
 
-    async def settle(self, request_id: str, attempt: int, settlement: Settlement) -> None:
+    async def settle(
+        self, request_id: str, attempt: int, settlement: Settlement, *, is_last: bool = False
+    ) -> None:
         """Write an attempt's end durably; does nothing when it has one, or was never reserved.
 
-        Raises LedgerUnavailable when it cannot be written yet; the store then goes on trying.
+        `is_last`: the request's hold is released with it. Raises LedgerUnavailable when it cannot
+        be written yet; the store then goes on trying.
+        """
+
+    def release(self, request_id: str) -> None:
+        """Queue giving back what a request holds, without waiting: it makes no attempt any more.
+
+        Takes effect once the attempts that are still open have ended. Does nothing where nothing is
+        held (any more).
         """
 
     def close_attempt(self, request_id: str, attempt: int, settlement: Settlement) -> None:
@@ -183,12 +225,27 @@ class Ledger(Protocol):
         Raises LedgerUnavailable when it cannot be written.
         """
 
+    async def reconcile(self, request_id: str, attempt: int, cost_nanousd: int) -> bool:
+        """State what an attempt that ended as `unknown` cost; budgets follow.
+
+        Its row keeps the state. Returns False where there is no such attempt, or its cost is known.
+        Raises LedgerUnavailable.
+        """
+
+    def budgets(self) -> Iterator[BudgetRow]:
+        """Yield what stands against budgets, by scope, the latest window first."""
+
     def rows(
-        self, *, since_ns: int = 0, until_ns: int | None = None, policy: str | None = None
+        self,
+        *,
+        since_ns: int = 0,
+        until_ns: int | None = None,
+        policy: str | None = None,
+        state: State | None = None,
     ) -> Iterator[Row]:
         """Yield the rows with since_ns <= at_ns < until_ns, oldest first, in bounded memory.
 
-        `policy`: only the rows that this one decided.
+        `policy`: only the rows that this one decided. `state`: only those that ended so.
         """
 
     def feedback(self) -> Iterator[tuple[str, float]]:

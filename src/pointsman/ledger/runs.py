@@ -19,6 +19,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from pointsman.ledger.sqlite_budgets import release_run
+
 _PROC = Path("/proc")
 _STATE, _START_TIME = 0, 19  # fields 3 and 22 of proc(5)'s stat, counted after the name
 _DEAD_STATES = {"Z", "X"}
@@ -95,7 +97,8 @@ def advance_run(connection: sqlite3.Connection, run: int, *, request_id: str, at
 
 
 def end_run(connection: sqlite3.Connection, run: int) -> None:
-    """Take a run away that has no open attempts left."""
+    """Take a run away that has no open attempts left, and give back what it holds."""
+    release_run(connection, run)
     connection.execute("DELETE FROM runs WHERE run = ?", (run,))
 
 

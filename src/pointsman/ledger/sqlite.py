@@ -15,9 +15,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pointsman.core.errors import LedgerUnavailable
-from pointsman.ledger import AuditLabel, Durability, Intent, Label, Row, Settlement
+from pointsman.core.budgets import Held, Hold
+from pointsman.core.errors import BudgetExceeded, LedgerUnavailable
+from pointsman.ledger import (
+    AuditLabel,
+    BudgetRow,
+    Durability,
+    Intent,
+    Label,
+    Row,
+    Settlement,
+    State,
+)
 from pointsman.ledger.runs import advance_run, begin_run, end_run
+from pointsman.ledger.sqlite_budgets import Releases, fill_in, held, select_budgets, take
+from pointsman.ledger.sqlite_contents import SqliteContents
 from pointsman.ledger.sqlite_file import (
     MEMORY,
     Spare,
@@ -33,6 +45,7 @@ from pointsman.ledger.sqlite_labels import (
     select_audits,
     select_labels,
 )
+from pointsman.ledger.sqlite_outcomes import SqliteOutcomes
 from pointsman.ledger.sqlite_rows import (
     Query,
     Values,
@@ -43,7 +56,9 @@ from pointsman.ledger.sqlite_rows import (
     insert_intent,
     intent_values,
     select_feedback,
+    select_intent,
     select_rows,
+    storable_text,
 )
 from pointsman.ledger.sqlite_writer import GroupWriter
 
@@ -91,6 +106,7 @@ class SqliteLedger:
         # In the order of their reservation, which is the order of the rows.
         self._open: dict[tuple[str, int], None] = {}
         self._reserved = 0
+        self._releases = Releases()
         spare = Spare(self._path) if is_file else None
         if spare:
             spare.make()
@@ -110,18 +126,23 @@ class SqliteLedger:
         """Return how many attempts of dead writers were closed when the file was opened."""
         return self._recovered
 
-    async def reserve(self, intent: Intent) -> None:
+    async def reserve(self, intent: Intent, hold: Hold | None = None) -> Held | None:
         """Write an intent durably; a cancelled caller's is voided, since nothing was called."""
         try:
-            await self._book(intent)
+            return await self._book(intent, hold)
         except asyncio.CancelledError:
             self.close_attempt(intent.request_id, intent.attempt, _NOT_CALLED)
+            if hold is not None:
+                self.release(intent.request_id)
             raise
 
-    async def settle(self, request_id: str, attempt: int, settlement: Settlement) -> None:
+    async def settle(
+        self, request_id: str, attempt: int, settlement: Settlement, *, is_last: bool = False
+    ) -> None:
         """Write an attempt's end durably; the first one stays."""
         values = end_values(request_id, attempt, settlement)
-        written = self._writer.awaited(partial(insert_end, values=values), is_end=True)
+        apply = partial(self._insert_end, values=values, is_last=is_last)
+        written = self._writer.awaited(apply, is_end=True)
         self._open.pop((request_id, attempt), None)
         await written
 
@@ -129,12 +150,29 @@ class SqliteLedger:
         """Queue an attempt's end without waiting."""
         values = end_values(request_id, attempt, settlement)
         try:
-            self._writer.submit(partial(insert_end, values=values), is_end=True)
+            self._writer.submit(partial(self._insert_end, values=values), is_end=True)
         except LedgerUnavailable as error:
             # It stays open, and the next start closes it: late, but never under-counted.
             _log.error("ledger: attempt %s/%d stays open: %s", request_id, attempt, error)
         else:
             self._open.pop((request_id, attempt), None)
+
+    def release(self, request_id: str) -> None:
+        """Queue giving back what a request holds."""
+        apply = partial(self._releases.release, request_id=storable_text(request_id))
+        try:
+            self._writer.submit(apply, is_end=True)
+        except LedgerUnavailable as error:  # the next start releases it
+            _log.error("ledger: request %s goes on holding: %s", request_id, error)
+
+    async def reconcile(self, request_id: str, attempt: int, cost_nanousd: int) -> bool:
+        """State what an `unknown` attempt cost."""
+        apply = partial(fill_in, request_id=request_id, attempt=attempt, cost_nanousd=cost_nanousd)
+        return await self._writer.awaited(apply)
+
+    def budgets(self) -> Iterator[BudgetRow]:
+        """Yield what stands against budgets."""
+        return self._read(select_budgets)
 
     async def book_hit(self, intent: Intent, settlement: Settlement) -> None:
         """Write an intent and its end in one transaction."""
@@ -161,13 +199,21 @@ class SqliteLedger:
         await self._writer.awaited(partial(insert_audit, values=values, reading=read))
 
     def rows(
-        self, *, since_ns: int = 0, until_ns: int | None = None, policy: str | None = None
+        self,
+        *,
+        since_ns: int = 0,
+        until_ns: int | None = None,
+        policy: str | None = None,
+        state: State | None = None,
     ) -> Iterator[Row]:
         """Yield the rows with since_ns <= at_ns < until_ns, oldest first.
 
         Raises LedgerUnavailable when the file cannot be read.
         """
-        return self._read(partial(select_rows, since_ns=since_ns, until_ns=until_ns, policy=policy))
+        select = partial(
+            select_rows, since_ns=since_ns, until_ns=until_ns, policy=policy, state=state
+        )
+        return self._read(select)
 
     def feedback(self) -> Iterator[tuple[str, float]]:
         """Yield (request_id, latest score), by request id."""
@@ -181,22 +227,47 @@ class SqliteLedger:
         """Yield what can be learned from, audits first."""
         return self._read(select_labels)
 
+    def outcomes(self, wall_ns: Callable[[], int]) -> SqliteOutcomes:
+        """Return what came of requests with an Idempotency-Key, kept in the same file."""
+        return SqliteOutcomes(self._writer, self._run, wall_ns)
+
+    def contents(self, wall_ns: Callable[[], int], *, days: float) -> SqliteContents:
+        """Return requests and answers in full, each kept for `days` in the same file."""
+        return SqliteContents(self._writer, self._read, wall_ns, days=days)
+
     async def close(self) -> None:
         """Write what is queued, close what is still open as lost, and close the file."""
         await asyncio.to_thread(self._close)
 
-    async def _book(self, intent: Intent) -> None:
+    async def _book(self, intent: Intent, hold: Hold | None) -> Held | None:
         key = (intent.request_id, intent.attempt)
         values = intent_values(intent)
         is_known = key in self._open
         self._open[key] = None
         self._advance_at_times()
+        taken: list[Held] = []
+        if hold is None:
+            apply = partial(insert_intent, values=values, run=self._run)
+        else:
+            apply = partial(_insert_held, values=values, run=self._run, hold=hold, taken=taken)
         try:
-            await self._writer.awaited(partial(insert_intent, values=values, run=self._run))
-        except LedgerUnavailable:
+            await self._writer.awaited(apply)
+        except (LedgerUnavailable, BudgetExceeded):
             if not is_known:
                 self._open.pop(key, None)
             raise
+        return taken[-1] if taken else None
+
+    def _insert_end(
+        self, connection: sqlite3.Connection, *, values: Values, is_last: bool = False
+    ) -> bool:
+        is_new = insert_end(connection, values)
+        request_id = str(values[0])
+        if is_last:
+            self._releases.release(connection, request_id)
+        else:
+            self._releases.note_end(connection, request_id)
+        return is_new
 
     def _advance_at_times(self) -> None:
         """Keep short what the next start has to look through, should this process be killed."""
@@ -233,6 +304,18 @@ class SqliteLedger:
     def _query_memory(self, sql: str, values: Values) -> list[Any]:
         with self._writer.lock:
             return self._connection.execute(sql, values).fetchall()
+
+
+def _insert_held(
+    connection: sqlite3.Connection, *, values: Values, run: int, hold: Hold, taken: list[Held]
+) -> bool:
+    """Take a hold and add the intent, or neither; what a try that was undone took is no matter."""
+    request_id = str(values[0])
+    if select_intent(connection, values) is not None:
+        taken.append(held(connection, request_id, hold))
+        return insert_intent(connection, values, run)
+    taken.append(take(connection, request_id, hold, run))
+    return insert_intent(connection, values, run)
 
 
 def _insert_both(connection: sqlite3.Connection, *, values: Values, end: Values, run: int) -> bool:

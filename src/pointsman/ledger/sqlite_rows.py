@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 from pointsman.core.errors import LedgerUnavailable
 from pointsman.core.usage import Usage
-from pointsman.ledger import Intent, Row, Settlement
+from pointsman.ledger import Intent, Row, Settlement, State
 
 Value: TypeAlias = str | int | float | None
 Values: TypeAlias = tuple[Value, ...]
@@ -50,7 +50,8 @@ SELECT i.request_id, i.attempt, i.at_ns, i.tenant, i."key", i.tags, i.alias, i.t
 FROM intents AS i
 LEFT JOIN ends AS e ON e.request_id = i.request_id AND e.attempt = i.attempt
 WHERE (i.at_ns, i.rowid) > (?1, ?2) AND i.at_ns < ?3 AND (?4 IS NULL OR i.policy = ?4)
-ORDER BY i.at_ns, i.rowid LIMIT ?5
+    AND (?5 IS NULL OR e.state = ?5)
+ORDER BY i.at_ns, i.rowid LIMIT ?6
 """
 _SELECT_FEEDBACK = """
 SELECT request_id, score FROM feedback WHERE id IN (
@@ -118,12 +119,18 @@ def insert_intent(connection: sqlite3.Connection, values: Values, run: int) -> b
     """
     if connection.execute(_INSERT_INTENT, (*values, run)).rowcount:
         return True
-    if connection.execute(_SELECT_INTENT, values[:2]).fetchone() != values:
+    if select_intent(connection, values) != values:
         raise LedgerUnavailable(
             f"ledger: request id {values[0]!r}, attempt {values[1]}, is booked already;"
             " send the request under an id of its own"
         )
     return False
+
+
+def select_intent(connection: sqlite3.Connection, values: Values) -> Values | None:
+    """Return the columns of the intent in this one's place, None where there is none."""
+    found: Values | None = connection.execute(_SELECT_INTENT, values[:2]).fetchone()
+    return found
 
 
 def insert_end(connection: sqlite3.Connection, values: Values) -> bool:
@@ -137,15 +144,15 @@ def insert_feedback(connection: sqlite3.Connection, values: Values) -> bool:
 
 
 def select_rows(
-    query: Query, *, since_ns: int, until_ns: int | None, policy: str | None
+    query: Query, *, since_ns: int, until_ns: int | None, policy: str | None, state: State | None
 ) -> Iterator[Row]:
     """Yield the rows with since_ns <= at_ns < until_ns, oldest first, a page in memory.
 
-    `policy`: only those that this one decided; None: all.
+    `policy`: only those that this one decided; `state`: that ended so; None: all.
     """
     position = (storable_whole(since_ns) - 1, _INT_MAX)
     end = _INT_MAX if until_ns is None else storable_whole(until_ns)
-    while page := query(_SELECT_ROWS, (*position, end, policy, PAGE_ROWS)):
+    while page := query(_SELECT_ROWS, (*position, end, policy, state, PAGE_ROWS)):
         for found in page:
             yield _row(found)
         position = (page[-1][2], page[-1][-1])

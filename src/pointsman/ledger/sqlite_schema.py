@@ -74,7 +74,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         """
         CREATE TABLE budgets (
-            scope TEXT NOT NULL, "window" TEXT NOT NULL, nanousd INTEGER NOT NULL,
+            scope TEXT NOT NULL, "window" TEXT NOT NULL,
+            nanousd INTEGER NOT NULL, held_nanousd INTEGER NOT NULL,
             PRIMARY KEY (scope, "window")
         ) WITHOUT ROWID
         """,
