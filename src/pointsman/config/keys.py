@@ -336,6 +336,15 @@ KEYS: Mapping[Pattern, Key] = {
         " so that `pointsman train` can learn from feedback. No text is kept; whoever guesses a"
         " prompt could check the guess."
     ),
+    ("ledger", "store_content"): Key(
+        "Keep every request's body and the text of its answer in the ledger's file, in plain."
+    ),
+    ("ledger", "content_days"): Key(
+        "Days after which they are deleted, and overwritten in the file.",
+        least=0,
+        is_above=True,
+        most=36_500,
+    ),
     ("prices", "*", "input"): _usd("Tokens sent.", "0.15"),
     ("prices", "*", "output"): _usd("Tokens received.", "0.6"),
     ("prices", "*", "cached_input"): _usd(
