@@ -20,7 +20,7 @@ from pointsman.core.errors import (
 )
 from pointsman.core.events import Event, Finished, UsageReport, is_content
 from pointsman.core.features import estimate_tokens
-from pointsman.core.health import Health
+from pointsman.core.health import Call, Health
 from pointsman.core.prices import Price, cost_nanousd
 from pointsman.core.types import CacheOutcome, Decision, Features, Request, Step
 from pointsman.core.usage import Usage
@@ -103,6 +103,7 @@ class Attempt:
         self._began_s = desk.clock.monotonic_s()
         self._first_content_s: float | None = None
         self._events: AsyncGenerator[Event] | None = None
+        self._call: Call | None = None
         self._intent = msgspec.structs.replace(
             job.intent(
                 attempt=number,
@@ -125,12 +126,13 @@ class Attempt:
 
         Raises LedgerUnavailable; then nothing may be called.
         """
-        self._desk.health.begin(self.step.deployment.id, self._began_s, is_retry=self._is_retry)
+        name, health = self.step.deployment.id, self._desk.health
+        self._call = health.begin(name, self._began_s, is_retry=self._is_retry)
         try:
             await self._desk.ledger.reserve(self._intent)
         except LedgerUnavailable:  # there is no row to end
             self._has_ended = True
-            self._desk.health.end(self.step.deployment.id, is_retry=self._is_retry)
+            health.end(self._call)
             raise
         self._events = provider.call(self._job.request, self.step)
 
@@ -193,6 +195,20 @@ class Attempt:
             may_have_billed = not isinstance(error, UpstreamError) or error.may_have_billed
             self._close("failed", error.code, may_have_billed=may_have_billed)
 
+    def note_success(self) -> None:
+        """Tell the deployment's breaker that it has answered to the end, or would have."""
+        if self._call is not None:
+            self._desk.health.note_success(self._call, self._desk.clock.monotonic_s())
+
+    def note_failure(self, error: GatewayError) -> None:
+        """Rest the deployment as an upstream's failure asks, and log it once when that begins."""
+        if self._call is None or not isinstance(error, UpstreamError):
+            return
+        name, now_s = self.step.deployment.id, self._desk.clock.monotonic_s()
+        if self._desk.health.note_failure(self._call, error, now_s):
+            rest_s = self._desk.health.rest_left_s(name, now_s)
+            log.warning("%s rests for %.0f s: %s", name, rest_s, error.code)
+
     def reject(self, validator: str) -> None:
         """Book a draft rejected before its end, billed by estimate."""
         if not self._has_ended:
@@ -218,6 +234,8 @@ class Attempt:
             raise UpstreamTimeout("the request's total time is over")
         if self._first_content_s is None and is_content(event):
             self._first_content_s = now_s
+            if self._call is not None:
+                self._desk.health.note_content(self._call)
 
     def _close(self, outcome: Outcome, error: str, *, may_have_billed: bool) -> None:
         """Queue the end: what has come billed by estimate, else unknown, else nothing.
@@ -242,7 +260,8 @@ class Attempt:
             self.outcome = settlement.outcome
             self.error = settlement.error
             self.charged_nanousd = settlement.cost_nanousd if settlement.state == "settled" else 0
-            self._desk.health.end(self.step.deployment.id, is_retry=self._is_retry)
+            if self._call is not None:
+                self._desk.health.end(self._call)
             self._desk.observer(self._intent, settlement)
 
     def _settlement(self, state: State, outcome: Outcome, usage: Usage, error: str) -> Settlement:

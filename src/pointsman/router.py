@@ -60,7 +60,7 @@ class Pipeline:
     ) -> None:
         self.stores = stores
         self.observers: list[Observer] = []
-        self.health = Health()
+        self.health = Health(rng.random)
         self._clock = clock
         self._rng = rng
         self._new_id = new_id

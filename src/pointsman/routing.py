@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from pointsman.attempt import Job, PriceOf
 from pointsman.audit import Auditing
 from pointsman.audit.settings import AuditSettings
@@ -63,7 +65,10 @@ class Routing:
         return (*(entry for entry in ours if entry[0] != "*"), *models.items())
 
     def plan(self, job: Job, health: Health, now_s: float) -> Plan:
-        """Return the plan of what is ready; where all rest, of what is due for a probe."""
+        """Return the plan of what is ready; where all rest, of what may be tried all the same.
+
+        Then the least bad of a tier comes first: who has least of its rest before it.
+        """
 
         def planned(is_ready: Callable[[str, float], bool]) -> Plan:
             return build_plan(
@@ -75,7 +80,16 @@ class Routing:
             )
 
         plan = planned(health.is_ready)
-        return plan if plan.steps else planned(health.is_due_for_probe)
+        if plan.steps:
+            return plan
+        plan = planned(health.is_last_resort)
+        tiers = list(dict.fromkeys(step.tier for step in plan.steps))
+
+        def badness(step: Step) -> tuple[int, float]:
+            return tiers.index(step.tier), health.rest_left_s(step.deployment.id, now_s)
+
+        steps = tuple(sorted(plan.steps, key=badness))
+        return msgspec.structs.replace(plan, steps=steps, is_last_resort=True)
 
     def first_step(self, request: Request, decision: Decision) -> Step:
         """Return the first step of a decision's plan, whatever rests."""

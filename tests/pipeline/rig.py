@@ -13,7 +13,7 @@ from pointsman.asking import build_request
 from pointsman.assembly import build_pipeline
 from pointsman.config import ModelSettings, Settings, TierSettings
 from pointsman.config.settings import PriceSettings, ProviderSettings, RoutingSettings
-from pointsman.core.errors import GatewayError
+from pointsman.core.errors import GatewayError, UpstreamError
 from pointsman.core.events import Event, Finished, UsageReport, is_content
 from pointsman.core.types import Answer, Request, Step
 from pointsman.ledger import LedgerSettings, Row
@@ -111,6 +111,13 @@ class Rig:
         """Wait until what was queued for the ledger is in it."""
         ledger = self.pipeline.stores.ledger
         await ledger.book_feedback("nobody", "", 0.0, 0)
+
+    def fail(self, deployment: str, error: UpstreamError) -> None:
+        """Have a call of the deployment fail, as far as its health is told."""
+        health = self.pipeline.health
+        call = health.begin(deployment, self.clock.now_s, is_retry=False)
+        health.end(call)
+        health.note_failure(call, error, self.clock.now_s)
 
     async def ask(self, request: Request) -> Answer:
         async with self.pipeline.open(request) as stream:

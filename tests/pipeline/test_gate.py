@@ -379,10 +379,10 @@ async def test_an_answer_that_only_finishes_is_no_content_and_is_whole(tmp_path)
 async def test_a_success_closes_the_breaker_even_for_one_who_stops_reading_at_the_end(tmp_path):
     async with rig(tmp_path, {"weak": [FINE]}, tiers=ONE_TIER) as r:
         for _ in range(4):
-            r.pipeline.health.note_failure("p/weak", errors.UpstreamReset("x"), r.clock.now_s)
+            r.fail("p/weak", errors.UpstreamReset("x"))
         async with r.pipeline.open(asking()) as stream:
             async for event in stream:
                 if isinstance(event, Finished):
                     break
-        r.pipeline.health.note_failure("p/weak", errors.UpstreamReset("x"), r.clock.now_s)
+        r.fail("p/weak", errors.UpstreamReset("x"))
         assert r.pipeline.health.is_ready("p/weak", r.clock.now_s)

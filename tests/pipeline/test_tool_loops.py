@@ -106,7 +106,7 @@ async def test_where_that_one_rests_the_next_of_its_tier_goes_on(tmp_path):
     async with rig(tmp_path, two([FINE], [calling("call_1"), FINE])) as r:
         await r.ask(ask(tier="strong"))
         gone = errors.UpstreamAuth("no")
-        r.pipeline.health.note_failure("p/strong", gone, r.clock.now_s)
+        r.fail("p/strong", gone)
         assert (await r.ask(hand_back("call_1"))).model == "p/strong-2"
 
 

@@ -18,7 +18,7 @@ from pointsman.core.events import Finished
 from pointsman.core.filters import capable
 from pointsman.core.plan import build_plan
 from pointsman.core.types import Decision, Features, Request, Snapshot, Step
-from pointsman.gate.draft import draft_of, note_failure
+from pointsman.gate.draft import draft_of
 from pointsman.ledger import AUDIT, Intent, Outcome, Settlement
 from pointsman.providers import Provider
 from pointsman.validators import Draft
@@ -74,7 +74,7 @@ class Calls:
             ),
             features,
             msgspec.structs.replace(self._scene.snapshot, tiers=left),
-            is_ready=lambda name: self._desk.health.is_ready(name, now_s),
+            is_ready=lambda name: self._desk.health.is_trusted(name, now_s),
             may_escalate=False,
         )
         return plan.steps[0] if plan.steps else None
@@ -98,11 +98,11 @@ class Calls:
             raise error from timeout
         except GatewayError as error:
             attempt.fail(error)
-            note_failure(self._desk, attempt, error)
+            attempt.note_failure(error)
             raise
         finally:
             await attempt.aclose()
-        self._desk.health.note_success(step.deployment.id, self._desk.clock.monotonic_s())
+        attempt.note_success()
         return draft_of(attempt.builder)
 
     def _job(self, request: Request, features: Features, step: Step, name: str) -> Job:

@@ -1,9 +1,11 @@
-"""Health: which deployments rest, and until when. Time is passed in, in seconds, never read.
+"""Health: which deployments rest, until when, and who may try them meanwhile.
 
-Source of the rules and figures: FAULTS, rows 1 to 7, 27 and 28.
+Time is passed in, in seconds, never read; so is chance. Source of the rules and figures: FAULTS,
+"Retry" and rows 1 to 7, 27 and 28.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pointsman.core.errors import (
@@ -12,6 +14,7 @@ from pointsman.core.errors import (
     UpstreamModelMissing,
     UpstreamRateLimited,
     UpstreamRejected,
+    UpstreamUnavailable,
 )
 
 FAILURES_IN_ROW_MAX = 5
@@ -20,54 +23,112 @@ WINDOW_CALLS_MIN = 20
 WINDOW_FAILED_SHARE = 0.5
 OPEN_S = 30.0
 OPEN_S_MAX = 300.0
+JITTER_SHARE = 0.1
 PARKED_S = 300.0
 PROBE_EVERY_S = 1.0
 RETRY_SHARE = 0.2
 RETRIES_MIN = 3
+_NEVER = float("-inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call under way, by its number.
+
+    `is_probe`: it began while its deployment rested or was half-open. `opening` is the number of
+    the deployment's last opening when it began: what a call from before it tells is old news.
+    """
+
+    number: int
+    deployment: str
+    is_retry: bool
+    is_probe: bool
+    opening: int
 
 
 @dataclass(slots=True)
 class _Record:
-    """One deployment. It rests until the later of two times.
+    """One deployment. It rests until the latest of three times.
 
-    `told_until_s` the upstream itself has named, so nothing is sent before it; `open_until_s` is
-    the breaker's. `openings` counts those since the last success.
+    `told_until_s` the upstream itself has named, so nothing is sent before it; `parked_until_s` is
+    of who refuses our key or model; `open_until_s` is the breaker's. After the last two it is half
+    open: one call at a time, until one of them brings content. `openings` counts the breaker's
+    since the last success, `opening` all of them, those of a parked one included. `probes` are the
+    numbers of the calls that probe it: under way, and without content so far.
     """
 
-    told_until_s: float = float("-inf")
-    open_until_s: float = float("-inf")
+    told_until_s: float = _NEVER
+    parked_until_s: float = _NEVER
+    open_until_s: float = _NEVER
+    is_half_open: bool = False
     failures_in_row: int = 0
     openings: int = 0
-    probed_at_s: float = float("-inf")
+    opening: int = 0
+    probed_at_s: float = _NEVER
     calls: deque[tuple[float, bool]] = field(default_factory=deque)
+    probes: set[int] = field(default_factory=set)
     in_flight: int = 0
     retrying: int = 0
 
     @property
     def resting_until_s(self) -> float:
         """Return when the deployment may be called again."""
-        return max(self.told_until_s, self.open_until_s)
+        return max(self.told_until_s, self.parked_until_s, self.open_until_s)
+
+    def open(self, until_s: float) -> None:
+        """Have the breaker rest until then, at least."""
+        self.open_until_s = max(self.open_until_s, until_s)
+        self.is_half_open = True
+        self.opening += 1
+
+    def park(self, until_s: float) -> None:
+        """Have it rest until then, at least: our key or model is refused."""
+        self.parked_until_s = max(self.parked_until_s, until_s)
+        self.is_half_open = True
+        self.opening += 1
+
+    def revive(self) -> None:
+        """End the rests that are ours, not the one that the upstream has named."""
+        self.open_until_s = self.parked_until_s = _NEVER
+        self.is_half_open = False
 
 
 class Health:
-    """Breakers and cooldowns of all deployments, by id."""
+    """Breakers and cooldowns of all deployments, by id.
 
-    def __init__(self) -> None:
+    `chance` gives numbers from 0 up to 1, for the jitter of rests: each is shorter by up to a
+    tenth, so that not all who opened their breakers in one moment come back in one.
+    """
+
+    def __init__(self, chance: Callable[[], float]) -> None:
+        self._chance = chance
         self._records: dict[str, _Record] = {}
+        self._calls = 0
 
     def is_ready(self, deployment: str, now_s: float) -> bool:
-        """Return whether the deployment is out of cooldown."""
+        """Return whether the deployment may be called: out of cooldown, and nobody probes it."""
         record = self._records.get(deployment)
-        return record is None or now_s >= record.resting_until_s
+        if record is None:
+            return True
+        return now_s >= record.resting_until_s and not (record.is_half_open and record.probes)
 
-    def is_due_for_probe(self, deployment: str, now_s: float) -> bool:
+    def is_trusted(self, deployment: str, now_s: float) -> bool:
+        """Return whether it may be called and has no need of a probe."""
+        record = self._records.get(deployment)
+        return record is None or (now_s >= record.resting_until_s and not record.is_half_open)
+
+    def is_last_resort(self, deployment: str, now_s: float) -> bool:
         """Return whether a resting deployment may be tried because all others rest too.
 
-        Once a second at most, and never before a time the upstream itself has named.
+        Never before a time that the upstream itself has named. One that still answers now and then
+        may be; one that only fails, or refuses us, once a second at most.
         """
         record = self._record(deployment)
-        is_told = now_s < record.told_until_s
-        return not is_told and now_s - record.probed_at_s >= PROBE_EVERY_S
+        if now_s < record.told_until_s:
+            return False
+        is_refused = record.parked_until_s > _NEVER
+        answers = record.failures_in_row < FAILURES_IN_ROW_MAX and not is_refused
+        return answers or now_s - record.probed_at_s >= PROBE_EVERY_S
 
     def rest_left_s(self, deployment: str, now_s: float) -> float:
         """Return for how long the deployment still rests, 0 when it does not."""
@@ -75,62 +136,93 @@ class Health:
         return max(0.0, record.resting_until_s - now_s) if record else 0.0
 
     def is_rate_limited(self, deployment: str, now_s: float) -> bool:
-        """Return whether a time that its own Retry-After named is still to come."""
+        """Return whether a time that the upstream itself has named is still to come."""
         record = self._records.get(deployment)
         return record is not None and now_s < record.told_until_s
 
-    def begin(self, deployment: str, now_s: float, *, is_retry: bool) -> None:
-        """Note a call that starts."""
+    def begin(self, deployment: str, now_s: float, *, is_retry: bool) -> Call:
+        """Note a call that starts, and return it."""
         record = self._record(deployment)
+        is_probe = record.is_half_open or now_s < record.resting_until_s
         record.in_flight += 1
         record.retrying += is_retry
-        if now_s < record.resting_until_s:
+        self._calls += 1
+        if is_probe:
+            record.probes.add(self._calls)
             record.probed_at_s = now_s
+        return Call(self._calls, deployment, is_retry, is_probe, record.opening)
 
-    def end(self, deployment: str, *, is_retry: bool) -> None:
+    def end(self, call: Call) -> None:
         """Note that a call has ended, however it did."""
-        record = self._record(deployment)
+        record = self._record(call.deployment)
         record.in_flight -= 1
-        record.retrying -= is_retry
+        record.retrying -= call.is_retry
+        record.probes.discard(call.number)
 
     def may_retry(self, deployment: str) -> bool:
         """Return whether another retry on the same deployment keeps within its share of calls."""
         record = self._record(deployment)
         return record.retrying < max(RETRIES_MIN, RETRY_SHARE * record.in_flight)
 
-    def note_success(self, deployment: str, now_s: float) -> None:
-        """Close the breaker: the deployment has answered."""
-        record = self._record(deployment)
+    def note_content(self, call: Call) -> None:
+        """Note that an answer has begun: where the call was a probe, others may come again.
+
+        The breaker does not forget before the answer's end: one that always breaks off opens it.
+        """
+        if call.is_probe:
+            record = self._record(call.deployment)
+            record.probes.discard(call.number)
+            record.revive()
+
+    def note_success(self, call: Call, now_s: float) -> None:
+        """Close the breaker: the deployment has answered to the end.
+
+        A call from before its last opening closes nothing: a rest gets no shorter by old news.
+        """
+        record = self._record(call.deployment)
+        if call.opening != record.opening:
+            return
+        record.revive()
         record.failures_in_row = 0
         record.openings = 0
-        record.open_until_s = float("-inf")
         self._count(record, now_s, is_failure=False)
 
-    def note_failure(self, deployment: str, error: UpstreamError, now_s: float) -> bool:
+    def note_failure(self, call: Call, error: UpstreamError, now_s: float) -> bool:
         """Rest the deployment as the failure asks; return whether it has just begun to rest.
 
-        A rest only ever gets longer. What the request itself is at fault for rests nobody. The
-        breaker opens once per rest, however many calls were in flight; until a success, the first
-        failure after a rest opens it again, for longer.
+        A rest only ever gets longer. What the request itself is at fault for rests nobody, and
+        shows that the upstream is there. The breaker opens once per rest, however many calls were
+        in flight; until a success, the first failure after a rest opens it again, for longer.
         """
-        record = self._record(deployment)
+        record = self._record(call.deployment)
         was_resting = now_s < record.resting_until_s
         match error:
             case UpstreamRejected():
-                return False
-            case UpstreamRateLimited(retry_after_s=None):
-                return False
-            case UpstreamRateLimited(retry_after_s=float() | int() as after_s):
-                record.told_until_s = max(record.told_until_s, now_s + after_s)
+                self.note_content(call)
+            case UpstreamRateLimited():
+                self._note_told(record, error, now_s)
             case UpstreamAuth() | UpstreamModelMissing():
-                record.open_until_s = max(record.open_until_s, now_s + PARKED_S)
+                record.park(now_s + PARKED_S)
             case _:
-                record.failures_in_row += 1
-                self._count(record, now_s, is_failure=True)
-                if now_s >= record.open_until_s and self._is_tripped(record):
-                    record.openings += 1
-                    record.open_until_s = now_s + min(OPEN_S_MAX, OPEN_S * record.openings)
+                if isinstance(error, UpstreamUnavailable):
+                    self._note_told(record, error, now_s)
+                if call.opening == record.opening:
+                    self._break(record, now_s)
         return not was_resting and now_s < record.resting_until_s
+
+    def _note_told(self, record: _Record, error: UpstreamError, now_s: float) -> None:
+        """Keep to the time that the upstream names, and to the latest of several."""
+        if error.retry_after_s is not None:
+            record.told_until_s = max(record.told_until_s, now_s + error.retry_after_s)
+
+    def _break(self, record: _Record, now_s: float) -> None:
+        """Count a failure, and open the breaker where it is one too many."""
+        record.failures_in_row += 1
+        self._count(record, now_s, is_failure=True)
+        if now_s >= record.open_until_s and self._is_tripped(record):
+            record.openings += 1
+            rest_s = min(OPEN_S_MAX, OPEN_S * record.openings)
+            record.open(now_s + rest_s * (1 - JITTER_SHARE * self._chance()))
 
     def _record(self, deployment: str) -> _Record:
         return self._records.setdefault(deployment, _Record())

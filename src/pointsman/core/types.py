@@ -342,12 +342,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to try, in order, from the decided tier upwards.
 
     A failure goes on to the next step, a rejected draft to the first step of the next tier.
-    `resting` are deployments left out because they are in cooldown.
+    `resting` are deployments left out because they are in cooldown. `is_last_resort`: all of them
+    are, and these steps may be tried all the same.
     """
 
     steps: tuple[Step, ...]
     resting: tuple[str, ...] = ()
     attempts_max: int = 4
+    is_last_resort: bool = False
 
 
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,14 +1,13 @@
 """Draft: held at the gate until it can be judged, and what comes of it once it has passed."""
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from pointsman.attempt import Attempt, Desk
 from pointsman.core.answer import AnswerBuilder
-from pointsman.core.errors import AttemptReport, GatewayError, UpstreamError
+from pointsman.core.errors import AttemptReport, GatewayError
 from pointsman.core.events import Event, Finished, UsageReport, is_content
 from pointsman.core.types import ToolCall
 from pointsman.core.usage import Usage
@@ -16,8 +15,6 @@ from pointsman.validators import ACCEPTED, Ask, Draft, Validator, Verdict, judge
 
 # Parsing 2 kB of Python takes about 1.5 ms here, and longer work must not hold up the loop.
 JUDGED_INLINE_CHARS_MAX = 2_000
-
-log = logging.getLogger("pointsman")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,19 +159,18 @@ class Committed:
 
     async def events(self) -> AsyncGenerator[Event]:
         """Yield the answer. Raises GatewayError where it breaks off; never retried."""
-        attempt, desk = self._draft.attempt, self._desk
+        attempt = self._draft.attempt
         try:
             async with aclosing(self._draft.events()) as events:
                 async for event in events:
                     if isinstance(event, Finished):
-                        name, now_s = self.step.deployment.id, desk.clock.monotonic_s()
-                        desk.health.note_success(name, now_s)
+                        attempt.note_success()
                         if self.on_whole is not None:
                             self.on_whole(self)
                     yield self._priced(event)
         except GatewayError as error:
             attempt.fail(error)
-            note_failure(desk, attempt, error)
+            attempt.note_failure(error)
             error.attempts = tuple(report(attempt) for attempt in self._attempts)
             raise
         finally:
@@ -210,13 +206,3 @@ def report(attempt: Attempt) -> AttemptReport:
         outcome=attempt.error or attempt.outcome,
         latency_ms=attempt.latency_ms,
     )
-
-
-def note_failure(desk: Desk, attempt: Attempt, error: GatewayError) -> None:
-    """Rest the deployment as an upstream's failure asks, and log it once when that begins."""
-    name = attempt.step.deployment.id
-    if not isinstance(error, UpstreamError):
-        return
-    if desk.health.note_failure(name, error, desk.clock.monotonic_s()):
-        rest_s = desk.health.rest_left_s(name, desk.clock.monotonic_s())
-        log.warning("%s rests for %.0f s: %s", name, rest_s, error.code)

@@ -15,7 +15,7 @@ from pointsman.core.errors import (
     UpstreamTimeout,
 )
 from pointsman.core.types import Plan, Step
-from pointsman.gate.draft import Checks, Committed, HeldDraft, note_failure, report
+from pointsman.gate.draft import Checks, Committed, HeldDraft, report
 from pointsman.providers import Provider
 from pointsman.validators import Ask
 
@@ -98,11 +98,11 @@ class PlanRun:
     def _may_call(self, step: Step, *, is_retry: bool) -> bool:
         """Return whether the step may be tried now: others may have failed since it was planned."""
         name, health = step.deployment.id, self._desk.health
-        now_s = self._desk.clock.monotonic_s()
+        may_begin = health.is_last_resort if self._plan.is_last_resort else health.is_ready
         return (
             name not in self._barred
             and self._tries(name) < TRIES_PER_TARGET_MAX
-            and (health.is_ready(name, now_s) or health.is_due_for_probe(name, now_s))
+            and may_begin(name, self._desk.clock.monotonic_s())
             and (not is_retry or health.may_retry(name))
         )
 
@@ -138,8 +138,8 @@ class PlanRun:
 
     async def _give_up(self, draft: HeldDraft, error: GatewayError) -> None:
         draft.attempt.fail(error)
+        draft.attempt.note_failure(error)  # before the wait: nobody may come in between
         await draft.aclose()
-        note_failure(self._desk, draft.attempt, error)
         if isinstance(error, UpstreamError):
             self._failures.append(error)
 
@@ -170,6 +170,9 @@ class PlanRun:
         ):
             return None
         jitter_s = self._rng.uniform(0, JITTER_S)
+        rest_s = self._desk.health.rest_left_s(name, self._desk.clock.monotonic_s())
+        if rest_s > (error.retry_after_s or 0) + jitter_s:
+            return None  # its breaker has opened: no use in waiting here
         if error.retry_after_s is None:
             return min(jitter_s, max(0.0, self._left_s()))
         others = {s.deployment.id for s in self._plan.steps[index + 1 :]} - self._barred - {name}
@@ -192,8 +195,7 @@ class PlanRun:
 
     async def _set_aside(self, draft: HeldDraft) -> None:
         """Keep a whole rejected draft as the spare, book one that still runs, and stop both."""
-        name = draft.attempt.step.deployment.id
-        self._desk.health.note_success(name, self._desk.clock.monotonic_s())
+        draft.attempt.note_success()
         if draft.is_whole:
             self._spare = draft
         else:
