@@ -15,7 +15,7 @@ from pointsman.core.types import (
     Step,
     Tier,
 )
-from pointsman.core.wire import CODECS
+from pointsman.core.wire import CODECS, Codec
 
 CHAT = CODECS["openai-chat"]
 
@@ -72,9 +72,9 @@ def step(to: Deployment, max_tokens: int | None = None) -> Step:
     return Step(tier="fast", deployment=to, max_tokens=max_tokens)
 
 
-def decode_stream(chunks: Iterable[bytes]) -> Iterator[Event]:
-    """Yield the events of a streamed chat reply that comes in these chunks."""
-    decoder = CHAT.stream_decoder()
+def decode_stream(chunks: Iterable[bytes], codec: Codec = CHAT) -> Iterator[Event]:
+    """Yield the events of a streamed reply that comes in these chunks."""
+    decoder = codec.stream_decoder()
     for chunk in chunks:
         yield from decoder.feed(chunk)
     yield from decoder.finish()

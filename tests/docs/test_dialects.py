@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.core.builders import deployment, step
-from tests.core.wire.prompts import parts_of
+from tests.core.wire.prompts import HELLO, asking, parts_of
 
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Caller, Deployment, Request
@@ -57,8 +57,7 @@ SCHEMA = msgspec.json.encode(
         "additionalProperties": False,
     }
 )
-HELLO = Message("user", (Text(text="Hi"),))
-PLAIN = Prompt(messages=(HELLO,), max_tokens=4_096)
+PLAIN = asking(max_tokens=4_096)
 TOOL = Tool(name="f", description="F", schema=SCHEMA)
 IMAGE = Media(kind="image", media_type="image/png", data=PNG)
 

@@ -8,10 +8,11 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from tests.core.builders import cut, deployment, step
+from tests.core.builders import cut, decode_stream, deployment, step
 from tests.core.wire.answers import STARTED, answers
+from tests.core.wire.prompts import asking
+from tests.core.wire.replies import built
 
-from pointsman.core.answer import AnswerBuilder
 from pointsman.core.errors import (
     ContextLengthExceeded,
     UpstreamError,
@@ -24,7 +25,6 @@ from pointsman.core.events import Event, Finished, TextDelta, TokenProb, UsageRe
 from pointsman.core.types import Caller, Request
 from pointsman.core.usage import Usage
 from pointsman.core.wire import CODECS
-from pointsman.core.wire.prompt import Message, Prompt, Text
 
 DIALECTS = ("openai-chat", "openai-responses", "anthropic", "gemini")
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -66,7 +66,7 @@ unhurried = settings(max_examples=20, suppress_health_check=[HealthCheck.too_slo
 
 def asked(dialect: str, *, is_stream: bool) -> Request:
     """Return a client's request for an answer with its usage."""
-    prompt = Prompt(messages=(Message("user", (Text(text="Hi"),)),), is_stream=is_stream)
+    prompt = asking(is_stream=is_stream)
     to = msgspec.structs.replace(deployment(OURS), dialect=dialect)
     body = CODECS[dialect].write_prompt(prompt, step(to)).body
     return CODECS[dialect].decode_request(body, Caller(model="auto", is_stream=is_stream))
@@ -84,10 +84,7 @@ def decoded(dialect: str, chunks: Iterable[bytes], *, is_stream: bool = True) ->
     if not is_stream:
         yield from CODECS[dialect].decode_reply(b"".join(chunks))
         return
-    decoder = CODECS[dialect].stream_decoder()
-    for chunk in chunks:
-        yield from decoder.feed(chunk)
-    yield from decoder.finish()
+    yield from decode_stream(chunks, CODECS[dialect])
 
 
 def outcome(events: Iterator[Event]) -> list[object]:
@@ -106,9 +103,7 @@ def told(events: Iterable[Event], *dialects: str) -> dict[str, object]:
     An answer that was withheld is so by a filter or by the model: not all tell which.
     """
     events = list(events)
-    builder = AnswerBuilder()
-    for event in events:
-        builder.add(event)
+    builder = built(events)
     reason = builder.finish_reason
     texts = [event for event in events if isinstance(event, TextDelta)]
     refused = REFUSING.issuperset(dialects) and [text.text for text in texts if text.is_refusal]

@@ -6,6 +6,7 @@ result in the user's message right after. Only what some dialect gives a place i
 
 import base64
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from pointsman.core.wire.prompt import (
     Prompt,
     Reasoning,
     Result,
+    Role,
     Sampling,
     Shape,
     Text,
@@ -58,7 +60,13 @@ RULES = st.sampled_from(
         CallIds(chars_max=12, pattern="[a-z0-9]+"),
     ]
 )
+HELLO = Message("user", (Text(text="Hi"),))
 MARKS = st.none() | st.builds(CacheMark, ttl=st.sampled_from(["5m", "1h"]))
+
+
+def asking(*parts: Part, role: Role = "user", **members: Any) -> Prompt:
+    """Return a prompt of one message with these parts, or a greeting; members as in `Prompt`."""
+    return Prompt(messages=(Message(role, parts or HELLO.parts),), **members)
 
 
 def encoded(start: bytes) -> st.SearchStrategy[str]:

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from tests.core.builders import deployment, step
+from tests.core.wire.prompts import asking
 
 from pointsman.core.errors import RequestError, UpstreamBadResponse
 from pointsman.core.features import is_tool_loop, last_tool_call_ids, last_user_text
@@ -35,7 +36,6 @@ from pointsman.core.wire.prompt import (
     Call,
     Media,
     Message,
-    Part,
     Prompt,
     Reasoning,
     Result,
@@ -136,11 +136,6 @@ def walk(value: object) -> None:
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
         for inner in value:
             walk(inner)
-
-
-def asking(*parts: Part, **members: Any) -> Prompt:
-    messages = (Message("user", parts or (Text(text="Hi"),)),)
-    return Prompt(messages=members.pop("messages", messages), **members)
 
 
 # Reading.
@@ -883,7 +878,7 @@ def test_a_calls_arguments_are_an_object(arguments, expected):
 def test_only_signed_thinking_goes_back():
     parts = (Thinking(text="a"), Thinking(text="b", signature="s"), Text(text="c"))
     asked = Message("user", (Text(text="x"),))
-    body, dropped = written(asking(messages=(asked, Message("assistant", parts))))
+    body, dropped = written(Prompt(messages=(asked, Message("assistant", parts))))
     kinds = [block["type"] for block in body["messages"][1]["content"]]
     assert kinds == ["thinking", "text"] and dropped == ()
 
@@ -1113,7 +1108,7 @@ def test_who_asks_is_written_where_it_has_a_word():
 def test_only_the_last_four_cache_marks_go_out():
     mark = CacheMark()
     parts = tuple(Text(text=str(number), mark=mark) for number in range(3))
-    prompt = asking(
+    prompt = Prompt(
         tools=(Tool(name="f", mark=mark),),
         messages=(
             Message("system", (Text(text="s", mark=mark),)),

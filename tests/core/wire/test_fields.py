@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import pytest
+from tests.core.wire.prompts import asking
 
 from pointsman.core.errors import RequestError
 from pointsman.core.wire.fields import Fields, closed
-from pointsman.core.wire.prompt import Message, Prompt, Text
 
 BODY: dict[str, object] = {
     "text": "a",
@@ -76,11 +76,10 @@ def test_what_nobody_took_and_says_something_is_told_of_once():
     body.pass_over(["elsewhere"])
     inner = Fields({"list": [{"odd": 1}, {"odd": 2}]}, "", body.unread)
     inner.each("list", lambda entry: None)
-    hello = Prompt(messages=(Message("user", (Text(text="Hi"),)),))
-    prompt = closed(hello, body, [("n", "why"), ("n", "why")])
+    prompt = closed(asking(), body, [("n", "why"), ("n", "why")])
     assert prompt.unread == ("list[].odd", "more")
     assert prompt.refused == (("n", "why"),)
-    assert prompt.messages == hello.messages
+    assert prompt.messages == asking().messages
 
 
 def test_what_is_drained_is_not_told_of():

@@ -5,22 +5,20 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import httpx2
-import msgspec
 import pytest
 from google import genai
 from google.genai import errors as sdk_errors
 from google.genai import types as sdk
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.builders import cut
+from tests.core.builders import cut, decode_stream
+from tests.core.wire.replies import built, frames_gone
 
 from pointsman.core import errors as tree
-from pointsman.core.answer import AnswerBuilder
 from pointsman.core.errors import AttemptReport, GatewayError
 from pointsman.core.events import (
     Event,
     Finished,
-    Note,
     ReasoningDelta,
     Started,
     TextDelta,
@@ -54,10 +52,7 @@ def reply(name: str) -> bytes:
 
 
 def decoded(chunks: Iterable[bytes]) -> Iterator[Event]:
-    decoder = GEMINI.stream_decoder()
-    for chunk in chunks:
-        yield from decoder.feed(chunk)
-    yield from decoder.finish()
+    return decode_stream(chunks, GEMINI)
 
 
 def encoded(events: Iterable[Event], model: str = "google/g") -> bytes:
@@ -65,23 +60,15 @@ def encoded(events: Iterable[Event], model: str = "google/g") -> bytes:
     return b"".join(encoder.encode(event) for event in events)
 
 
-def bare(events: Iterable[Event]) -> list[Event]:
-    """Return the events without their frames, and without notes: what they say to anyone."""
-    return [
-        msgspec.structs.replace(event, frame=None)
-        for event in events
-        if not isinstance(event, Note)
-    ]
-
-
 def said(events: Iterable[Event]) -> tuple[object, ...]:
     """Return what an answer comes to, whether it was streamed or not."""
-    builder = AnswerBuilder()
-    seals: list[str] = []
-    for event in events:
-        builder.add(event)
-        if isinstance(event, ReasoningDelta | ToolCallDelta) and event.signature:
-            seals.append(event.signature)
+    listed = list(events)
+    builder = built(listed)
+    seals = [
+        event.signature
+        for event in listed
+        if isinstance(event, ReasoningDelta | ToolCallDelta) and event.signature
+    ]
     calls = [(call.name, json.loads(call.arguments)) for call in builder.tool_calls]
     return (
         builder.text,
@@ -119,7 +106,7 @@ def test_golden_replies_are_what_the_sdk_knows(name: str):
 
 
 def test_a_streams_events_are_in_the_order_of_its_parts():
-    events = bare(decoded([stream("tool_calls")]))
+    events = frames_gone(decoded([stream("tool_calls")]))
     kept = [event for event in events if not isinstance(event, UsageReport)]
     assert kept == [
         Started(

@@ -10,6 +10,7 @@ import pytest
 from google.genai import types as sdk
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.core.wire.prompts import HELLO
 
 from pointsman.core.errors import RequestError, UpstreamBadResponse
 from pointsman.core.types import Caller, CallIds, Capability, Deployment, Need, Request, Step, Turn
@@ -65,8 +66,7 @@ def step(model: str = NEW, max_tokens: int | None = None, **fields: object) -> S
 
 
 def prompt(*messages: Message, **fields: object) -> Prompt:
-    said = messages or (Message("user", (Text(text="Hi"),)),)
-    return Prompt(messages=said, **fields)  # type: ignore[arg-type]
+    return Prompt(messages=messages or (HELLO,), **fields)  # type: ignore[arg-type]
 
 
 def written(asked: Prompt, to: Step | None = None) -> tuple[dict[str, object], tuple[str, ...]]:

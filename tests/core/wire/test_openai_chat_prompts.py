@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from openai.types.chat import completion_create_params
 from pydantic import TypeAdapter
 from tests.core.builders import CHAT, chat_request, deployment, step
+from tests.core.wire.prompts import HELLO, asking
 
 from pointsman.core.errors import RequestError, UpstreamBadResponse
 from pointsman.core.types import CallIds, Deployment, Need
@@ -35,7 +36,6 @@ from pointsman.core.wire.prompt import (
 )
 
 ASK: dict[str, Any] = {"model": "auto", "messages": [{"role": "user", "content": "Hi"}]}
-HELLO = Message("user", (Text(text="Hi"),))
 ACME = deployment("acme/large")
 STREAMED = TypeAdapter[object](completion_create_params.CompletionCreateParamsStreaming)
 WHOLE = TypeAdapter[object](completion_create_params.CompletionCreateParamsNonStreaming)
@@ -241,7 +241,7 @@ def test_what_is_left_at_its_default_is_not_said():
         ("tools", "stop", "n", "logprobs", "metadata", "store", "prediction", "audio", "user")
     )
     prompt = read(**nothing, temperature=None, modalities=["text"], top_logprobs=0)
-    assert prompt == Prompt(messages=(HELLO,))
+    assert prompt == asking()
     assert read(n=1, store=False, logprobs=False, metadata={}) == prompt
     assert read(response_format={"type": "text"}, web_search_options=None) == prompt
 
@@ -424,16 +424,16 @@ def test_an_image_that_the_model_made_is_refused():
 @pytest.mark.parametrize(
     ("prompt", "named"),
     [
-        (Prompt(messages=(Message("user", (Text(text="x", mark=CacheMark()),)),)), "cache_control"),
-        (Prompt(messages=(HELLO,), tools=(Tool(name="f", mark=CacheMark()),)), "cache_control"),
+        (asking(Text(text="x", mark=CacheMark())), "cache_control"),
+        (asking(tools=(Tool(name="f", mark=CacheMark()),)), "cache_control"),
         (Prompt(messages=(Message("assistant", (Thinking(text="x"), Text(text="y"))),)),
          "reasoning"),
-        (Prompt(messages=(HELLO,), sampling=Sampling(top_k=5)), "top_k"),
-        (Prompt(messages=(HELLO,), service_tier="standard_only"), "service_tier"),
-        (Prompt(messages=(HELLO,), verbosity="endless"), "verbosity"),
-        (Prompt(messages=(HELLO,), reasoning=Reasoning(budget_tokens=9)), "reasoning_budget"),
-        (Prompt(messages=(HELLO,), reasoning=Reasoning(summary="auto")), "reasoning_summary"),
-        (Prompt(messages=(HELLO,), unread=("metadata",)), "metadata"),
+        (asking(sampling=Sampling(top_k=5)), "top_k"),
+        (asking(service_tier="standard_only"), "service_tier"),
+        (asking(verbosity="endless"), "verbosity"),
+        (asking(reasoning=Reasoning(budget_tokens=9)), "reasoning_budget"),
+        (asking(reasoning=Reasoning(summary="auto")), "reasoning_summary"),
+        (asking(unread=("metadata",)), "metadata"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
@@ -444,7 +444,7 @@ def test_what_the_dialect_has_no_word_for_is_named(prompt, named):
 def test_a_model_that_takes_no_sampling_is_sent_none():
     reasoner = deployment("acme/deep", sampling=False)
     sampling = Sampling(temperature=0.0, top_p=0.5, seed=3, stop=("x",), logit_bias=b"{}")
-    prompt = Prompt(messages=(HELLO,), sampling=sampling)
+    prompt = asking(sampling=sampling)
     assert written(prompt, reasoner).dropped == ("temperature", "top_p", "logit_bias")
     assert body(prompt, reasoner) == {
         "model": "deep", "messages": ASK["messages"], "seed": 3, "stop": ["x"]
@@ -463,7 +463,7 @@ def test_a_model_that_takes_no_sampling_is_sent_none():
     ],
 )
 def test_reasoning_is_asked_for_as_an_effort(reasoning, sent):
-    prompt = Prompt(messages=(HELLO,), reasoning=reasoning)
+    prompt = asking(reasoning=reasoning)
     assert body(prompt).get("reasoning_effort") == sent
     plain = written(prompt, deployment("acme/plain", reasoning=False))
     assert b"reasoning_effort" not in plain.body
@@ -474,14 +474,14 @@ def test_reasoning_is_asked_for_as_an_effort(reasoning, sent):
     ("asked", "tier_max", "sent"), [(None, None, None), (None, 64, 64), (7, 64, 7), (99, 64, 99)]
 )
 def test_the_bound_has_the_providers_name(asked, tier_max, sent):
-    prompt = Prompt(messages=(HELLO,), max_tokens=asked)
+    prompt = asking(max_tokens=asked)
     newer = msgspec.structs.replace(ACME, max_tokens_field="max_completion_tokens")
     assert body(prompt, ACME, tier_max).get("max_tokens") == sent
     assert body(prompt, newer, tier_max).get("max_completion_tokens") == sent
 
 
 def test_a_stream_is_asked_for_its_usage():
-    sent = body(Prompt(messages=(HELLO,), is_stream=True))
+    sent = body(asking(is_stream=True))
     assert (sent["stream"], sent["stream_options"]) == (True, {"include_usage": True})
 
 
@@ -489,7 +489,7 @@ def test_a_deployments_parameters_come_last_and_objects_are_merged():
     to = msgspec.structs.replace(
         ACME, params={"reasoning_effort": "low", "stream_options": {"x": 1}}
     )
-    prompt = Prompt(messages=(HELLO,), is_stream=True, reasoning=Reasoning(effort="high"))
+    prompt = asking(is_stream=True, reasoning=Reasoning(effort="high"))
     sent = body(prompt, to)
     assert sent["reasoning_effort"] == "low"
     assert sent["stream_options"] == {"include_usage": True, "x": 1}
@@ -499,7 +499,7 @@ def test_a_deployments_parameters_come_last_and_objects_are_merged():
 
 def test_a_choice_without_tools_is_left_out_unless_it_forces_one():
     def choice(mode: Any) -> object:
-        prompt = Prompt(messages=(HELLO,), tool_choice=ToolChoice(mode=mode, is_parallel=True))
+        prompt = asking(tool_choice=ToolChoice(mode=mode, is_parallel=True))
         return body(prompt).get("tool_choice")
 
     assert (choice("auto"), choice("none"), choice("required")) == (None, None, "required")

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from tests.core.builders import CHAT, chat_request, cut, decode_stream
+from tests.core.wire.replies import built, frames_gone
 
 from pointsman.core.answer import AnswerBuilder
 from pointsman.core.errors import (
@@ -28,7 +29,6 @@ from pointsman.core.errors import (
 from pointsman.core.events import (
     Event,
     Finished,
-    Note,
     ReasoningDelta,
     Started,
     TextDelta,
@@ -59,13 +59,6 @@ def reply(name: str) -> bytes:
     return (GOLDEN / f"{name}.json").read_bytes()
 
 
-def built(events: Iterable[Event]) -> AnswerBuilder:
-    builder = AnswerBuilder()
-    for event in events:
-        builder.add(event)
-    return builder
-
-
 def answer(events: Iterable[Event]) -> tuple[object, ...]:
     """Return all that a client can see of an answer's first choice."""
     events = list(events)
@@ -94,11 +87,6 @@ def chunks_of(body: bytes) -> list[dict[str, Any]]:
     splitter = sse.SseSplitter()
     frames = splitter.feed(body) + splitter.finish()
     return [json.loads(f.data) for f in frames if f.data and f.data != b"[DONE]"]
-
-
-def frames_gone(events: Iterable[Event]) -> list[Event]:
-    kept = [event for event in events if not isinstance(event, Note)]
-    return [msgspec.structs.replace(event, frame=None) for event in kept]
 
 
 def said(*chunks: object, done: bool = True) -> bytes:

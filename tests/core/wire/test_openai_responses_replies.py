@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses import Response, ResponseErrorEvent, ResponseStreamEvent
 from pydantic import TypeAdapter, ValidationError
-from tests.core.builders import cut
+from tests.core.builders import cut, decode_stream
+from tests.core.wire.replies import built, frames_gone
 
-from pointsman.core.answer import AnswerBuilder
 from pointsman.core.errors import (
     ContextLengthExceeded,
     GatewayError,
@@ -33,7 +33,6 @@ from pointsman.core.errors import (
 from pointsman.core.events import (
     Event,
     Finished,
-    Note,
     ReasoningDelta,
     Started,
     TextDelta,
@@ -91,16 +90,7 @@ def reply(name: str) -> bytes:
 
 
 def decoded(chunks: Iterable[bytes]) -> list[Event]:
-    decoder = CODEC.stream_decoder()
-    events = [event for chunk in chunks for event in decoder.feed(chunk)]
-    return [*events, *decoder.finish()]
-
-
-def built(events: Iterable[Event]) -> AnswerBuilder:
-    builder = AnswerBuilder()
-    for event in events:
-        builder.add(event)
-    return builder
+    return list(decode_stream(chunks, CODEC))
 
 
 def answer(events: Iterable[Event]) -> tuple[object, ...]:
@@ -129,11 +119,6 @@ def objects_of(body: bytes) -> list[dict[str, Any]]:
     objects = [json.loads(frame.data) for frame in frames if frame.data]
     assert [frame.event for frame in frames if frame.data] == [told["type"] for told in objects]
     return objects
-
-
-def frames_gone(events: Iterable[Event]) -> list[Event]:
-    kept = [event for event in events if not isinstance(event, Note)]
-    return [msgspec.structs.replace(event, frame=None) for event in kept]
 
 
 def said(*objects: dict[str, Any]) -> bytes:
