@@ -13,7 +13,8 @@ from anthropic.types import Message, RawMessageStreamEvent
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
-from tests.core.builders import cut
+from tests.core.builders import cut, decode_stream
+from tests.core.wire.replies import built, frames_gone
 
 from pointsman.core.answer import AnswerBuilder
 from pointsman.core.errors import (
@@ -38,7 +39,6 @@ from pointsman.core.errors import (
 from pointsman.core.events import (
     Event,
     Finished,
-    Note,
     ReasoningDelta,
     Started,
     TextDelta,
@@ -82,16 +82,7 @@ def reply(name: str) -> bytes:
 
 
 def decoded(chunks: Iterable[bytes]) -> list[Event]:
-    decoder = CODEC.stream_decoder()
-    events = [event for chunk in chunks for event in decoder.feed(chunk)]
-    return [*events, *decoder.finish()]
-
-
-def built(events: Iterable[Event]) -> AnswerBuilder:
-    builder = AnswerBuilder()
-    for event in events:
-        builder.add(event)
-    return builder
+    return list(decode_stream(chunks, CODEC))
 
 
 def answer(events: Iterable[Event]) -> tuple[object, ...]:
@@ -121,11 +112,6 @@ def pieces_of(body: bytes) -> list[dict[str, Any]]:
     pieces = [json.loads(frame.data) for frame in frames if frame.data]
     assert [piece["type"] for piece in pieces] == [frame.event for frame in frames if frame.data]
     return pieces
-
-
-def frames_gone(events: Iterable[Event]) -> list[Event]:
-    kept = [event for event in events if not isinstance(event, Note)]
-    return [msgspec.structs.replace(event, frame=None) for event in kept]
 
 
 def said(*pieces: dict[str, Any]) -> bytes:

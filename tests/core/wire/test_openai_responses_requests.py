@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from openai.types.responses.response_create_params import ResponseCreateParamsBase
 from pydantic import TypeAdapter
 from tests.core.builders import deployment, step
-from tests.core.wire.prompts import PNGS, prompts
+from tests.core.wire.prompts import PNGS, asking, prompts
 
 from pointsman.core.errors import RequestError, UpstreamBadResponse
 from pointsman.core.types import Caller, Deployment, Need, Request, ResponseFormat, Turn
@@ -93,10 +93,6 @@ def check_sdks(body: bytes) -> None:
         if one.get("content", one) is None:
             del one["content"]
     PARAMS.validate_python(told)
-
-
-def asking(*parts: Any, role: Any = "user", **members: Any) -> Prompt:
-    return Prompt(messages=(Message(role, parts or (Text(text="Hi"),)),), **members)
 
 
 # Reading for routing.
