@@ -31,6 +31,17 @@ async def test_an_unknown_path_is_404_in_openais_shape(path: str):
     assert reply.headers["x-should-retry"] == "false"
 
 
+@pytest.mark.parametrize(
+    "path", ["/v1beta/models/x:embedContent", "/v1beta/models/a/b:c:embedContent", "/v1beta/x"]
+)
+async def test_a_method_of_googles_that_is_not_served_is_404_in_googles_shape(path: str):
+    async with opened() as client:
+        reply = await client.ask("POST", path)
+    assert reply.status == 404
+    assert reply.json()["error"]["status"] == "NOT_FOUND"
+    assert reply.json()["error"]["code"] == 404
+
+
 @pytest.mark.parametrize("path", ROUTES)
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
 async def test_another_method_is_405(path: str, method: str):
@@ -42,6 +53,7 @@ async def test_another_method_is_405(path: str, method: str):
         reply = await client.ask(method, path)
     assert reply.status == 405
     assert reply.headers["x-should-retry"] == "false"
+    assert reply.headers["allow"] == ("GET, HEAD" if route.method == "GET" else route.method)
     assert f"takes {route.method}" in reply.body.decode()
     if route.dialect in ("", "openai-chat"):
         assert reply.error()["code"] == "method_not_allowed"

@@ -143,10 +143,14 @@ class UnknownRequest(RequestError):
 
 
 class MethodNotAllowed(RequestError):
-    """The route exists, for another method."""
+    """The route exists, for the methods `allowed`."""
 
     status = 405
     code = "method_not_allowed"
+
+    def __init__(self, message: str, *, allowed: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.allowed = allowed
 
 
 class RequestTimeout(RequestError):

@@ -65,16 +65,22 @@ def find_route(path: str, headers: Mapping[str, str]) -> Found:
         for pattern, route in _PATTERNS:
             if match := pattern.fullmatch(wanted):
                 return _found(route, headers, named=match[1])
-    return Found(route=None, dialect=_asking(headers))
+    is_googles = path.startswith("/v1beta/")
+    return Found(route=None, dialect="gemini" if is_googles else _asking(headers))
 
 
 def check_method(found: Found, method: str, path: str) -> Route:
-    """Return the route that was found. Raises RouteNotFound or MethodNotAllowed."""
+    """Return the route that was found. Raises RouteNotFound or MethodNotAllowed.
+
+    A model's own name may have a colon, and Google's API puts one before what to do with it.
+    """
     route = found.route
-    if route is None:
+    if route is None or (method == "POST" and route.method == "GET" and ":" in found.named):
         raise RouteNotFound(f"no route {path[:200]!r}; there are {', '.join(ROUTES)}")
     if route.method != ("GET" if method == "HEAD" else method):
-        raise MethodNotAllowed(f"{path[:200]} takes {route.method}, not {method[:20]!r}")
+        text = f"{path[:200]} takes {route.method}, not {method[:20]!r}"
+        allowed = ("GET", "HEAD") if route.method == "GET" else (route.method,)
+        raise MethodNotAllowed(text, allowed=allowed)
     return route
 
 

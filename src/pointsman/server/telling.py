@@ -6,6 +6,7 @@ import math
 from pointsman.core.errors import (
     Draining,
     GatewayError,
+    MethodNotAllowed,
     RequestTimeout,
     Unauthorized,
 )
@@ -54,6 +55,8 @@ async def refuse(responder: Responder, error: GatewayError, request_id: str, dia
         headers.append(("retry-after", str(max(1, math.ceil(error.retry_after_s)))))
     if isinstance(error, Unauthorized):
         headers.append(("www-authenticate", "Bearer"))
+    if isinstance(error, MethodNotAllowed):
+        headers.append(("allow", ", ".join(error.allowed)))  # RFC 9110, section 15.5.6
     if isinstance(error, RequestTimeout | Draining):
         headers.append(("connection", "close"))  # late bytes are no next request; or none is taken
     body = CODECS[dialect].error_body(error, request_id)
