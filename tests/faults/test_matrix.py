@@ -336,15 +336,18 @@ async def test_row_14_an_empty_answer_is_relayed(tmp_path, streamed: bool):
 
 
 @STREAMED
-async def test_row_15_a_filtered_answer_is_relayed_and_never_escalated(tmp_path, streamed: bool):
+@pytest.mark.parametrize("ending", ["content_filter", "refusal"])
+async def test_row_15_a_filtered_answer_is_relayed_and_never_escalated(
+    tmp_path, streamed: bool, ending: str
+):
     tiers = (TierSettings("weak", ("p/weak",)), TierSettings("strong", ("p/strong",)))
     for text in ("", "I can"):
         async with (
-            up.upstream(weak=up.answer(text, "content_filter"), strong=up.answer()) as server,
+            up.upstream(weak=up.answer(text, ending), strong=up.answer()) as server,
             rig(tmp_path, None, tiers=tiers, base_url=server.base_url, timeouts=QUICK) as r,
         ):
             answer = await r.ask(asking(stream=streamed))
-            assert (answer.finish_reason, answer.tier) == ("content_filter", "weak")
+            assert (answer.finish_reason, answer.tier) == (ending, "weak")
             assert len(server.seen) == 1
 
 

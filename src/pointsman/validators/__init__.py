@@ -68,6 +68,10 @@ class Verdict(msgspec.Struct, frozen=True):
 
 ACCEPTED = Verdict()
 
+# How an answer ends that no other model shall be asked for: a filter cut it, or the model refused
+# in so many words, as Anthropic's `stop_reason` "refusal" says.
+_FINAL = frozenset({"content_filter", "refusal"})
+
 
 class Validator(Protocol):
     """Checks a draft. Deterministic, without I/O, linear in the draft's length."""
@@ -102,10 +106,10 @@ def build_validators(settings: ValidationSettings) -> tuple[Validator, ...]:
 def judge(validators: tuple[Validator, ...], draft: Draft, ask: Ask) -> Verdict:
     """Return the first rejection, or `ACCEPTED`.
 
-    An answer that a content filter cut is never rejected: escalation must not shop around it
-    (FAULTS, row 15).
+    An answer that a content filter cut or that is declared a refusal is never rejected: escalation
+    must not shop around it (FAULTS, row 15).
     """
-    if draft.finish_reason == "content_filter":
+    if draft.finish_reason in _FINAL:
         return ACCEPTED
     for validator in validators:
         reason = validator.check(draft, ask)
