@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointsman.access.rates import WINDOW_S, Minute, Rates
+from pointsman.access.rates import WINDOW_S, Minute, RequestRates, TokenRates
 from pointsman.core.errors import RateLimited
 from pointsman.core.grants import EVERYTHING, Grant
 
@@ -20,7 +20,9 @@ def grant(**bounds: Any) -> Grant:
     return Grant(**bounds)
 
 
-def enter(rates: Rates, bounds: Grant, now_s: float, tenant: str = "web") -> RateLimited | None:
+def enter(
+    rates: RequestRates, bounds: Grant, now_s: float, tenant: str = "web"
+) -> RateLimited | None:
     """Let one request in and out again; return why it was refused."""
     try:
         with rates.entered(tenant, bounds, now_s):
@@ -39,14 +41,14 @@ def most_in_a_window(times: Sequence[tuple[float, int]]) -> int:
 
 @given(limit=st.integers(1, 8), came=st.lists(SECONDS, max_size=60))
 def test_no_minute_anywhere_has_more_requests_than_the_limit(limit: int, came: list[float]):
-    rates, bounds = Rates(), grant(requests_per_minute=limit)
+    rates, bounds = RequestRates(), grant(requests_per_minute=limit)
     taken = [(now_s, 1) for now_s in sorted(came) if enter(rates, bounds, now_s) is None]
     assert most_in_a_window(taken) <= limit
 
 
 @given(limit=st.integers(1, 8), came=st.lists(SECONDS, max_size=60))
 def test_nothing_is_refused_that_leaves_61_seconds_within_the_limit(limit: int, came: list[float]):
-    rates, taken = Rates(), []
+    rates, taken = RequestRates(), []
     for now_s in sorted(came):
         if enter(rates, grant(requests_per_minute=limit), now_s) is None:
             taken.append(now_s)
@@ -59,7 +61,7 @@ def test_who_waits_as_long_as_told_is_let_in_and_who_waits_less_is_not(
     limit: int, came: list[float]
 ):
     bounds = grant(requests_per_minute=limit)
-    rates = Rates()
+    rates = RequestRates()
     for now_s in sorted(came):
         refusal = enter(rates, bounds, now_s)
         if refusal is None:
@@ -79,62 +81,62 @@ def test_who_waits_as_long_as_told_is_let_in_and_who_waits_less_is_not(
 def test_no_minute_has_more_tokens_than_the_limit_where_none_takes_more_than_it_held(
     limit: int, came: list[tuple[float, int, int]]
 ):
-    bounds, rates = grant(tokens_per_minute=limit), Rates()
+    bounds, rates = grant(tokens_per_minute=limit), TokenRates()
     taken: list[tuple[float, int]] = []
     for number, (now_s, wanted, share) in enumerate(sorted(came)):
         try:
-            rates.hold_tokens(str(number), "web", bounds, wanted, now_s)
+            rates.hold(str(number), "web", bounds, wanted, now_s)
         except RateLimited:
             continue
         used = min(wanted, limit) * share // 100
-        rates.settle_tokens(str(number), "web", used, now_s)
+        rates.settle(str(number), "web", used, now_s)
         taken.append((now_s, used))
     assert most_in_a_window(taken) <= limit
 
 
 def test_tokens_count_from_their_hold_to_a_minute_after_their_end():
-    bounds, rates = grant(tokens_per_minute=100), Rates()
-    rates.hold_tokens("a", "web", bounds, 90, 0.0)
+    bounds, rates = grant(tokens_per_minute=100), TokenRates()
+    rates.hold("a", "web", bounds, 90, 0.0)
     with pytest.raises(RateLimited, match="held by requests in flight: 90 of 100"):
-        rates.hold_tokens("b", "web", bounds, 20, 500.0)
-    rates.settle_tokens("a", "web", 70, 500.5)
-    rates.hold_tokens("b", "web", bounds, 20, 501.0)
+        rates.hold("b", "web", bounds, 20, 500.0)
+    rates.settle("a", "web", 70, 500.5)
+    rates.hold("b", "web", bounds, 20, 501.0)
     with pytest.raises(RateLimited, match="used up: 70 of 100") as refusal:
-        rates.hold_tokens("c", "web", bounds, 20, 501.0)
+        rates.hold("c", "web", bounds, 20, 501.0)
     assert refusal.value.retry_after_s == 60.0
-    rates.settle_tokens("b", "web", 0, 502.0)
-    rates.hold_tokens("c", "web", bounds, 30, 502.0)
+    rates.settle("b", "web", 0, 502.0)
+    rates.hold("c", "web", bounds, 30, 502.0)
 
 
 def test_a_request_larger_than_the_limit_goes_alone_and_is_counted_in_full():
-    bounds, rates = grant(tokens_per_minute=100), Rates()
-    rates.hold_tokens("small", "web", bounds, 1, 0.0)
+    bounds, rates = grant(tokens_per_minute=100), TokenRates()
+    rates.hold("small", "web", bounds, 1, 0.0)
     with pytest.raises(RateLimited):
-        rates.hold_tokens("huge", "web", bounds, 5_000, 0.0)
-    rates.settle_tokens("small", "web", 1, 0.0)
+        rates.hold("huge", "web", bounds, 5_000, 0.0)
+    rates.settle("small", "web", 1, 0.0)
     with pytest.raises(RateLimited) as refusal:
-        rates.hold_tokens("huge", "web", bounds, None, 1.0)
+        rates.hold("huge", "web", bounds, None, 1.0)
     now_s = 1.0 + (refusal.value.retry_after_s or 0)
-    rates.hold_tokens("huge", "web", bounds, None, now_s)
+    rates.hold("huge", "web", bounds, None, now_s)
     with pytest.raises(RateLimited):
-        rates.hold_tokens("other", "web", bounds, 1, now_s)
-    rates.settle_tokens("huge", "web", 3_000, now_s)
+        rates.hold("other", "web", bounds, 1, now_s)
+    rates.settle("huge", "web", 3_000, now_s)
     with pytest.raises(RateLimited, match="used up: 3000 of 100"):
-        rates.hold_tokens("other", "web", bounds, 1, now_s + 59)
-    rates.hold_tokens("other", "web", bounds, 1, now_s + 61)
+        rates.hold("other", "web", bounds, 1, now_s + 59)
+    rates.hold("other", "web", bounds, 1, now_s + 61)
 
 
 def test_settling_twice_or_what_was_never_held_counts_once_or_not_at_all():
-    bounds, rates = grant(tokens_per_minute=100), Rates()
-    rates.settle_tokens("never", "web", 100, 0.0)
-    rates.hold_tokens("a", "web", bounds, 100, 0.0)
-    rates.settle_tokens("a", "web", 60, 0.0)
-    rates.settle_tokens("a", "web", 60, 0.0)
-    rates.hold_tokens("b", "web", bounds, 40, 0.0)
+    bounds, rates = grant(tokens_per_minute=100), TokenRates()
+    rates.settle("never", "web", 100, 0.0)
+    rates.hold("a", "web", bounds, 100, 0.0)
+    rates.settle("a", "web", 60, 0.0)
+    rates.settle("a", "web", 60, 0.0)
+    rates.hold("b", "web", bounds, 40, 0.0)
 
 
 def test_only_so_many_are_in_flight_and_every_end_makes_room():
-    bounds, rates = grant(concurrency=2), Rates()
+    bounds, rates = grant(concurrency=2), RequestRates()
     with rates.entered("web", bounds, 0.0), rates.entered("web", bounds, 0.0):
         refusal = enter(rates, bounds, 0.0)
         assert refusal is not None
@@ -148,7 +150,7 @@ def test_only_so_many_are_in_flight_and_every_end_makes_room():
 
 
 def test_a_refusal_takes_no_place_and_counts_for_no_minute():
-    bounds, rates = grant(concurrency=1, requests_per_minute=2), Rates()
+    bounds, rates = grant(concurrency=1, requests_per_minute=2), RequestRates()
     with rates.entered("web", bounds, 0.0):
         for _ in range(50):
             assert enter(rates, bounds, 0.0) is not None
@@ -159,20 +161,22 @@ def test_a_refusal_takes_no_place_and_counts_for_no_minute():
 
 
 def test_keys_do_not_use_up_each_others_limits():
-    bounds, rates = grant(requests_per_minute=1, tokens_per_minute=10), Rates()
+    bounds = grant(requests_per_minute=1, tokens_per_minute=10)
+    requests, tokens = RequestRates(), TokenRates()
     for tenant in ("a", "b", "c"):
-        assert enter(rates, bounds, 0.0, tenant=tenant) is None
-        rates.hold_tokens("r", tenant, bounds, 10, 0.0)
-    assert enter(rates, bounds, 0.0, tenant="a") is not None
+        assert enter(requests, bounds, 0.0, tenant=tenant) is None
+        tokens.hold("r", tenant, bounds, 10, 0.0)
+    assert enter(requests, bounds, 0.0, tenant="a") is not None
 
 
 def test_without_limits_nothing_is_kept_or_refused():
-    rates = Rates()
+    requests, tokens = RequestRates(), TokenRates()
     for _ in range(1_000):
-        assert enter(rates, EVERYTHING, 0.0) is None
-        rates.hold_tokens("r", "web", EVERYTHING, None, 0.0)
-        rates.settle_tokens("r", "web", 10**9, 0.0)
-    assert not rates._keys
+        assert enter(requests, EVERYTHING, 0.0) is None
+        tokens.hold("r", "web", EVERYTHING, None, 0.0)
+        tokens.settle("r", "web", 10**9, 0.0)
+    assert not requests._keys
+    assert not tokens._keys
 
 
 def test_time_that_goes_back_forgets_nothing_and_a_minute_keeps_61_numbers_at_most():
@@ -188,7 +192,7 @@ def test_time_that_goes_back_forgets_nothing_and_a_minute_keeps_61_numbers_at_mo
 
 
 def test_what_is_told_in_words_is_what_the_header_will_say():
-    bounds, rates = grant(requests_per_minute=1), Rates()
+    bounds, rates = grant(requests_per_minute=1), RequestRates()
     enter(rates, bounds, 0.5)
     refusal = enter(rates, bounds, 10.25)
     assert refusal is not None

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from pointsman.access.sqlite_keys import SqliteKeys
 from pointsman.config import (
     ModelSettings,
     ProviderSettings,
@@ -23,6 +24,8 @@ from pointsman.config import (
 )
 from pointsman.config.structure import read_struct
 from pointsman.core.errors import ConfigError
+from pointsman.core.grants import EVERYTHING
+from pointsman.ledger import LedgerSettings
 
 SPEC = (Path(__file__).parent / "spec_example.toml").read_text("utf-8")
 ENV = {"OPENAI_API_KEY": "o", "ANTHROPIC_API_KEY": "a"}
@@ -291,16 +294,34 @@ def test_misfits_of_every_section_are_told_together():
     assert len(message_of(text).splitlines()) == 3
 
 
+def at_host(host: str, ledger: Path | None = None) -> Settings:
+    url = "sqlite://" if ledger is None else f"sqlite:///{ledger}"
+    return Settings(server=ServerSettings(host=host), ledger=LedgerSettings(url=url))
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost"])
 def test_this_machine_alone_needs_no_keys(host: str):
-    check_exposure(host, {})
+    check_exposure(at_host(host), {})
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com", "", "0"])
-def test_an_open_address_needs_keys(host: str):
-    with pytest.raises(ConfigError, match="POINTSMAN_API_KEYS"):
-        check_exposure(host, {"POINTSMAN_API_KEYS": " "})
-    check_exposure(host, {"POINTSMAN_API_KEYS": "k"})
+def test_an_open_address_needs_keys(host: str, tmp_path: Path):
+    with pytest.raises(ConfigError, match="pointsman keys create"):
+        check_exposure(at_host(host, tmp_path / "none.db"), {"POINTSMAN_API_KEYS": " "})
+    assert not list(tmp_path.iterdir())
+    check_exposure(at_host(host), {"POINTSMAN_API_KEYS": "k"})
+    check_exposure(at_host(host), {"POINTSMAN_ADMIN_KEY": "k"})
+
+
+def test_keys_beside_the_ledger_do_for_an_open_address_revoked_ones_too(tmp_path: Path):
+    file = tmp_path / "l.db"
+    SqliteKeys(str(file)).create("web", EVERYTHING, now_ns=1, expires_ns=None)
+    check_exposure(at_host("0.0.0.0", file), {})
+    SqliteKeys(str(file)).revoke("web", now_ns=2)
+    check_exposure(at_host("0.0.0.0", file), {})
+    file.write_bytes(b"noise" * 1000)
+    with pytest.raises(ConfigError):
+        check_exposure(at_host("0.0.0.0", file), {})
 
 
 def test_a_file_without_tiers_takes_them_from_the_environment():

@@ -7,12 +7,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from pointsman.access import KeyStore
+from pointsman.access.environment import ADMIN_KEY_ENV, API_KEYS_ENV, stated_keys
+from pointsman.access.keyring import Keyring
 from pointsman.assembly import build_pipeline
+from pointsman.clock import SystemClock
 from pointsman.config import parse_settings
 from pointsman.providers.fake import FakeProvider, Scripted
 from pointsman.router import Pipeline
 from pointsman.server.app import App, Limits
-from pointsman.server.auth import Keyring
 from pointsman.server.metrics import Metrics
 from pointsman.server.routes import Services
 
@@ -166,15 +169,20 @@ async def opened(
     script: Mapping[str, Sequence[Scripted | str]] = SCRIPT,
     *,
     keys: str = "",
+    admin: str = "",
+    store: KeyStore | None = None,
     limits: Limits | None = None,
     toml: str = TOML,
 ) -> AsyncIterator[Client]:
-    """Open an app on scripted models."""
+    """Open an app on scripted models; `keys` and `admin` are the environment's."""
     upstream = FakeProvider(script)
     settings = parse_settings(toml, "test.toml", {})
     async with build_pipeline(settings, {}, providers={"fake": upstream}, seed=1) as pipeline:
         metrics = Metrics()
         pipeline.observers.append(metrics.observe)
         services = Services(pipeline=pipeline, metrics=metrics)
-        yield Client(App(services, Keyring(keys), limits), pipeline, upstream)
+        env = {API_KEYS_ENV: keys, ADMIN_KEY_ENV: admin}
+        keyring = Keyring(stated_keys(env), store, SystemClock())
+        yield Client(App(services, keyring, limits), pipeline, upstream)
+        await keyring.close()
         assert upstream.open_calls == 0, "no call outlives its request"

@@ -9,12 +9,14 @@ import pytest
 from tests.server.doors import CHAT, Client, chat_body
 from tests.server.upstreams import Upstream, config, running
 
+from pointsman.access.environment import stated_keys
+from pointsman.access.keyring import Keyring
 from pointsman.assembly import build_pipeline
+from pointsman.clock import SystemClock
 from pointsman.config import parse_settings
 from pointsman.providers.fake import FakeProvider
 from pointsman.router import Pipeline
 from pointsman.server.app import App
-from pointsman.server.auth import Keyring
 from pointsman.server.metrics import Metrics
 from pointsman.server.routes import Services
 
@@ -27,7 +29,8 @@ async def opened() -> AsyncIterator[tuple[Client, Upstream]]:
     with running() as upstream:
         settings = parse_settings(config(upstream), "test.toml", {})
         async with build_pipeline(settings, {}, seed=1) as pipeline:
-            app = App(Services(pipeline=pipeline, metrics=Metrics()), Keyring(""))
+            keyring = Keyring(stated_keys({}), None, SystemClock())
+            app = App(Services(pipeline=pipeline, metrics=Metrics()), keyring)
             yield Client(app, pipeline, FakeProvider({})), upstream
 
 

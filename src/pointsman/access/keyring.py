@@ -105,7 +105,10 @@ class Keyring:
         if self._is_open:
             return ANYBODY
         if not sent:
-            raise Unauthorized("no key was sent; send Authorization: Bearer <key>, or x-api-key")
+            raise Unauthorized(
+                "no key was sent; send it as Authorization: Bearer <key>, or in x-api-key, "
+                "x-goog-api-key or api-key"
+            )
         raise Unauthorized("the key that was sent is not known here")
 
     def _admitted(self, key: Key, sent: str) -> Admitted:

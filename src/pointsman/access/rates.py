@@ -56,14 +56,14 @@ class Minute:
         raise AssertionError(f"{amount} is over the limit of {limit}")
 
 
-class Rates:
-    """What each key uses, by its name. A limit that its grant does not set is not kept.
+class RequestRates:
+    """How many requests each key makes, by its name. A limit that its grant does not set is none.
 
     What is refused does not count: whoever comes too often is let in again after a minute.
     """
 
     def __init__(self) -> None:
-        self._keys: dict[str, _Use] = {}
+        self._keys: dict[str, _Requests] = {}
 
     @contextmanager
     def entered(self, tenant: str, grant: Grant, now_s: float) -> Iterator[None]:
@@ -74,7 +74,7 @@ class Rates:
         if grant.requests_per_minute is None and grant.concurrency is None:
             yield
             return
-        use = self._keys.setdefault(tenant, _Use())
+        use = self._keys.setdefault(tenant, _Requests())
         if grant.concurrency is not None and use.in_flight >= grant.concurrency:
             raise RateLimited(
                 f'key "{tenant}": {grant.concurrency} of its requests are in flight, and no more'
@@ -82,31 +82,38 @@ class Rates:
                 retry_after_s=_IN_FLIGHT_RETRY_S,
             )
         if grant.requests_per_minute is not None:
-            _check(use.requests, 1, grant.requests_per_minute, now_s, f'key "{tenant}": requests')
-            use.requests.add(1, now_s)
+            _check(use.minute, 1, grant.requests_per_minute, now_s, f'key "{tenant}": requests')
+            use.minute.add(1, now_s)
         use.in_flight += 1
         try:
             yield
         finally:
             use.in_flight -= 1
 
-    def hold_tokens(
+
+class TokenRates:
+    """How many tokens each key's requests take, by its name."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, _Tokens] = {}
+
+    def hold(
         self, request_id: str, tenant: str, grant: Grant, tokens: int | None, now_s: float
     ) -> None:
         """Hold the most tokens that a request may take, None where that is not known.
 
-        They count until `settle_tokens`. A request that may take more than the whole limit waits
+        They count until `settle`. A request that may take more than the whole limit waits
         until nothing else counts and then goes alone: what it takes beyond is counted too, so the
         next one waits for that much longer. Raises RateLimited where there is no room for it.
         """
         limit = grant.tokens_per_minute
         if limit is None:
             return
-        use = self._keys.setdefault(tenant, _Use())
+        use = self._keys.setdefault(tenant, _Tokens())
         wanted = limit if tokens is None else min(tokens, limit)
         held = sum(use.held.values())
         told = f'key "{tenant}": tokens'
-        _check(use.tokens, min(held + wanted, limit), limit, now_s, told)
+        _check(use.minute, min(held + wanted, limit), limit, now_s, told)
         if held + wanted > limit:
             raise RateLimited(
                 f"{told} of this minute are held by requests in flight: {held} of {limit}, and this"
@@ -115,21 +122,27 @@ class Rates:
             )
         use.held[request_id] = wanted
 
-    def settle_tokens(self, request_id: str, tenant: str, tokens: int, now_s: float) -> None:
+    def settle(self, request_id: str, tenant: str, tokens: int, now_s: float) -> None:
         """Count the tokens that a request has taken in place of those it held."""
         use = self._keys.get(tenant)
         if use is not None and use.held.pop(request_id, None) is not None and tokens:
-            use.tokens.add(tokens, now_s)
+            use.minute.add(tokens, now_s)
 
 
-class _Use:
-    """What one key uses: `held` are the tokens of requests in flight, by request id."""
+class _Requests:
+    """One key's requests: of the last minute, and in flight."""
 
     def __init__(self) -> None:
-        self.requests = Minute()
-        self.tokens = Minute()
-        self.held: dict[str, int] = {}
+        self.minute = Minute()
         self.in_flight = 0
+
+
+class _Tokens:
+    """One key's tokens: of the last minute, and held by requests in flight, by request id."""
+
+    def __init__(self) -> None:
+        self.minute = Minute()
+        self.held: dict[str, int] = {}
 
 
 def _check(minute: Minute, amount: int, limit: int, now_s: float, told: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from pointsman.access.environment import stated_keys
 from pointsman.assembly import read_tuning
 from pointsman.catalog import provider_row
 from pointsman.commands.discovery import LocalServer, find_servers, local_addresses
@@ -23,7 +24,6 @@ from pointsman.commands.terminal import (
     say_json,
 )
 from pointsman.config import (
-    API_KEYS_ENV,
     FILE_NAME,
     PriceSettings,
     Settings,
@@ -37,7 +37,6 @@ from pointsman.config.template import Draft, configuration_text
 from pointsman.core.errors import ConfigError
 from pointsman.core.types import Tier
 from pointsman.deployments import price_book, resolve_tiers
-from pointsman.server.auth import Keyring
 
 if TYPE_CHECKING:
     pass
@@ -156,7 +155,7 @@ def _next_step(draft: Draft) -> str:
 def _key_problems() -> list[str]:
     """Return why the server would refuse the keys that its clients are to send."""
     try:
-        Keyring(os.environ.get(API_KEYS_ENV, ""))
+        stated_keys(os.environ)
     except ConfigError as error:
         return error.message.splitlines()
     return []

@@ -1,5 +1,6 @@
 """Configuration: `pointsman.toml`, found, read, checked, and explained where it is wrong."""
 
+from pointsman.access.environment import API_KEYS_ENV
 from pointsman.config.dialects import key_variable, provider_way, upstream_dialects
 from pointsman.config.environment import settings_from_environment
 from pointsman.config.load import (
@@ -10,7 +11,7 @@ from pointsman.config.load import (
     load_settings,
     parse_settings,
 )
-from pointsman.config.rules import API_KEYS_ENV, check_exposure
+from pointsman.config.rules import check_exposure
 from pointsman.config.settings import (
     ModelSettings,
     PriceSettings,

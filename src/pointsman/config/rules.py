@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 
+from pointsman.access.environment import API_KEYS_ENV, has_stated_keys
+from pointsman.access.opening import has_keys
 from pointsman.audit.judges import judge_fault
 from pointsman.cache import store_names
 from pointsman.catalog import ProviderRow, provider_row, provider_rows
@@ -17,8 +19,6 @@ from pointsman.config.settings import ProviderSettings, Settings, TierBounds, sp
 from pointsman.core.errors import ConfigError
 from pointsman.core.wire.openai_embeddings import SERVED_BY
 from pointsman.policies.registry import policy_names
-
-API_KEYS_ENV = "POINTSMAN_API_KEYS"
 
 # Tiers and models travel in response headers, so: visible ASCII.
 _NAME = re.compile(r"[!-~]+")
@@ -48,15 +48,14 @@ def find_lacks(settings: Settings, env: Mapping[str, str]) -> Iterator[Problem]:
     """Yield what the environment lacks for serving these settings."""
     yield from find_provider_lacks(settings, env)
     yield from find_misplaced(settings)
-    host = settings.server.host
-    if text := _exposure(host, env):
-        yield Problem(("server", "host"), text, host)
+    if text := _exposure(settings, env):
+        yield Problem(("server", "host"), text, settings.server.host)
 
 
-def check_exposure(host: str, env: Mapping[str, str]) -> None:
+def check_exposure(settings: Settings, env: Mapping[str, str]) -> None:
     """Raise ConfigError where others could reach the server and no key would keep them out."""
-    if text := _exposure(host, env):
-        raise ConfigError(f'server.host = "{host}": {text}')
+    if text := _exposure(settings, env):
+        raise ConfigError(f'server.host = "{settings.server.host}": {text}')
 
 
 def _server(settings: Settings) -> Iterator[Problem]:
@@ -230,12 +229,13 @@ def _cache(settings: Settings) -> Iterator[Problem]:
         yield Problem(path, "keeps no file; take out this or cache.path", cache.store)
 
 
-def _exposure(host: str, env: Mapping[str, str]) -> str:
-    if _is_loopback(host) or env.get(API_KEYS_ENV, "").strip():
+def _exposure(settings: Settings, env: Mapping[str, str]) -> str:
+    host, url = settings.server.host, settings.ledger.url
+    if _is_loopback(host) or has_stated_keys(env) or has_keys(url):
         return ""
     return (
-        "anyone who reaches this address could spend your money; set"
-        f" {API_KEYS_ENV} to the keys that clients must send, or listen on 127.0.0.1"
+        "anyone who reaches this address could spend your money; make a key with `pointsman keys"
+        f" create`, set {API_KEYS_ENV} to the keys that clients must send, or listen on 127.0.0.1"
     )
 
 

@@ -46,8 +46,20 @@ def is_there(url: str) -> bool:
     found = _SCHEME.fullmatch(url)
     if found is None or found[1].lower() != "sqlite":
         return True
+    path = sqlite_file(url)
+    return path is not None and Path(path).is_file()
+
+
+def sqlite_file(url: str) -> str | None:
+    """Return the SQLite file that `url` names, None where it names none, or memory.
+
+    Raises ConfigError for a path that cannot be one.
+    """
+    found = _SCHEME.fullmatch(url)
+    if found is None or found[1].lower() != "sqlite":
+        return None
     path = _sqlite_path(url, found[2])
-    return path != MEMORY and Path(path).is_file()
+    return None if path == MEMORY else path
 
 
 def _what_is_wrong(scheme: str) -> str:

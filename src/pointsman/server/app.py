@@ -8,6 +8,8 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from pointsman.access.keyring import Admitted, Keyring
+from pointsman.access.rates import RequestRates
 from pointsman.assembly import new_request_id
 from pointsman.core.errors import (
     Draining,
@@ -19,9 +21,10 @@ from pointsman.core.errors import (
     UnsupportedMedia,
 )
 from pointsman.core.wire.limits import BODY_BYTES_MAX
-from pointsman.server.auth import Keyring
+from pointsman.server.auth import admit
 from pointsman.server.exchange import ErrorFrame, Exchange, Headers
 from pointsman.server.headers import id_headers
+from pointsman.server.idempotency import has_key
 from pointsman.server.origins import Origins
 from pointsman.server.protocol import IS_EXCESS
 from pointsman.server.routes import Found, Route, Services, check_method, find_route
@@ -61,6 +64,7 @@ class App:
     ) -> None:
         self.services = services
         self._keyring = keyring
+        self._rates = RequestRates()
         self._origins = origins or Origins()
         self._limits = limits or Limits()
         self._bodies = _Bodies(self._limits)
@@ -93,15 +97,17 @@ class App:
             if found.route is None or not found.route.is_public:
                 self._origins.check(headers)
             route = check_method(found, method, path)
-            tenant = admit(self.services, self._keyring, route, headers)
-            with nullcontext() if route.is_public else self._counted(scope):
+            who = await admit(self._keyring, route.scope, headers)
+            check_taking(self.services, route)
+            with nullcontext() if route.is_public else self._entered(who, scope):
                 exchange = Exchange(
                     method=method,
                     path=path,
                     headers=headers,
                     body=await body.read(),
                     request_id=responder.request_id,
-                    tenant=tenant,
+                    tenant=who.tenant,
+                    grant=who.grant,
                     named=found.named,
                     query=read_query(scope.get("query_string", b"").decode("latin-1")),
                 )
@@ -113,6 +119,13 @@ class App:
         finally:
             body.release()
         await responder.finish()
+
+    @contextmanager
+    def _entered(self, who: Admitted, scope: Scope) -> Iterator[None]:
+        """Have a request count, for its key and as in flight. Raises RateLimited or Overloaded."""
+        now_s = asyncio.get_running_loop().time()
+        with self._rates.entered(who.tenant, who.grant, now_s), self._counted(scope):
+            yield
 
     @contextmanager
     def _counted(self, scope: Scope) -> Iterator[None]:
@@ -137,12 +150,17 @@ class App:
         body: "_Body",
         responder: "AsgiResponder",
     ) -> None:
-        """Run the route until its end, or until nobody waits for it. Raises _HungUp, Draining."""
+        """Run the route until its end, or until nobody waits for it. Raises _HungUp, Draining.
+
+        Who sent an Idempotency-Key and hangs up may ask again for what came of it.
+        """
         run = run_route(self.services, route, exchange, responder, dialect=found.dialect)
         work = asyncio.ensure_future(run)
         watch = asyncio.ensure_future(body.hung_up())
         try:
             await asyncio.wait((work, watch, self._stopped), return_when=asyncio.FIRST_COMPLETED)
+            if route.is_billable and has_key(exchange.headers):
+                await asyncio.wait((work, self._stopped), return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 return await work
         finally:
@@ -170,7 +188,7 @@ class AsgiResponder:
     ) -> None:
         """Send the status and the headers."""
         self.has_started, self.error_frame = True, error_frame
-        all_of_them = dict((*headers, *self._ids))
+        all_of_them = dict((*self._ids, *headers))  # a reply sent again has its first id
         if self._body.is_held_back:
             all_of_them["connection"] = "close"
         raw = [(n.encode("latin-1"), value.encode("latin-1")) for n, value in all_of_them.items()]
@@ -185,17 +203,10 @@ class AsgiResponder:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def admit(services: Services, keyring: Keyring, route: Route, headers: Mapping[str, str]) -> str:
-    """Return whose key the request has, before anything of its body is read.
-
-    Raises Unauthorized or Draining.
-    """
-    if route.is_public:
-        return ""
-    tenant = keyring.tenant(headers)
-    if services.is_draining:
+def check_taking(services: Services, route: Route) -> None:
+    """Raise Draining where nothing more is taken on."""
+    if services.is_draining and not route.is_public:
         raise Draining("the server is stopping", retry_after_s=DRAIN_RETRY_AFTER_S)
-    return tenant
 
 
 def read_query(text: str) -> Mapping[str, str]:

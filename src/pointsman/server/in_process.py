@@ -13,8 +13,7 @@ import msgspec
 from pointsman.assembly import new_request_id
 from pointsman.core.errors import GatewayError
 from pointsman.router import Pipeline
-from pointsman.server.app import admit, read_query
-from pointsman.server.auth import Keyring
+from pointsman.server.app import check_taking, read_query
 from pointsman.server.exchange import ErrorFrame, Exchange, Headers
 from pointsman.server.headers import id_headers
 from pointsman.server.metrics import Metrics
@@ -43,13 +42,15 @@ def client_module() -> ModuleType:
 
 
 class Door:
-    """Runs the server's routes on a pipeline for callers in the same process."""
+    """Runs the server's routes on a pipeline for callers in the same process.
+
+    Whoever has the pipeline is its operator: no key is asked for, and no limit of one holds.
+    """
 
     def __init__(self, pipeline: Pipeline) -> None:
         metrics = Metrics()
         pipeline.observers.append(metrics.observe)
         self._services = Services(pipeline=pipeline, metrics=metrics)
-        self._keyring = Keyring("")
 
     async def open(self, exchange: Exchange) -> "OpenReply":
         """Start a request and wait for its reply's head."""
@@ -62,7 +63,7 @@ class Door:
     async def _answer(self, found: Found, exchange: Exchange, reply: "OpenReply") -> None:
         try:
             route = check_method(found, exchange.method, exchange.path)
-            admit(self._services, self._keyring, route, exchange.headers)
+            check_taking(self._services, route)
         except GatewayError as error:
             await tell(reply, error, exchange.request_id, found.dialect)
         else:
@@ -103,7 +104,7 @@ class OpenReply:
     ) -> None:
         """Take the status and the headers."""
         self.status, self.error_frame, self.has_started = status, error_frame, True
-        self.headers = [*headers, *self._ids]
+        self.headers = tuple(dict((*self._ids, *headers)).items())
         self._head.set()
 
     async def send(self, body: bytes) -> None:

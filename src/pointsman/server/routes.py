@@ -13,12 +13,16 @@ from pointsman.core.errors import (
     RouteNotFound,
     UnknownRequest,
 )
+from pointsman.core.grants import Scope
 from pointsman.router import Pipeline
 from pointsman.server import chat, counting, metrics, model_list
 from pointsman.server.exchange import Exchange, Responder, reply_json
 from pointsman.server.metrics import Metrics
 
 Handler: TypeAlias = Callable[["Services", Exchange, Responder], Awaitable[None]]
+
+# Anybody may ask, whatever keys there are.
+PUBLIC: None = None
 
 
 class Services(msgspec.Struct, kw_only=True):
@@ -30,15 +34,22 @@ class Services(msgspec.Struct, kw_only=True):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """A method and what it does. `is_public`: needs no key.
+    """A method, what it does, and what a key must be good for to open it.
 
     `dialect`: whose route it is, and so how its errors are told; "": as the headers say.
+    `is_billable`: it calls a model, so a request with an Idempotency-Key is run once.
     """
 
     method: str
     handler: Handler
+    scope: Scope | None  # no default: a new route is nobody's until somebody says whose
     dialect: str = ""
-    is_public: bool = False
+    is_billable: bool = False
+
+    @property
+    def is_public(self) -> bool:
+        """Return whether it needs no key."""
+        return self.scope is None
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +114,7 @@ def _completing(dialect: str, *, is_stream: bool | None = None) -> Route:
             services.pipeline, exchange, responder, dialect=dialect, is_stream=is_stream
         )
 
-    return Route("POST", handler, dialect)
+    return Route("POST", handler, Scope.CALL, dialect, is_billable=True)
 
 
 async def _gemini_stream(services: Services, exchange: Exchange, responder: Responder) -> None:
@@ -117,7 +128,9 @@ def _google(version: str) -> Mapping[str, Route]:
     model = f"{version}/models/{{model}}"
     return {
         f"{model}:generateContent": _completing("gemini", is_stream=False),
-        f"{model}:streamGenerateContent": Route("POST", _gemini_stream, "gemini"),
+        f"{model}:streamGenerateContent": Route(
+            "POST", _gemini_stream, Scope.CALL, "gemini", is_billable=True
+        ),
         f"{model}:countTokens": _counting("gemini"),
     }
 
@@ -126,7 +139,7 @@ def _counting(dialect: str) -> Route:
     async def handler(services: Services, exchange: Exchange, responder: Responder) -> None:
         await counting.count(services.pipeline, exchange, responder, dialect=dialect)
 
-    return Route("POST", handler, dialect)
+    return Route("POST", handler, Scope.CALL, dialect)
 
 
 async def _decide(services: Services, exchange: Exchange, responder: Responder) -> None:
@@ -139,7 +152,7 @@ def _listing(dialect: str = "") -> Route:
         shape = model_list.SHAPES[dialect or _asking(exchange.headers)]
         await reply_json(responder, 200, shape.listed(models, exchange.query))
 
-    return Route("GET", handler, dialect)
+    return Route("GET", handler, Scope.CALL, dialect)
 
 
 def _showing(dialect: str = "") -> Route:
@@ -149,7 +162,7 @@ def _showing(dialect: str = "") -> Route:
         shown = shape.shown(model_list.one_listed(models, exchange.named))
         await reply_json(responder, 200, msgspec.json.encode(shown))
 
-    return Route("GET", handler, dialect)
+    return Route("GET", handler, Scope.CALL, dialect)
 
 
 async def _feedback(services: Services, exchange: Exchange, responder: Responder) -> None:
@@ -207,12 +220,12 @@ ROUTES: Mapping[str, Route] = {
     **_google("/v1beta"),
     "/v1beta/models": _listing("gemini"),
     "/v1beta/models/{model}": _showing("gemini"),
-    "/v1/decide": Route("POST", _decide),
-    "/v1/feedback": Route("POST", _feedback),
-    "/": Route("GET", _home, is_public=True),
-    "/health/live": Route("GET", _live, is_public=True),
-    "/health/ready": Route("GET", _ready, is_public=True),
-    "/metrics": Route("GET", _metrics),
+    "/v1/decide": Route("POST", _decide, Scope.CALL),
+    "/v1/feedback": Route("POST", _feedback, Scope.CALL),
+    "/": Route("GET", _home, PUBLIC),
+    "/health/live": Route("GET", _live, PUBLIC),
+    "/health/ready": Route("GET", _ready, PUBLIC),
+    "/metrics": Route("GET", _metrics, Scope.READ),
 }
 _PATTERNS = tuple(
     (re.compile(re.escape(path).replace(r"\{model\}", "(.+)")), route)

@@ -11,12 +11,14 @@ from types import FrameType
 
 import uvicorn
 
+from pointsman.access.environment import stated_keys
+from pointsman.access.keyring import Keyring
+from pointsman.access.opening import open_keys
 from pointsman.assembly import build_pipeline, build_routing
 from pointsman.clock import SystemClock
-from pointsman.config import API_KEYS_ENV, Settings, check_exposure
+from pointsman.config import Settings, check_exposure
 from pointsman.core.errors import ConfigError
 from pointsman.server.app import App, Limits
-from pointsman.server.auth import Keyring
 from pointsman.server.metrics import Metrics
 from pointsman.server.origins import origins_of
 from pointsman.server.protocol import Protocol
@@ -85,8 +87,9 @@ def serve(
     `reload` reads the configuration anew, on SIGHUP. `drain_s`: how long what runs may go on after
     the signal. Raises ConfigError before anything listens, or where it cannot listen.
     """
-    check_exposure(settings.server.host, env)
-    keyring = Keyring(env.get(API_KEYS_ENV, ""))
+    check_exposure(settings, env)
+    stated = stated_keys(env)
+    keyring = Keyring(stated, open_keys(settings.ledger.url), SystemClock())
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(
             _serve(settings, env, keyring, reload=reload, on_ready=on_ready, drain_s=drain_s)
@@ -141,6 +144,7 @@ async def _serve(
     try:
         await server.serve(sockets=[listener])
     finally:
+        await keyring.close()
         await pipeline.aclose()
 
 
