@@ -25,7 +25,9 @@ from pointsman.deployments import (
     resolve_tiers,
 )
 from pointsman.gate import Checks
+from pointsman.ledger.contents import KeepsContents
 from pointsman.ledger.opening import open_ledger
+from pointsman.ledger.outcomes import KeepsOutcomes
 from pointsman.policies import Policy, PolicySettings
 from pointsman.policies.registry import build_policy
 from pointsman.providers import Provider, build_installed
@@ -59,14 +61,29 @@ def build_pipeline(
     clock = clock or SystemClock()
     routing = build_routing(settings, env, clock=clock, providers=providers)
     _warn_of_unknown_prices(routing.snapshot.tiers)
-    cache = settings.cache
-    stores = Stores(
-        ledger=open_ledger(settings.ledger.url, durability=settings.ledger.durability),
+    stores = _stores(settings, clock)
+    return Pipeline(routing, stores, clock=clock, rng=Random(seed), new_id=new_request_id)
+
+
+def _stores(settings: Settings, clock: Clock) -> Stores:
+    """Return what outlives a reload, opened. Raises ConfigError."""
+    stated, cache = settings.ledger, settings.cache
+    ledger = open_ledger(stated.url, durability=stated.durability)
+    if stated.store_content and not isinstance(ledger, KeepsContents):
+        raise ConfigError("ledger.store_content: this ledger keeps no texts; take the key out")
+    contents = (
+        ledger.contents(clock.wall_ns, days=stated.content_days)
+        if stated.store_content and isinstance(ledger, KeepsContents)
+        else None
+    )
+    return Stores(
+        ledger=ledger,
         cache=build_cache(cache),
         entry_bytes_max=cache.entry_mb * _BYTES_PER_MB,
-        has_readings=settings.ledger.store_readings,
+        has_readings=stated.store_readings,
+        outcomes=ledger.outcomes(clock.wall_ns) if isinstance(ledger, KeepsOutcomes) else None,
+        contents=contents,
     )
-    return Pipeline(routing, stores, clock=clock, rng=Random(seed), new_id=new_request_id)
 
 
 def build_routing(

@@ -15,6 +15,8 @@ from pointsman.core.plan import build_plan
 from pointsman.core.types import Decision, Need, Plan, Request, Snapshot, Step
 from pointsman.gate import Checks
 from pointsman.ledger import Ledger
+from pointsman.ledger.contents import Contents
+from pointsman.ledger.outcomes import Outcomes
 from pointsman.providers import Provider
 
 
@@ -115,10 +117,13 @@ class Stores:
     """What outlives a reload: the ledger, and the cache, None where it is switched off.
 
     `entry_bytes_max`: a larger answer is not kept. `has_readings`: what the scorer reads of each
-    request is kept in the ledger.
+    request is kept in the ledger. `outcomes`: None where the ledger can keep none. `contents`: None
+    where requests and answers are not kept in full.
     """
 
     ledger: Ledger
     cache: Cache | None
     entry_bytes_max: int
     has_readings: bool = False
+    outcomes: Outcomes | None = None
+    contents: Contents | None = None

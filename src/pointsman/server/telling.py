@@ -15,6 +15,7 @@ from pointsman.core.wire.limits import check_json
 from pointsman.server.apart import read_apart
 from pointsman.server.exchange import Exchange, Responder, reply_json
 from pointsman.server.headers import printable
+from pointsman.server.idempotency import has_key, run_once
 from pointsman.server.routes import Route, Services
 
 log = logging.getLogger("pointsman")
@@ -26,13 +27,29 @@ async def run_route(
     """Run a route for an exchange; its errors go out as replies, in the shape of `dialect`."""
     try:
         await read_apart(check_json, exchange.body)
-        await route.handler(services, exchange, responder)
+        if route.is_billable and has_key(exchange.headers):
+            await _run_once(services, route, exchange, responder, dialect)
+        else:
+            await route.handler(services, exchange, responder)
     except GatewayError as error:
         await tell(responder, error, exchange.request_id, dialect)
     except Exception:  # ours to mend, never the client's to read: the log has the trace
         log.exception("request %s failed inside pointsman", exchange.request_id)
         fault = GatewayError("an internal error; see the log")
         await tell(responder, fault, exchange.request_id, dialect)
+
+
+async def _run_once(
+    services: Services, route: Route, exchange: Exchange, responder: Responder, dialect: str
+) -> None:
+    async def handle(to: Responder) -> None:
+        await route.handler(services, exchange, to)
+
+    async def tell_it(to: Responder, error: GatewayError) -> None:
+        await tell(to, error, exchange.request_id, dialect)
+
+    outcomes = services.pipeline.stores.outcomes
+    await run_once(outcomes, exchange, responder, dialect=dialect, handle=handle, tell=tell_it)
 
 
 async def tell(responder: Responder, error: GatewayError, request_id: str, dialect: str) -> None:
