@@ -669,9 +669,45 @@ def test_sealed_reasoning_is_given_back_without_an_id():
     assert sent.dropped == ("reasoning",)
 
 
-def test_the_models_own_parts_stay_one_message():
+def test_the_models_words_in_a_row_are_one_text_and_come_back_so():
+    """Issue 4: a client that streams gives an answer back piece by piece; OpenAI's types know no
+    message of the model's with several texts that has no id.
+    """
+    pieces = ("One ", "", "two", ".\n", "")
+    body = CODEC.write_prompt(asking(*(Text(text=p) for p in pieces), role="assistant"), step(TO))
+    (only,) = json.loads(body.body)["input"]
+    assert only == {"type": "message", "role": "assistant", "content": "One two.\n"}
+    assert prompt_of(body.body).messages == (Message("assistant", (Text(text="One two.\n"),)),)
+
+
+def test_a_refusal_among_the_models_words_is_a_message_of_its_own():
     parts = (Text(text="a"), Text(text="no", is_refusal=True), Text(text="b"))
     body = CODEC.write_prompt(asking(*parts, role="assistant"), step(TO)).body
-    (only,) = json.loads(body)["input"]
-    assert [part["type"] for part in only["content"]] == ["output_text", "refusal", "output_text"]
+    contents = [item["content"] for item in json.loads(body)["input"]]
+    assert contents == ["a", [{"type": "refusal", "refusal": "no"}], "b"]
     assert prompt_of(body).messages == (Message("assistant", parts),)
+
+
+def test_an_empty_text_does_not_part_calls_from_their_results():
+    call = Call(id="c", name="f", arguments="{}")
+    body = CODEC.write_prompt(asking(call, Text(text=""), role="assistant"), step(TO)).body
+    assert [item["type"] for item in json.loads(body)["input"]] == ["function_call"]
+
+
+@pytest.mark.parametrize(
+    ("members", "stays"),
+    [
+        ({"summary": [{"type": "summary_text", "text": "Hm."}]}, False),
+        ({"summary": [], "encrypted_content": None, "content": None}, False),
+        ({"summary": [], "encrypted_content": "", "content": []}, False),
+        ({"summary": [], "encrypted_content": "sealed"}, True),
+        ({"summary": [], "content": [{"type": "reasoning_text", "text": "Hm."}]}, True),
+    ],
+    ids=["summary", "nulls", "nothing", "seal", "text"],
+)
+def test_reasoning_that_nobody_can_take_is_not_sent(members, stays):
+    """Issue 4: OpenAI looks for an item without a seal among those it has stored, and has none."""
+    reasoning = {"type": "reasoning", "id": "rs_1", **members}
+    others = [{"role": "user", "content": "Hi", "x": 1.0}, {"role": "assistant", "content": "Ho"}]
+    told = sent(ask(input=[others[0], reasoning, others[1]], reasoning={}))
+    assert told["input"] == [others[0], *([reasoning] if stays else []), others[1]]

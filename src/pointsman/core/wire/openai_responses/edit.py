@@ -37,6 +37,15 @@ class _Edited(msgspec.Struct):
 
     reasoning: _Reasoning | None = None
     include: list[str] | None = None
+    input: msgspec.Raw = msgspec.Raw()
+
+
+class _Said(msgspec.Struct):
+    """What an item of reasoning may hold it in, beside the summary."""
+
+    type: str | None = None
+    encrypted_content: str | None = None
+    content: msgspec.Raw = msgspec.Raw()
 
 
 class _Counted(msgspec.Struct):
@@ -45,6 +54,8 @@ class _Counted(msgspec.Struct):
 
 _raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _raw_items = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_raws = msgspec.json.Decoder(list[msgspec.Raw])
+_said = msgspec.json.Decoder(_Said)
 _text = msgspec.json.Decoder(str)
 _counted = msgspec.json.Decoder(_Counted)
 
@@ -54,7 +65,10 @@ def encode_request(request: Request, step: Step) -> bytes:
 
     Changes the model's name, the tier's parameters and `max_output_tokens` where the client set
     none; `store` is always false. Where the upstream reasons (`is_reasoning`), `include` asks for
-    the sealed reasoning: nothing is stored, so it could not be given back without.
+    the sealed reasoning: nothing is stored, so it could not be given back without. Of reasoning
+    that came without a seal, items with a summary and no more go, for OpenAI refuses an item that
+    it can neither open nor find ("Item with id 'rs_...' not found", github.com/vercel/ai issue
+    7543, read 2026-11-23); those with the reasoning itself are what servers take that seal none.
 
     Raises RequestError where `reasoning` is not of its type.
     """
@@ -72,6 +86,8 @@ def encode_request(request: Request, step: Step) -> bytes:
         deployment, is_asked=edited.reasoning is not None, effort=effort
     ):
         changes["include"] = msgspec.json.encode([*included, ENCRYPTED])
+    if items := _without_empty_reasoning(bytes(edited.input)):
+        changes["input"] = items
     return with_params(splice(request.body, changes), deployment)
 
 
@@ -131,6 +147,20 @@ def _read_edited(body: bytes) -> _Edited:
         return msgspec.json.decode(body, type=_Edited)
     except msgspec.ValidationError as error:
         raise RequestError(f"the request body does not fit: {error}", param="reasoning") from error
+
+
+def _without_empty_reasoning(given: bytes) -> bytes:
+    """Return the input without reasoning that is a summary alone, b"" where there is none."""
+    if not given.lstrip().startswith(b"[") or b'"reasoning"' not in given:
+        return b""
+    items = [bytes(raw) for raw in _raws.decode(given)]
+    kept = [raw for raw in items if not _is_empty_reasoning(_said.decode(raw))]
+    return b"[" + b",".join(kept) + b"]" if len(kept) < len(items) else b""
+
+
+def _is_empty_reasoning(item: _Said) -> bool:
+    has_words = bytes(item.content) not in (b"", b"null", b"[]")
+    return item.type == "reasoning" and not item.encrypted_content and not has_words
 
 
 def _is_foreign(item: Mapping[str, msgspec.Raw], keeps: Callable[[str], bool]) -> bool:

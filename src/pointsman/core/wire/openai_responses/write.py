@@ -176,25 +176,28 @@ class _Writer:
         for is_content, grouped in groupby(
             message.parts, lambda part: isinstance(part, Text | Media)
         ):
-            if is_content:
-                yield self._message(message, grouped)
-            else:
+            if not is_content:
                 yield from self._own_items(grouped)
+            elif message.role == "assistant":
+                yield from self._said(grouped)
+            else:
+                content = [self._content(part) for part in grouped]
+                yield {"type": "message", "role": message.role, "content": content}
 
-    def _message(self, message: Message, parts: Iterable[Part]) -> _Object:
-        """Return a message. The model's own has neither id nor status, as Codex sends it.
+    def _said(self, parts: Iterable[Part]) -> Iterator[_Object]:
+        """Yield the messages of what the model said: all its words in a row are one text.
 
-        One text alone is written as such, which every server takes.
+        They have neither id nor status, as Codex sends them; every server takes a text so, and not
+        a list of parts. A refusal is a message of its own, for a text cannot tell it. Where there
+        are no words there is no message: Gemini's streams end in an empty text, even behind calls,
+        and it must not part these from their results.
         """
-        written: _Object = {"type": "message", "role": message.role}
-        if message.role != "assistant":
-            return written | {"content": [self._content(part) for part in parts]}
-        match tuple(parts):
-            case (Text(text=text, is_refusal=False) as only,):
-                self._drop_mark(only)
-                return written | {"content": text}
-            case said:
-                return written | {"content": [self._said(part) for part in said]}
+        for is_refusal, grouped in groupby(
+            parts, lambda part: isinstance(part, Text) and part.is_refusal
+        ):
+            if words := "".join(self._words(part) for part in grouped):
+                content = [{"type": "refusal", "refusal": words}] if is_refusal else words
+                yield {"type": "message", "role": "assistant", "content": content}
 
     def _own_items(self, parts: Iterable[Part]) -> Iterator[_Object]:
         for part in parts:
@@ -234,19 +237,15 @@ class _Writer:
                 output = [self._content(part) for part in parts]
         return {"type": "function_call_output", "call_id": result.call_id, "output": output}
 
-    def _said(self, part: Part) -> _Object:
+    def _words(self, part: Part) -> str:
+        if not isinstance(part, Text):
+            raise RequestError(
+                "an assistant's message has an image or a file, which the Responses API does "
+                "not take there; send it in a user's message",
+                param="messages",
+            )
         self._drop_mark(part)
-        match part:
-            case Text(text=text, is_refusal=True):
-                return {"type": "refusal", "refusal": text}
-            case Text(text=text):
-                return {"type": "output_text", "text": text, "annotations": []}
-            case _:
-                raise RequestError(
-                    "an assistant's message has an image or a file, which the Responses API does "
-                    "not take there; send it in a user's message",
-                    param="messages",
-                )
+        return part.text
 
     def _content(self, part: Part) -> _Object:
         self._drop_mark(part)
