@@ -195,24 +195,10 @@ def story(client: str, origin: str, upstream: Scripted, *, is_stream: bool) -> I
         yield Story(talk, upstream, is_stream)
 
 
-def unmet(client: str, a: Upstream, b: Upstream, *, is_stream: bool) -> str:
-    """Return what does not hold yet of a conversation, "" where all of it does."""
-    dialects = {a.dialect, b.dialect}
-    if client == "gemini" and is_stream and "openai-responses" in dialects:
-        return "several texts of the model in one message are no item that OpenAI's types know"
-    if client == "anthropic" and "gemini" in dialects:
-        return "one of several seals of Gemini's does not come back through Anthropic's blocks"
-    if client == "openai-responses" and dialects == {"openai-chat", "openai-responses"}:
-        return "reasoning without a seal goes to Responses, which this test's reader cannot read"
-    return ""
-
-
 @each_client
 @streamed_or_not
 @each_pair
-def test_there_and_back_again(client, is_stream, a, b, origin, upstream, request):
-    if why := unmet(client, a, b, is_stream=is_stream):
-        request.applymarker(pytest.mark.xfail(reason=why, strict=True))
+def test_there_and_back_again(client, is_stream, a, b, origin, upstream):
     with story(client, origin, upstream, is_stream=is_stream) as told_here:
         told_here.turn("one", at=a, shows=True)
         told_here.turn("two", at=b)

@@ -48,6 +48,8 @@ from pointsman.core.events import (
 from pointsman.core.types import Caller, ToolCall
 from pointsman.core.usage import Usage
 from pointsman.core.wire import CODECS, sse
+from pointsman.core.wire.prompt import Message as PromptMessage
+from pointsman.core.wire.prompt import Thinking
 
 CODEC = CODECS["anthropic"]
 GOLDEN = Path(__file__).parents[2] / "golden" / "anthropic"
@@ -650,9 +652,7 @@ def test_an_encoded_stream_is_the_sdks(events):
     whole = json.loads(CODEC.encode_reply(events, ASKED, OURS))
     assert message.model == OURS and message.id == whole["id"] and message.id.startswith("msg_")
     content = [block.model_dump(exclude_none=True) for block in message.content]
-    assert [{k: v for k, v in block.items() if k != "caller"} for block in content] == (
-        whole["content"]
-    )
+    assert given_back(content) == given_back(whole["content"])
     assert (message.stop_reason, message.stop_sequence) == (
         whole["stop_reason"],
         whole["stop_sequence"],
@@ -695,21 +695,64 @@ def test_calls_that_come_one_after_another_are_closed_one_after_another():
     ]
 
 
-def test_a_signature_behind_the_text_does_not_end_the_answer():
-    """Issue 4: Claude Code took such a block for the answer, and had no text to show."""
+@pytest.mark.parametrize(
+    ("before", "ends"),
+    [
+        ([TextDelta("Hi.")], True),
+        ([ToolCallDelta(index=0, id="a", name="f", arguments="{}")], True),
+        ([TextDelta("Hi."), ToolCallDelta(index=0, id="a", name="f", arguments='{"x":')], True),
+        ([ReasoningDelta("Hm."), TextDelta("Hi.")], True),
+        ([TextDelta("Hi."), ReasoningDelta("Hm.")], False),
+        ([], False),
+    ],
+    ids=["text", "call", "half a call", "thought and text", "thought", "nothing"],
+)
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_seal_behind_the_words_comes_back_there_and_does_not_end_the_answer(before, ends, count):
+    """Issue 4: Claude Code took such a block for the answer, and had no text to show.
+
+    It takes a streamed answer's blocks in the order in which they end, SDKs by their numbers.
+    """
+    seals = [ReasoningDelta("", signature=f"s{n}", is_redacted=True) for n in range(count)]
+    events: list[Event] = [_started(), *before, *seals, Finished("stop")]
+    whole = json.loads(CODEC.encode_reply(events, ASKED, OURS))["content"]
+    pieces = pieces_of(encoded(events))
+    numbered = [p["content_block"] for p in pieces if p["type"] == "content_block_start"]
+    ended = [numbered[p["index"]] for p in pieces if p["type"] == "content_block_stop"]
+    for blocks in (whole, ended):
+        assert (blocks[-1]["type"] != "redacted_thinking") is ends
+    for blocks in (whole, ended, numbered):
+        *_, message = given_back(blocks)
+        assert [*message.parts[-count:]] == [
+            Thinking(signature=seal.signature, is_redacted=True) for seal in seals
+        ]
+        body = asked_with(blocks)
+        assert CODEC.decode_request(body, Caller()).signatures[-count:] == ("s0", "s1")[:count]
+        for keeps, left in (({"s0", "s1"}.__contains__, count), (set().__contains__, 0)):
+            fitted = CODEC.refit_body(body, keeps=keeps, call_id=str)
+            assert fitted.count(b"redacted_thinking") == left
+
+
+def test_a_seal_between_words_stays_between_them():
     seal = ReasoningDelta("", signature="s", is_redacted=True)
-    said, call = TextDelta("Hi."), ToolCallDelta(index=0, id="a", name="f", arguments="{}")
-    for events, kinds in (
-        ([said, seal], ["text"]),
-        ([said, seal, call], ["text", "redacted_thinking", "tool_use"]),
-        ([seal], ["redacted_thinking"]),
-    ):
-        whole = [_started(), *events, Finished("stop")]
-        assert [
-            block["type"] for block in json.loads(CODEC.encode_reply(whole, ASKED, OURS))["content"]
-        ] == kinds
-        opened = [p for p in pieces_of(encoded(whole)) if p["type"] == "content_block_start"]
-        assert [piece["content_block"]["type"] for piece in opened] == kinds
+    events: list[Event] = [_started(), TextDelta("a"), seal, TextDelta("b"), Finished("stop")]
+    content = json.loads(CODEC.encode_reply(events, ASKED, OURS))["content"]
+    assert [block["type"] for block in content] == ["text", "redacted_thinking", "text"]
+    assert content[1]["data"] == "s"
+    assert [block.type for block in read_by_the_sdk(encoded(events)).content] == [
+        block["type"] for block in content
+    ]
+
+
+def asked_with(blocks: list[dict[str, Any]]) -> bytes:
+    """Return a request that gives an answer's blocks back."""
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": blocks}]
+    return json.dumps({"model": "auto", "max_tokens": 9, "messages": messages}).encode()
+
+
+def given_back(blocks: list[dict[str, Any]]) -> tuple[PromptMessage, ...]:
+    """Return what a request says that gives an answer's blocks back."""
+    return CODEC.read_prompt(CODEC.decode_request(asked_with(blocks), Caller())).messages
 
 
 def _started(made: str = "resp_1") -> Started:

@@ -9,6 +9,7 @@ import msgspec
 
 from pointsman.core.events import ReasoningDelta, Started, TextDelta, ToolCallDelta
 from pointsman.core.usage import Usage
+from pointsman.core.wire.anthropic.seals import SEALED, is_ahead, signature_of
 from pointsman.core.wire.anthropic.versions import DIALECT
 
 _OWN_BLOCKS = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
@@ -80,15 +81,20 @@ def opening(message: MessageMembers, *, is_stream: bool, frame: bytes) -> Starte
 
 
 def content_events(content: list[msgspec.Raw]) -> list[Content]:
-    """Return what the blocks of a whole reply say, calls counted from 0."""
+    """Return what the blocks of a whole reply say, calls counted from 0, seals in their places."""
     events: list[Content] = []
+    seals: list[Content] = []
     calls = 0
     for block in content:
         kind = kind_of(block)
-        if (event := block_event(kind, block, calls)) is not None:
-            events.append(event)
+        event = block_event(kind, block, calls)
+        if event is not None and kind == SEALED and is_ahead(_block.decode(block).data or ""):
+            seals.append(event)
+        elif event is not None:
+            events += (event, *seals)
+            seals = []
         calls += kind == "tool_use"
-    return events
+    return [*events, *seals]
 
 
 def block_event(kind: str | None, raw: msgspec.Raw, call_index: int) -> Content | None:
@@ -104,7 +110,7 @@ def block_event(kind: str | None, raw: msgspec.Raw, call_index: int) -> Content 
         case "thinking" if block.thinking or block.signature:
             return ReasoningDelta(block.thinking or "", signature=block.signature or "")
         case "redacted_thinking":
-            return ReasoningDelta("", signature=block.data or "", is_redacted=True)
+            return ReasoningDelta("", signature=signature_of(block.data or ""), is_redacted=True)
         case "tool_use":
             arguments = bytes(block.input).decode()
             return ToolCallDelta(

@@ -26,10 +26,10 @@ from pointsman.core.wire.anthropic.reply import (
     StopMark,
     call_block,
     message_members,
-    sealed_block,
     thinking_block,
     usage_object,
 )
+from pointsman.core.wire.anthropic.seals import sealed_block
 from pointsman.core.wire.anthropic.versions import DIALECT
 from pointsman.core.wire.splice import splice
 from pointsman.core.wire.sse import data_frame, parse_frame, with_data
@@ -42,7 +42,8 @@ class MessagesStreamEncoder:
 
     Blocks follow one another, but for tool calls whose pieces come mixed: such a call stays open
     until its arguments are a whole object, or the calls end. A block that is all signature waits
-    for the next one, see `reply.without_last_seals`.
+    for the next one. Where the answer ends instead, it goes out whole while the last block of words
+    or calls is open still, which so is the last to end: see `seals`.
     """
 
     def __init__(self, model: str) -> None:
@@ -53,9 +54,9 @@ class MessagesStreamEncoder:
         self._stop = StopMark()
         self._blocks = 0
         self._open_kind = ""
+        self._open_block = 0
         self._calls: dict[int, _OpenCall] = {}
         self._seals: list[str] = []
-        self._has_said = False
 
     def encode(self, event: Event) -> bytes:
         """Return the bytes for one event, maybe none."""
@@ -101,7 +102,7 @@ class MessagesStreamEncoder:
     def _reasoning(self, event: ReasoningDelta) -> bytes:
         if event.is_redacted:
             self._seals.append(event.signature)
-            return self._closed()
+            return b""
         written = b""
         if event.text or event.signature:
             written = self._opened("thinking", thinking_block("", ""))
@@ -133,19 +134,22 @@ class MessagesStreamEncoder:
 
     def _opened(self, kind: str, block: Mapping[str, object]) -> bytes:
         """Return what opens a block of a kind, nothing where such a one is open."""
-        return b"" if self._open_kind == kind else self._closed() + self._open(kind, block)
+        if self._open_kind == kind and not self._seals:
+            return b""
+        return self._closed() + self._open(kind, block)
 
     def _open(self, kind: str, block: Mapping[str, object]) -> bytes:
         written = self._sealed()
-        self._open_kind = kind
-        self._has_said = self._has_said or kind != "thinking"
+        self._open_kind, self._open_block = kind, self._blocks
         return written + self._block_start(block)
 
-    def _sealed(self) -> bytes:
+    def _sealed(self, *, is_behind: bool = False) -> bytes:
         """Return the blocks of the signatures that wait."""
         seals, self._seals = self._seals, []
         return b"".join(
-            self._block_start(sealed_block(seal)) + _block_stop(self._blocks - 1) for seal in seals
+            self._block_start(sealed_block(seal, is_behind=is_behind))
+            + _block_stop(self._blocks - 1)
+            for seal in seals
         )
 
     def _block_start(self, block: Mapping[str, object]) -> bytes:
@@ -154,7 +158,7 @@ class MessagesStreamEncoder:
         return _event({"type": "content_block_start", "index": index, "content_block": block})
 
     def _delta(self, delta: Mapping[str, object], block: int | None = None) -> bytes:
-        index = self._blocks - 1 if block is None else block
+        index = self._open_block if block is None else block
         return _event({"type": "content_block_delta", "index": index, "delta": delta})
 
     def _closed(self) -> bytes:
@@ -162,7 +166,7 @@ class MessagesStreamEncoder:
         kind, self._open_kind = self._open_kind, ""
         if kind == "call":
             return b"".join(call.close() for call in self._calls.values())
-        return _block_stop(self._blocks - 1) if kind else b""
+        return _block_stop(self._open_block) if kind else b""
 
     def _end(self, event: Finished) -> bytes:
         members = {
@@ -170,8 +174,13 @@ class MessagesStreamEncoder:
             "delta": self._stop.members(event),
             "usage": usage_object(self._usage),
         }
-        last = self._closed() + (b"" if self._has_said else self._sealed())
-        return last + _event(members) + MESSAGE_STOP
+        return self._last() + _event(members) + MESSAGE_STOP
+
+    def _last(self) -> bytes:
+        """Return the last blocks' ends."""
+        if self._open_kind in ("text", "call"):
+            return self._sealed(is_behind=True) + self._closed()
+        return self._closed() + self._sealed()
 
 
 class _OpenCall:

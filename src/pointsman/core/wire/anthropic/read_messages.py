@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from pointsman.core.errors import RequestError
+from pointsman.core.wire.anthropic.seals import seals_behind
 from pointsman.core.wire.fields import Fields, Refused
 from pointsman.core.wire.prompt import (
     CacheMark,
@@ -67,7 +68,7 @@ class MessageReader:
         for block in Fields({name: value}, fields.path, fields.unread).children(name):
             parts += self._block(block)
             block.close()
-        return tuple(parts)
+        return tuple(seals_behind(parts))
 
     def _block(self, block: Fields) -> Iterator[Part]:
         match block.needed_text("type"):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from pointsman.core.errors import RequestError
+from pointsman.core.wire.anthropic.seals import signature_of
 from pointsman.core.wire.splice import splice
 
 
@@ -67,7 +68,9 @@ def _blocks(
         block = _read_block(raw)
         match block.type:
             case "thinking" | "redacted_thinking":
-                signature = block.signature if block.type == "thinking" else block.data
+                signature = (
+                    block.signature if block.type == "thinking" else signature_of(block.data or "")
+                )
                 if signature and keeps(signature):
                     yield raw
             case "tool_use" if block.id and call_id(block.id) != block.id:

@@ -15,6 +15,7 @@ from pointsman.core.events import (
     UsageReport,
 )
 from pointsman.core.usage import Usage
+from pointsman.core.wire.anthropic.seals import SEALED, Block, sealed_block, seals_ahead
 from pointsman.core.wire.anthropic.versions import DIALECT
 from pointsman.core.wire.anthropic.write_messages import call_input
 from pointsman.core.wire.splice import splice
@@ -30,8 +31,6 @@ _STOP_REASONS: Mapping[str, str] = {
     "compaction": "compaction",
 }
 _ID_CHARS = 24
-
-Block = dict[str, object]
 
 
 class StopMark:
@@ -127,24 +126,6 @@ def thinking_block(text: str, signature: str) -> Block:
     return {"type": "thinking", "thinking": text, "signature": signature}
 
 
-def sealed_block(signature: str) -> Block:
-    """Return a block that is all signature."""
-    return {"type": "redacted_thinking", "data": signature}
-
-
-def without_last_seals(blocks: list[Block]) -> list[Block]:
-    """Return an answer's blocks without those at its end that are all signature.
-
-    Gemini may seal its reasoning behind the text. Anthropic's answers never end so, and clients go
-    by that: Claude Code takes the last block for the answer's text. Where nothing else was said,
-    they stay.
-    """
-    if not any(block["type"] in {"text", "tool_use"} for block in blocks):
-        return blocks
-    last = max(n for n, block in enumerate(blocks) if block["type"] != "redacted_thinking")
-    return blocks[: last + 1]
-
-
 def call_block(made: str, name: str, arguments: object, message_id: str, index: int) -> Block:
     """Return a tool call's block; a call without an id gets one that no other call has."""
     own = made or f"toolu_{message_id.removeprefix('msg_')}_{index}"
@@ -164,7 +145,7 @@ class _Content:
             case TextDelta(choice=0, text=text) if text:
                 self._last("text").texts.append(text)
             case ReasoningDelta(choice=0, is_redacted=True, signature=signature):
-                self._parts.append(_Part("redacted_thinking", signature=signature))
+                self._parts.append(_Part(SEALED, signature=signature))
             case ReasoningDelta(choice=0, text=text, signature=signature) if text or signature:
                 part = self._last("thinking")
                 part.texts.append(text)
@@ -180,7 +161,7 @@ class _Content:
 
     def blocks(self, message_id: str) -> list[Block]:
         """Return the content."""
-        return without_last_seals([part.block(message_id) for part in self._parts])
+        return seals_ahead([part.block(message_id) for part in self._parts])
 
     def _last(self, kind: str) -> "_Part":
         """Return the block that goes on, or a new one."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from pointsman.core.types import Need, Turn
+from pointsman.core.wire.anthropic.seals import signature_of
 
 _OF_OWN_TOOLS = ("server_tool_use", "mcp_tool_use", "container_upload")
 _END_OF_RESULT = "_tool_result"
@@ -95,7 +96,7 @@ def _look_at(block: Block, found: Found) -> Sequence[str]:
         case "thinking":
             found.signatures.append(block.signature or "")
         case "redacted_thinking":
-            found.signatures.append(block.data or "")
+            found.signatures.append(signature_of(block.data or ""))
         case "image":
             found.images += 1
             _note_file(block, found)
