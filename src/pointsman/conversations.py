@@ -65,6 +65,7 @@ class Conversations:
                     new_tokens=_tokens(request.turns[said:]),
                     is_open=is_open,
                     has_long_marks=request.has_long_marks,
+                    retention_s=request.retention_s,
                 )
         return self._by_session(request, now_s=now_s) if not is_loop else None
 
@@ -133,6 +134,7 @@ class Conversations:
             new_tokens=_tokens(request.turns),
             is_open=_is_open(request),
             has_long_marks=request.has_long_marks,
+            retention_s=request.retention_s,
         )
 
     def _keep_seal(self, tenant: str, call: ToolCall) -> None:

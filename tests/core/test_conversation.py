@@ -122,6 +122,23 @@ def test_a_prefix_that_is_kept_for_an_hour_is_dearer_to_leave():
         assert move.return_nanousd == 50_100 * (back - 500)
 
 
+@pytest.mark.parametrize(
+    ("changes", "cached"),
+    [({}, 50_000), ({"dialect": "anthropic"}, 0), ({"drops": ("prompt_cache_retention",)}, 0)],
+    ids=["heeds it", "another dialect", "does not take it"],
+)
+def test_openais_retention_counts_before_any_report(changes, cached: int):
+    strongest = SNAPSHOT.tiers[2]
+    kept = msgspec.structs.replace(strongest.deployments[0], prompt_cache_s=300.0, **changes)
+    tiers = (*SNAPSHOT.tiers[:2], msgspec.structs.replace(strongest, deployments=(kept,)))
+    idle = standing(50_000, idle_s=20_000)
+    for retention_s, found in ((0.0, 0), (1800.0, 0), (86_400.0, cached)):
+        at = msgspec.structs.replace(idle, retention_s=retention_s)
+        move = weigh(MID, at, features(max_tokens=1), tiers, PromptCaches())
+        assert move is not None
+        assert move.cached_tokens == found
+
+
 def test_without_a_price_nothing_moves():
     tiers = (tier("fast", "tiny", rates=None), *SNAPSHOT.tiers[1:])
     move = weigh(FAST, standing(500), features(), tiers, PromptCaches())

@@ -17,7 +17,7 @@ from tests.prompt_caches import CacheWorld
 
 from pointsman.core.conversation import Conversation, Standing, advance, weigh
 from pointsman.core.prices import Price
-from pointsman.core.prompt_cache import PromptCaches
+from pointsman.core.prompt_cache import PromptCaches, as_asked
 from pointsman.core.types import Capability, Deployment, Need, Place, Snapshot, Tier
 
 NAMES = ("fast", "mid", "power")
@@ -59,6 +59,7 @@ def prices():
             input_nanousd_per_mtok=input_rate * 1_000_000,
             cached_input_nanousd_per_mtok=input_rate * 1_000_000 * discount // 100,
             cache_write_nanousd_per_mtok=input_rate * 1_000_000 * written // 100,
+            long_cache_write_nanousd_per_mtok=input_rate * 2_000_000 if written > 100 else None,
             output_nanousd_per_mtok=output * 1_000_000,
             version="test",
         )
@@ -109,9 +110,16 @@ TURNS = st.builds(
 )
 
 
-def play(snapshot: Snapshot, turns: Sequence[Turn]) -> tuple[int, int, int]:
-    """Return what routing cost, what never going down would have, and the calls below the base."""
-    world, caches = CacheWorld(snapshot), PromptCaches()
+def play(
+    snapshot: Snapshot, turns: Sequence[Turn], *, has_long_marks: bool, retention_s: float
+) -> tuple[int, int, int]:
+    """Return what routing cost, what never going down would have, and the calls below the base.
+
+    Every request of the session asks its prefix to be kept alike, and every model heeds it.
+    """
+    asked_tiers = as_asked(snapshot.tiers, is_hour=has_long_marks, retention_s=retention_s)
+    as_kept = msgspec.structs.replace(snapshot, tiers=tuple(asked_tiers))
+    world, caches = CacheWorld(as_kept), PromptCaches()
     conversation: Conversation | None = None
     cost = context = 0
     now_s = 0.0
@@ -126,7 +134,13 @@ def play(snapshot: Snapshot, turns: Sequence[Turn]) -> tuple[int, int, int]:
             standing = None
             place = Place(turn.wanted, f"p/{turn.wanted}")
             if conversation is not None:
-                standing = Standing(conversation=conversation, idle_s=idle_s, new_tokens=new)
+                standing = Standing(
+                    conversation=conversation,
+                    idle_s=idle_s,
+                    new_tokens=new,
+                    has_long_marks=has_long_marks,
+                    retention_s=retention_s,
+                )
             if standing is not None and number:
                 place = standing.conversation.here  # an open tool loop
             elif standing is not None:
@@ -142,7 +156,7 @@ def play(snapshot: Snapshot, turns: Sequence[Turn]) -> tuple[int, int, int]:
             calls.append(Called(place.tier, conversation.base.tier, context, new, output, now_s))
             context += new + output
     bases = list(dict.fromkeys(call.base for call in calls))
-    dearest = max(never_down(snapshot, calls, base) for base in bases)
+    dearest = max(never_down(as_kept, calls, base) for base in bases)
     return cost, dearest, sum(call.tier != call.base for call in calls)
 
 
@@ -158,8 +172,17 @@ def never_down(snapshot: Snapshot, calls: Sequence[Called], base: str) -> int:
     return cost
 
 
-@given(snapshot=worlds(), turns=st.lists(TURNS, min_size=2, max_size=25))
-def test_a_session_never_costs_more_than_never_going_down(snapshot, turns):
-    cost, dearest, below = play(snapshot, turns)
+@given(
+    snapshot=worlds(),
+    turns=st.lists(TURNS, min_size=2, max_size=25),
+    has_long_marks=st.booleans(),
+    retention_s=st.sampled_from([0.0, 0.0, 1800.0, 86_400.0]),
+)
+def test_a_session_never_costs_more_than_never_going_down(
+    snapshot, turns, has_long_marks, retention_s
+):
+    cost, dearest, below = play(
+        snapshot, turns, has_long_marks=has_long_marks, retention_s=retention_s
+    )
     event("went down" if below else "stayed")
     assert cost <= dearest

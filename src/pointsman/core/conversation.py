@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from pointsman.core.prices import Price, cost_nanousd, dearest_cached, dearest_rates
-from pointsman.core.prompt_cache import PREFIX_TOKENS_MIN, PromptCaches, kept_s, lengthened
+from pointsman.core.prompt_cache import PREFIX_TOKENS_MIN, PromptCaches, as_asked, kept_s
 from pointsman.core.types import Deployment, Features, Move, Need, Place, Snapshot, Tier
 from pointsman.core.usage import Usage
 
@@ -63,8 +63,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """A conversation as a new request finds it, `idle_s` after its latest answer.
 
     `new_tokens`: about what the request adds to the context. `is_open`: a tool's result or sealed
-    reasoning is under way, which belongs to the deployment that began it. `has_long_marks`: see
-    `Request`.
+    reasoning is under way, which belongs to the deployment that began it. `has_long_marks` and
+    `retention_s`: see `Request`.
     """
 
     conversation: Conversation
@@ -72,6 +72,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     new_tokens: int
     is_open: bool = False
     has_long_marks: bool = False
+    retention_s: float = 0.0
 
 
 def weigh(
@@ -93,8 +94,7 @@ def weigh(
         return None
     if names.index(wanted.tier) > names.index(base.tier) or _find(tiers, base) is None:
         return None
-    if standing.has_long_marks:
-        tiers = lengthened(tiers)
+    tiers = as_asked(tiers, is_hour=standing.has_long_marks, retention_s=standing.retention_s)
     weighing = _Weighing(standing, features, tiers, caches)
     if wanted.tier == base.tier:
         if not weighing.is_cached:
@@ -130,8 +130,10 @@ def advance(
             place.deployment, idle_s, prefix_tokens=context, cached=usage.cached_input_tokens
         )
     stays: dict[str, int] = {}
-    is_long = standing is not None and standing.has_long_marks
-    for tier in lengthened(snapshot.tiers) if is_long else snapshot.tiers:
+    tiers: Sequence[Tier] = snapshot.tiers
+    if standing is not None:
+        tiers = as_asked(tiers, is_hour=standing.has_long_marks, retention_s=standing.retention_s)
+    for tier in tiers:
         cost = _stay_nanousd(tier.deployments[0], context, idle_s, usage, caches)
         if has_stayed and tier.name == place.tier:
             cost = cost_nanousd  # the very same, then: no need to reckon

@@ -25,6 +25,7 @@ _REPORTS_MAX = 8
 # documented ones hold a prefix for by default: whoever leaves it then counts on losing more.
 _LIFETIME_S = 3600.0
 _KEPT_MAX = 4096
+_RETENTION_FIELD = "prompt_cache_retention"
 
 
 class PromptCaches:
@@ -55,13 +56,23 @@ class PromptCaches:
         return min(reports) if reports else 0.0
 
 
-def lengthened(tiers: Sequence[Tier]) -> tuple[Tier, ...]:
-    """Return the tiers as they are for a request that asks for prefixes to be kept for an hour.
+def as_asked(tiers: Sequence[Tier], *, is_hour: bool, retention_s: float) -> Sequence[Tier]:
+    """Return the tiers as they are for a request that asks for prefixes to be kept longer.
 
-    That concerns the models which have a price for it: others keep their own time.
+    `is_hour`: for an hour, which concerns the models that have a price for it. `retention_s`: for
+    so long, in seconds, by OpenAI's fields, which concerns the models that are asked in its
+    dialects; 0 for their own time. Whether each of these models heeds it is not known before it
+    reports what was cached, so it is reckoned long.
     """
+    if not is_hour and not retention_s:
+        return tiers
+
+    def asked(deployment: Deployment) -> Deployment:
+        hourly = _lengthened(deployment) if is_hour else deployment
+        return _retained(hourly, retention_s)
+
     return tuple(
-        msgspec.structs.replace(tier, deployments=tuple(map(_lengthened, tier.deployments)))
+        msgspec.structs.replace(tier, deployments=tuple(map(asked, tier.deployments)))
         for tier in tiers
     )
 
@@ -82,6 +93,13 @@ def _lengthened(deployment: Deployment) -> Deployment:
             price, cache_write_nanousd_per_mtok=price.long_cache_write_nanousd_per_mtok
         ),
     )
+
+
+def _retained(deployment: Deployment, retention_s: float) -> Deployment:
+    if not deployment.dialect.startswith("openai") or _RETENTION_FIELD in deployment.drops:
+        return deployment
+    lifetime_s = max(kept_s(deployment), retention_s)
+    return msgspec.structs.replace(deployment, prompt_cache_s=lifetime_s)
 
 
 def _key(deployment: str, idle_s: float, prefix_tokens: int) -> tuple[str, int, bool]:

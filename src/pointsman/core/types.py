@@ -187,8 +187,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     and of calls, as they stand in the body. `tools_bytes`: the size of the tools' definitions;
     `calls_bytes`: of the history's tool calls, where they are in no turn's text; `file_bytes`: of
     files other than images, before base64. `given_tokens`: of input that comes as tokens and not as
-    text. `has_long_marks`: it seems to ask that its prefix be kept in the prompt cache for an hour.
-    `dropped` names what is left out whoever answers.
+    text. `has_long_marks`: it asks that its prefix be kept in the prompt cache for an hour;
+    `retention_s`: for so long, by OpenAI's fields, 0 where it does not say. `dropped` names what is
+    left out whoever answers.
     """
 
     dialect: str
@@ -204,6 +205,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     given_tokens: int = 0
     signatures: tuple[str, ...] = ()
     has_long_marks: bool = False
+    retention_s: float = 0.0
     history: History = History()
     dropped: tuple[str, ...] = ()
     max_tokens: int | None = None

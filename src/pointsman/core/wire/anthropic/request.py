@@ -11,6 +11,7 @@ from pointsman.core.wire.anthropic.thinking import with_params
 from pointsman.core.wire.anthropic.tool_loop import settled
 from pointsman.core.wire.anthropic.turns import Block, Found, Said, text_of, turns_of
 from pointsman.core.wire.anthropic.versions import DIALECT
+from pointsman.core.wire.cache_asks import has_long_marks
 from pointsman.core.wire.decoding import client_json, upstream_json
 from pointsman.core.wire.limits import MESSAGES_MAX, TOOLS_MAX, check_count, check_model
 from pointsman.core.wire.prompt import Written
@@ -102,7 +103,7 @@ def decode_request(body: bytes, caller: Caller) -> Request:
         calls_bytes=found.calls_bytes,
         file_bytes=found.file_bytes,
         signatures=tuple(found.signatures),
-        has_long_marks=b'"1h"' in body,
+        has_long_marks=has_long_marks(body),
         max_tokens=_whole(asked.max_tokens),
         response_format=_response_format(asked),
         is_stream=bool(asked.stream),

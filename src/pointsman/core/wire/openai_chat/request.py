@@ -6,6 +6,7 @@ import msgspec
 
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Caller, Need, Request, ResponseFormat, Step, Turn
+from pointsman.core.wire.cache_asks import has_breakpoints, has_long_marks, retention_s
 from pointsman.core.wire.decoding import client_json
 from pointsman.core.wire.limits import MESSAGES_MAX, TOOLS_MAX, check_count, check_model
 from pointsman.core.wire.openai_chat.media import IMAGE_PARTS
@@ -77,6 +78,8 @@ class _Chat(msgspec.Struct):
     logprobs: msgspec.Raw = msgspec.Raw()
     modalities: msgspec.Raw = msgspec.Raw()
     web_search_options: msgspec.Raw = msgspec.Raw()
+    prompt_cache_retention: msgspec.Raw = msgspec.Raw()
+    prompt_cache_options: msgspec.Raw = msgspec.Raw()
 
 
 class _Offered(msgspec.Struct):
@@ -121,7 +124,10 @@ def decode_request(body: bytes, caller: Caller) -> Request:
         needs=_needs(chat, {part.type for part in parts}, files, tools),
         image_count=sum(1 for part in parts if part.type in IMAGE_PARTS),
         tools_bytes=sum(map(len, tools)),
-        has_long_marks=b'"1h"' in body or b'"prompt_cache_breakpoint"' in body,
+        has_long_marks=has_long_marks(body) or has_breakpoints(body),
+        retention_s=retention_s(
+            bytes(chat.prompt_cache_retention), bytes(chat.prompt_cache_options)
+        ),
         calls_bytes=sum(
             len(bytes(call.function.arguments))
             for message in chat.messages

@@ -6,6 +6,7 @@ import msgspec
 
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Caller, Need, Request, ResponseFormat, Turn
+from pointsman.core.wire.cache_asks import has_breakpoints, retention_s
 from pointsman.core.wire.decoding import client_json
 from pointsman.core.wire.limits import MESSAGES_MAX, TOOLS_MAX, check_count, check_model
 from pointsman.core.wire.openai_responses.items import (
@@ -93,6 +94,8 @@ class _Responses(msgspec.Struct):
     previous_response_id: str | None = None
     conversation: msgspec.Raw = msgspec.Raw()
     prompt: msgspec.Raw = msgspec.Raw()
+    prompt_cache_retention: msgspec.Raw = msgspec.Raw()
+    prompt_cache_options: msgspec.Raw = msgspec.Raw()
 
     @property
     def items(self) -> list[_Item]:
@@ -127,7 +130,10 @@ def decode_request(body: bytes, caller: Caller) -> Request:
         needs=_needs(asked, parts, kinds),
         image_count=sum(part.type == "input_image" for part in parts),
         tools_bytes=sum(len(bytes(tool)) for tool in _all_tools(asked)),
-        has_long_marks=b'"prompt_cache_breakpoint"' in body,
+        has_long_marks=has_breakpoints(body),
+        retention_s=retention_s(
+            bytes(asked.prompt_cache_retention), bytes(asked.prompt_cache_options)
+        ),
         calls_bytes=sum(len(bytes(i.arguments)) + len(bytes(i.input)) for i in asked.items),
         file_bytes=sum(len(part.file_data or "") * 3 // 4 for part in parts),
         signatures=tuple(
