@@ -187,6 +187,23 @@ REFUSED = {
 }
 
 
+def test_google_is_asked_with_every_field_that_its_sdk_writes_beside_the_contents():
+    fields = {
+        "systemInstruction": {"parts": [{"text": "Be brief."}]},
+        "generationConfig": {"temperature": 1},
+        "toolConfig": {"functionCallingConfig": {"mode": "AUTO"}},
+        "safetySettings": [],
+        "cachedContent": "cachedContents/a",
+        "labels": {"team": "red"},
+        "serviceTier": "flex",
+        "continuationToken": "YWJj",
+        "store": False,
+    }
+    assert DIALECTS["gemini"].asked(body_for("gemini", "hello", **fields)).text == "hello"
+    with pytest.raises(Refused):
+        DIALECTS["gemini"].asked(body_for("gemini", "hello", service_tier_of="flex"))
+
+
 @pytest.mark.parametrize(("dialect", "fields"), REFUSED.values(), ids=REFUSED.keys())
 def test_what_the_providers_refuse_is_refused(dialect: str, fields: dict[str, Any]):
     with pytest.raises(Refused):

@@ -30,6 +30,10 @@ class _GeminiBody(pydantic.BaseModel):
     toolConfig: gemini.ToolConfig | None = None  # noqa: N815
     safetySettings: list[gemini.SafetySetting] | None = None  # noqa: N815
     cachedContent: str | None = None  # noqa: N815
+    serviceTier: gemini.ServiceTier | None = None  # noqa: N815
+    labels: dict[str, str] | None = None
+    continuationToken: str | None = None  # noqa: N815 - base64
+    store: bool | None = None
 
 
 _TYPES: Mapping[str, Any] = {
