@@ -97,7 +97,7 @@ class Pipeline:
                 yield stream
             return
         entry = self._kept.find(decided.key) if request.caller.cache == "on" else None
-        if entry is not None and routing.may_serve(request.caller.tenant, entry.tier):
+        if entry is not None and routing.may_serve(request, entry.tier, entry.deployment):
             yield await self._replayed(job, entry)
             return
         async with self._joined(decided.key, job, routing, self._kept) as stream:
@@ -136,7 +136,7 @@ class Pipeline:
 
     def model_names(self) -> tuple[tuple[str, str], ...]:
         """Return every name a client may ask for, each with whose it is."""
-        return self.routing.model_names
+        return self.routing.model_names()
 
     async def feedback(self, request_id: str, score: float, *, tenant: str = "") -> bool:
         """Keep a score (0..1) for a request; False when the tenant has no such request."""

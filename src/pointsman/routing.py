@@ -1,7 +1,7 @@
 """Routing: what a pipeline is made of, apart from what it does."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -10,7 +10,10 @@ from pointsman.audit import Auditing
 from pointsman.audit.settings import AuditSettings
 from pointsman.cache import Cache
 from pointsman.core.decision import Policy
+from pointsman.core.errors import Forbidden
+from pointsman.core.grants import EVERYTHING, Grant
 from pointsman.core.health import Health
+from pointsman.core.offer import offer
 from pointsman.core.plan import build_plan
 from pointsman.core.types import Decision, Need, Plan, Request, Snapshot, Step
 from pointsman.gate import Checks
@@ -18,6 +21,9 @@ from pointsman.ledger import Ledger
 from pointsman.ledger.contents import Contents
 from pointsman.ledger.outcomes import Outcomes
 from pointsman.providers import Provider
+
+# As many different bounds of keys are kept ready; more are worked out anew.
+_OFFERS_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,30 +46,65 @@ class Routing:
     bounded: Mapping[str, Snapshot]
     embedders: Snapshot
 
-    def offered(self, request: Request) -> Snapshot:
-        """Return what there is for a request: the tiers that its tenant may use.
+    _offers: dict[tuple[object, ...], Snapshot] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
-        For embeddings it is their models, each of them a tier: nothing chooses between those.
+    def offered(self, request: Request) -> Snapshot:
+        """Return what there is for a request: the tiers and models that its key may use.
+
+        Nothing that answers it, in its first place or as a fallback, an escalation, a hit or a
+        count, comes from anywhere else. For embeddings it is their models, each of them a tier:
+        nothing chooses between those. Raises Forbidden where the key may use nothing of it.
         """
-        if Need.EMBEDDINGS in request.needs:
-            return self.embedders
-        return self.bounded.get(request.caller.tenant, self.snapshot)
+        caller = request.caller
+        is_embedding = Need.EMBEDDINGS in request.needs
+        found = self.offer_to(caller.tenant, caller.grant, is_embedding=is_embedding)
+        if not found.tiers and not found.others and (caller.grant.tiers or caller.grant.models):
+            raise Forbidden(
+                f'key "{caller.tenant}": nothing that it may use can answer this; '
+                f"it is for {', '.join((*caller.grant.tiers, *caller.grant.models))}"
+            )
+        return found
+
+    def offer_to(self, tenant: str, grant: Grant, *, is_embedding: bool = False) -> Snapshot:
+        """Return what a key may use, of the tiers or of what makes embeddings; perhaps nothing."""
+        whole = self.embedders if is_embedding else self.bounded.get(tenant, self.snapshot)
+        if not grant.tiers and not grant.models:
+            return whole
+        key = (tenant in self.bounded and tenant, is_embedding, grant.tiers, grant.models)
+        found = self._offers.get(key)
+        if found is None:
+            found = offer(whole, grant.tiers, grant.models)
+            if len(self._offers) < _OFFERS_MAX:
+                self._offers[key] = found
+        return found
 
     def aliases_for(self, request: Request) -> tuple[str, ...]:
-        """Return the names that leave the choice to the policy: none of them for embeddings."""
-        return () if Need.EMBEDDINGS in request.needs else self.aliases
+        """Return the names that leave the choice to the policy: none where it has no choice."""
+        is_embedding = Need.EMBEDDINGS in request.needs
+        return () if is_embedding or not self.offered(request).tiers else self.aliases
 
-    def may_serve(self, tenant: str, tier: str) -> bool:
-        """Return whether an answer of that tier, "" for a model of none, may go to the tenant."""
-        return tenant not in self.bounded or tier in self.bounded[tenant].names
+    def may_serve(self, request: Request, tier: str, deployment: str) -> bool:
+        """Return whether what a deployment has answered, of a tier or of none, may go out again."""
+        offered = self.offered(request)
+        if offered is self.snapshot or offered is self.embedders:
+            return True
+        if not tier:
+            return deployment in (d.id for d in offered.others)
+        names = offered.names
+        return tier in names and deployment in (d.id for d in offered.tier(tier).deployments)
 
-    @property
-    def model_names(self) -> tuple[tuple[str, str], ...]:
-        """Return every name a client may ask for, each with whose it is."""
-        ours = [(name, "pointsman") for name in (*self.aliases, *self.snapshot.names)]
-        every = (*self.snapshot.tiers, *self.embedders.tiers)
-        tiers = (deployment for tier in every for deployment in tier.deployments)
-        models = {d.id: d.provider for d in (*tiers, *self.snapshot.others)}
+    def model_names(
+        self, tenant: str = "", grant: Grant = EVERYTHING
+    ) -> tuple[tuple[str, str], ...]:
+        """Return every name that a key may ask for, each with whose it is."""
+        chat = self.offer_to(tenant, grant)
+        embedders = self.offer_to(tenant, grant, is_embedding=True)
+        aliases = self.aliases if chat.tiers else ()
+        ours = [(name, "pointsman") for name in (*aliases, *chat.names)]
+        tiers = (d for tier in (*chat.tiers, *embedders.tiers) for d in tier.deployments)
+        models = {d.id: d.provider for d in (*tiers, *chat.others)}
         return (*(entry for entry in ours if entry[0] != "*"), *models.items())
 
     def plan(self, job: Job, health: Health, now_s: float) -> Plan:
@@ -95,8 +136,8 @@ class Routing:
 
     def first_step(self, request: Request, decision: Decision) -> Step:
         """Return the first step of a decision's plan, whatever rests."""
-        tiers = self.offered(request).tiers
-        every = (*(d for tier in tiers for d in tier.deployments), *self.snapshot.others)
+        offered = self.offered(request)
+        every = (*(d for tier in offered.tiers for d in tier.deployments), *offered.others)
         first = next(d for d in every if d.id == decision.deployments[0])
         return Step(tier=decision.tier, deployment=first)
 

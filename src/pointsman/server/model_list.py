@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from pointsman.core.errors import ModelNotFound, RequestError
+from pointsman.core.grants import EVERYTHING, Grant
 from pointsman.core.types import Deployment
 from pointsman.routing import Routing
 
@@ -36,9 +37,11 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     shown: Callable[[Listed], Mapping[str, object]]
 
 
-def listed_models(routing: Routing) -> tuple[Listed, ...]:
-    """Return all names that a client may ask for."""
-    snapshot = routing.snapshot
+def listed_models(
+    routing: Routing, tenant: str = "", grant: Grant = EVERYTHING
+) -> tuple[Listed, ...]:
+    """Return all names that a key may ask for."""
+    snapshot = routing.offer_to(tenant, grant)
     in_tiers = [d for tier in snapshot.tiers for d in tier.deployments]
     behind: dict[str, Sequence[Deployment]] = {d.id: (d,) for d in (*in_tiers, *snapshot.others)}
     behind |= {tier.name: tier.deployments for tier in snapshot.tiers}
@@ -51,7 +54,7 @@ def listed_models(routing: Routing) -> tuple[Listed, ...]:
                 d.capability.max_output_tokens for d in behind.get(name, in_tiers)
             ),
         )
-        for name, owner in routing.model_names
+        for name, owner in routing.model_names(tenant, grant)
     )
 
 

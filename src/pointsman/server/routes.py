@@ -146,9 +146,14 @@ async def _decide(services: Services, exchange: Exchange, responder: Responder) 
     await chat.decide(services.pipeline, exchange, responder)
 
 
+def _models(services: Services, exchange: Exchange) -> tuple[model_list.Listed, ...]:
+    routing = services.pipeline.routing
+    return model_list.listed_models(routing, exchange.tenant, exchange.grant)
+
+
 def _listing(dialect: str = "") -> Route:
     async def handler(services: Services, exchange: Exchange, responder: Responder) -> None:
-        models = model_list.listed_models(services.pipeline.routing)
+        models = _models(services, exchange)
         shape = model_list.SHAPES[dialect or _asking(exchange.headers)]
         await reply_json(responder, 200, shape.listed(models, exchange.query))
 
@@ -157,7 +162,7 @@ def _listing(dialect: str = "") -> Route:
 
 def _showing(dialect: str = "") -> Route:
     async def handler(services: Services, exchange: Exchange, responder: Responder) -> None:
-        models = model_list.listed_models(services.pipeline.routing)
+        models = _models(services, exchange)
         shape = model_list.SHAPES[dialect or _asking(exchange.headers)]
         shown = shape.shown(model_list.one_listed(models, exchange.named))
         await reply_json(responder, 200, msgspec.json.encode(shown))
