@@ -11,6 +11,7 @@ from random import Random
 import msgspec
 
 from pointsman.audit import Auditing, build_judge
+from pointsman.budgets import Budgets
 from pointsman.cache import build_cache
 from pointsman.catalog import model_rows
 from pointsman.clock import Clock, SystemClock
@@ -124,6 +125,7 @@ def build_routing(
         total_s=settings.timeouts.total_s,
         audit=_auditing(settings, validators, tiers),
         bounded={tenant: _bounded(snapshot, stated) for tenant, stated in bounds},
+        budgets=Budgets.of(settings.budgets, env),
         embedders=Snapshot(tiers=embedders, default_tier=embedders[0].name if embedders else ""),
     )
 

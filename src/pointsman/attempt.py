@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import msgspec
 
+from pointsman.budgets import Meter, Purse
 from pointsman.clock import Clock
 from pointsman.core.answer import AnswerBuilder
 from pointsman.core.conversation import Standing
 from pointsman.core.errors import (
+    BudgetExceeded,
     GatewayError,
     LedgerUnavailable,
     UpstreamError,
@@ -35,11 +37,12 @@ Observer = Callable[[Intent, Settlement], None]
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What booking an attempt takes: the ledger, the clock, prices, health, and who looks on."""
+    """What booking an attempt takes: ledger, clock, health, budgets, prices, and who looks on."""
 
     ledger: Ledger
     clock: Clock
     health: Health
+    meter: Meter
     price_of: PriceOf
     observer: Observer
 
@@ -84,11 +87,21 @@ class Attempt:
     """One call of one step. `begin` books the intent, `settle` or `close` the end.
 
     `builder` gathers what has come. `charged_nanousd` is what it surely cost: 0 until it has ended
-    and where nobody can say, None where it has no price.
+    and where nobody can say, None where it has no price. `purse`: holds what its request may cost.
     """
 
-    def __init__(self, job: Job, step: Step, number: int, desk: Desk, *, is_retry: bool) -> None:
+    def __init__(
+        self,
+        job: Job,
+        step: Step,
+        number: int,
+        desk: Desk,
+        *,
+        is_retry: bool,
+        purse: Purse | None = None,
+    ) -> None:
         self.step = step
+        self._purse = purse
         self.number = number
         self.builder = AnswerBuilder()
         self.charged_nanousd: int | None = 0
@@ -116,6 +129,11 @@ class Attempt:
         )
 
     @property
+    def decision(self) -> Decision:
+        """Return what was decided for its request."""
+        return self._job.decision
+
+    @property
     def latency_ms(self) -> int:
         """Return how long it took, or has taken so far."""
         until_s = self._ended_s or self._desk.clock.monotonic_s()
@@ -124,13 +142,14 @@ class Attempt:
     async def begin(self, provider: Provider) -> None:
         """Book the intent durably; the call itself starts with the first event asked for.
 
-        Raises LedgerUnavailable; then nothing may be called.
+        Raises LedgerUnavailable, and BudgetExceeded of a first attempt that a purse has no room
+        for; then nothing may be called.
         """
         name, health = self.step.deployment.id, self._desk.health
         self._call = health.begin(name, self._began_s, is_retry=self._is_retry)
         try:
-            await self._desk.ledger.reserve(self._intent)
-        except LedgerUnavailable:  # there is no row to end
+            await (self._purse or self._desk.ledger).reserve(self._intent)
+        except (LedgerUnavailable, BudgetExceeded):  # there is no row to end
             self._has_ended = True
             health.end(self._call)
             raise
@@ -185,7 +204,10 @@ class Attempt:
         settlement = self._settlement("settled", outcome, self.builder.usage or Usage(), error)
         self._end(settlement)
         try:
-            await self._desk.ledger.settle(self._intent.request_id, self.number, settlement)
+            if self._purse is None or outcome == "rejected":
+                await self._desk.ledger.settle(self._intent.request_id, self.number, settlement)
+            else:  # no other attempt follows, so what is left of the hold is given back at once
+                await self._purse.settle(self._intent, settlement)
         except LedgerUnavailable as refusal:
             log.error("%s/%d settles late: %s", self._intent.request_id, self.number, refusal)
 

@@ -6,6 +6,7 @@ Read `open` from top to bottom: that is the way of a request.
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import Self
@@ -14,10 +15,14 @@ import msgspec
 
 from pointsman.attempt import Desk, Job, Observer
 from pointsman.audit import Auditor, encode_reading
+from pointsman.budgets import Meter, Purse
+from pointsman.budgets.webhook import Webhook
 from pointsman.cache.entry import Entry
 from pointsman.clock import Clock
+from pointsman.core.budgets import Budget
 from pointsman.core.conversation import Standing
-from pointsman.core.errors import UpstreamError
+from pointsman.core.decision import downgraded, resolve
+from pointsman.core.errors import BudgetExceeded, LedgerUnavailable, UpstreamError
 from pointsman.core.events import Event, Finished, UsageReport
 from pointsman.core.health import Health
 from pointsman.core.types import CacheOutcome, Decision, Request
@@ -69,6 +74,7 @@ class Pipeline:
         cache, entry_bytes_max = stores.cache, stores.entry_bytes_max
         self._kept = None if cache is None else KeptAnswers(cache, entry_bytes_max, clock)
         self._retired: set[Provider] = set()
+        self.meter = Meter(Webhook(clock))
         self.audits = Auditor(stores.ledger, clock, rng, self._step)
         self.routing = self._adopted(routing)
 
@@ -153,6 +159,7 @@ class Pipeline:
         """Stop what runs, write what is pending, and let go of connections and files."""
         await self._flights.aclose()
         await self.audits.aclose()
+        await self.meter.aclose()
         for provider in {*self._retired, *self.routing.providers.values()}:
             await provider.close()
         if self.stores.cache is not None:
@@ -168,7 +175,13 @@ class Pipeline:
         await self.aclose()
 
     def _adopted(self, routing: Routing) -> Routing:
-        """Return the routing with what audits have found of it so far."""
+        """Return the routing with what audits have found of it so far, its budgets metered."""
+        self.meter.adopt(routing.budgets)
+        if routing.budgets.stated:
+            try:
+                self.meter.read(self.stores.ledger.budgets())
+            except LedgerUnavailable as error:  # the first hold will tell
+                log.error("budgets: what is spent cannot be read yet: %s", error.message)
         return routing.stepped(self.audits.adopt(routing.audit))
 
     def _step(self, steps: Mapping[str, int]) -> None:
@@ -215,6 +228,8 @@ class Pipeline:
         self, key: bytes, job: Job, routing: Routing, kept: KeptAnswers
     ) -> AsyncIterator[AnswerStream]:
         def land(committed: Committed, recording: Recording) -> None:
+            if committed.decision.tier != job.decision.tier:
+                return  # a budget's end gave less than was decided
             snapshot, request_id = routing.offered(job.request), job.request.caller.request_id
             kept.keep(
                 key, job.decision, committed, recording, snapshot=snapshot, request_id=request_id
@@ -232,8 +247,28 @@ class Pipeline:
             flight.leave()
 
     async def _commit(self, job: Job, routing: Routing) -> Committed:
-        """Return the draft that passes its gate, of the plan for the job's decision."""
-        desk = Desk(self.stores.ledger, self._clock, self.health, routing.price_of, self._observe)
+        """Return the draft that passes its gate, of the plan for the job's decision.
+
+        Or for the cheapest tier's, where a budget nears its end and the configuration says so.
+        """
+        budgets = routing.budgets.of_caller(job.request.caller)
+        if not budgets or routing.budgets.near_end == "deny":
+            return await self._walked(job, routing, budgets)
+        near = self.meter.nearest(budgets, self._clock.wall_ns())
+        if near is not None:
+            job = _downgraded(job, routing, f"the budget {near.scope} is nearly spent") or job
+        try:
+            return await self._walked(job, routing, budgets)
+        except BudgetExceeded as error:
+            cheaper = _downgraded(job, routing, "more does not fit the budget")
+            if cheaper is None or cheaper.decision.tier == job.decision.tier:
+                raise
+            log.info("%s: %s", job.request.caller.request_id, error.message)
+        return await self._walked(cheaper, routing, budgets)
+
+    async def _walked(self, job: Job, routing: Routing, budgets: tuple[Budget, ...]) -> Committed:
+        ledger = self.stores.ledger
+        desk = Desk(ledger, self._clock, self.health, self.meter, routing.price_of, self._observe)
         run = PlanRun(
             routing.plan(job, self.health, self._clock.monotonic_s()),
             job,
@@ -241,6 +276,7 @@ class Pipeline:
             providers=routing.providers,
             checks=routing.checks,
             rng=self._rng,
+            purse=Purse(ledger, budgets, self.meter) if budgets else None,
         )
         committed = await run.commit()
         committed.on_whole = partial(self.audits.consider, job, routing, desk)
@@ -306,7 +342,7 @@ class Pipeline:
     ) -> AnswerStream:
         return AnswerStream(
             events,
-            decision=job.decision,
+            decision=job.decision if is_hit else committed.decision,
             request_id=job.request.caller.request_id,
             tier=committed.step.tier,
             model=committed.step.deployment.id,
@@ -317,3 +353,13 @@ class Pipeline:
             detours=committed.detours,
             dropped=committed.dropped,
         )
+
+
+def _downgraded(job: Job, routing: Routing, why: str) -> Job | None:
+    """Return the job decided for the cheapest tier, None where the client has named a place."""
+    request, offered = job.request, routing.offered(job.request)
+    if request.caller.tier:
+        return None
+    target = resolve(request.model, offered, routing.aliases_for(request))
+    decision = downgraded(job.decision, job.features, offered, target.tier_min, why=why)
+    return None if decision is None else replace(job, decision=decision)

@@ -8,6 +8,7 @@ import msgspec
 from pointsman.attempt import Job, PriceOf
 from pointsman.audit import Auditing
 from pointsman.audit.settings import AuditSettings
+from pointsman.budgets import Budgets
 from pointsman.cache import Cache
 from pointsman.core.decision import Policy
 from pointsman.core.errors import Forbidden
@@ -30,7 +31,8 @@ _OFFERS_MAX = 1_000
 class Routing:
     """What a reload replaces, all at once: the tiers, and how they are chosen and called.
 
-    `bounded`: by tenant, the part of the snapshot for those who may not use all of it.
+    `budgets`: what may be spent. `bounded`: by tenant, the part of the snapshot for those who may
+    not use all of it.
     `embedders`: what makes embeddings, a tier for each model, called by its name.
     """
 
@@ -45,6 +47,7 @@ class Routing:
     audit: Auditing
     bounded: Mapping[str, Snapshot]
     embedders: Snapshot
+    budgets: Budgets
 
     _offers: dict[tuple[object, ...], Snapshot] = field(
         default_factory=dict, init=False, repr=False, compare=False

@@ -13,11 +13,12 @@ from typing import Protocol
 import msgspec
 
 from pointsman.attempt import Attempt, Desk, Job
+from pointsman.budgets import Budgets, Purse
 from pointsman.core.errors import GatewayError, UpstreamTimeout
 from pointsman.core.events import Finished
 from pointsman.core.filters import capable
-from pointsman.core.plan import build_plan
-from pointsman.core.types import Decision, Features, Request, Snapshot, Step
+from pointsman.core.plan import affordable, bounded, build_plan
+from pointsman.core.types import Decision, Features, Plan, Request, Snapshot, Step
 from pointsman.gate.draft import draft_of
 from pointsman.ledger import AUDIT, Intent, Outcome, Settlement
 from pointsman.providers import Provider
@@ -38,6 +39,10 @@ class Scene(Protocol):
     @property
     def total_s(self) -> float:
         """Return how long a request may take."""
+
+    @property
+    def budgets(self) -> Budgets:
+        """Return what may be spent."""
 
 
 class Calls:
@@ -82,9 +87,13 @@ class Calls:
     async def make(
         self, request: Request, features: Features, step: Step, *, name: str, outcome: Outcome
     ) -> Draft:
-        """Return a whole answer. Raises GatewayError; the attempt is booked whatever happens."""
+        """Return a whole answer. Raises GatewayError; the attempt is booked whatever happens.
+
+        Its worst case is held from what all may spend together: no client's key pays for it.
+        """
         job = self._job(request, features, step, name)
-        attempt = Attempt(job, step, 1, self._desk, is_retry=False)
+        purse = self._purse(step)
+        attempt = Attempt(job, step, 1, self._desk, is_retry=False, purse=purse)
         try:
             async with asyncio.timeout(self._scene.total_s):
                 await attempt.begin(self._scene.providers[step.deployment.provider])
@@ -102,8 +111,19 @@ class Calls:
             raise
         finally:
             await attempt.aclose()
+            if purse is not None:
+                purse.release()
         attempt.note_success()
         return draft_of(attempt.builder)
+
+    def _purse(self, step: Step) -> Purse | None:
+        budgets = self._scene.budgets.every
+        if not budgets:
+            return None
+        purse = Purse(self._desk.ledger, budgets, self._desk.meter)
+        one_try = bounded(Plan(steps=(step,), attempts_max=1))
+        purse.amounts = tuple(amount for amount, _ in affordable(one_try))
+        return purse
 
     def _job(self, request: Request, features: Features, step: Step, name: str) -> Job:
         caller = msgspec.structs.replace(

@@ -84,6 +84,14 @@ def _megabytes(text: str) -> Key:
     return Key(text, least=1, most=1_000_000)
 
 
+def _budget(of: str) -> dict[str, Key]:
+    told = "What may be spent on {} in a UTC {}; without it nothing bounds that."
+    return {
+        "daily_usd": _usd(told.format(of, "day"), "20.0"),
+        "monthly_usd": _usd(told.format(of, "month"), "300.0"),
+    }
+
+
 def _usd(text: str, example: str) -> Key:
     return Key(text, example, least=0, most=1_000_000)
 
@@ -125,6 +133,18 @@ SECTIONS: Mapping[Pattern, str] = {
         " this order. Never another model: its vectors would mean something else."
     ),
     ("timeouts",): "Limits of one upstream call, and of the whole request, in seconds.",
+    ("budgets",): (
+        "What may be spent, by UTC days and months. Before its first call a request holds what its"
+        " whole plan may cost at most (tokens of input estimated), in the ledger, so that all"
+        " processes of one ledger keep to it; docs/budgets.md says more."
+    ),
+    ("budgets", "keys", "*"): (
+        "By the name of a client's key. Where the key itself has a budget too, the smaller holds."
+    ),
+    ("budgets", "tags", "*"): (
+        'By tag, as `name=value`: `[budgets.tags."team=search"]`. A client may leave its tags away;'
+        " those that its key sets it cannot."
+    ),
     ("ledger",): "Where every attempt is booked.",
     ("prices", "*"): (
         "Prices that stand in place of the catalogue's, by `provider/model`; in USD per million"
@@ -327,6 +347,31 @@ KEYS: Mapping[Pattern, Key] = {
     ("timeouts", "reply_s"): _seconds("Until an answer that is not streamed has come."),
     ("timeouts", "idle_s"): _seconds("Between two pieces of content."),
     ("timeouts", "total_s"): _seconds("The whole request with all its attempts."),
+    **{("budgets", name): key for name, key in _budget("everything").items()},
+    ("budgets", "near_end"): Key(
+        "What becomes of a request that a budget has no room for, and past `warn_share` of one of"
+        " any whose model is ours to choose: `deny` refuses what does not fit; `downgrade` goes to"
+        " the cheapest tier that can serve, and refuses what does not fit there either."
+    ),
+    ("budgets", "warn_share"): Key(
+        "Share of a budget past which is warned, once, in the log and by the webhook; and again"
+        " where it is used up.",
+        least=0,
+        is_above=True,
+        most=1,
+    ),
+    ("budgets", "webhook_env"): Key(
+        "Name of the environment variable that holds the URL to which such warnings are posted as"
+        " JSON; empty for none."
+    ),
+    **{
+        ("budgets", "keys", "*", name): key
+        for name, key in _budget("the requests of a key of this name").items()
+    },
+    **{
+        ("budgets", "tags", "*", name): key
+        for name, key in _budget("requests with this tag").items()
+    },
     ("ledger", "url"): Key("The store: `sqlite:///` and the file's path."),
     ("ledger", "durability"): Key(
         "What a power cut may take: nothing (strict), or the last second (relaxed)."

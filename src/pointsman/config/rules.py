@@ -40,6 +40,7 @@ def find_faults(settings: Settings) -> Iterator[Problem]:
     yield from _prices(settings)
     yield from _validators(settings)
     yield from _audit(settings)
+    yield from _budgets(settings)
     yield from _ledger(settings)
     yield from _cache(settings)
 
@@ -48,6 +49,10 @@ def find_lacks(settings: Settings, env: Mapping[str, str]) -> Iterator[Problem]:
     """Yield what the environment lacks for serving these settings."""
     yield from find_provider_lacks(settings, env)
     yield from find_misplaced(settings)
+    webhook = settings.budgets.webhook_env
+    if webhook and not env.get(webhook, "").strip():
+        text = "this environment variable is not set; export it, or leave this empty"
+        yield Problem(("budgets", "webhook_env"), text, webhook)
     if text := _exposure(settings, env):
         yield Problem(("server", "host"), text, settings.server.host)
 
@@ -200,6 +205,14 @@ def _audit(settings: Settings) -> Iterator[Problem]:
     judge = settings.audit.judge
     if fault := judge_fault(judge, [tier.name for tier in settings.tiers]):
         yield Problem(("audit", "judge"), fault, judge)
+
+
+def _budgets(settings: Settings) -> Iterator[Problem]:
+    for name in settings.budgets.tags:
+        tag, equals, value = name.partition("=")
+        if not (tag.strip() and equals and value.strip()):
+            text = 'a tag is name=value: write [budgets.tags."team=search"]'
+            yield Problem(("budgets", "tags", name), text)
 
 
 def _ledger(settings: Settings) -> Iterator[Problem]:

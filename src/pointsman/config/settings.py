@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from pointsman.audit.settings import AuditSettings
+from pointsman.budgets import BudgetSettings
 from pointsman.cache import CacheSettings
 from pointsman.ledger import LedgerSettings
 from pointsman.policies import Goal, SignalSettings
@@ -137,6 +138,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     audit: AuditSettings = AuditSettings()
     embeddings: EmbeddingSettings = EmbeddingSettings()
     timeouts: Timeouts = Timeouts()
+    budgets: BudgetSettings = BudgetSettings()
     ledger: LedgerSettings = LedgerSettings()
     prices: Mapping[str, PriceSettings] = {}
 

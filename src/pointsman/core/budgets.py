@@ -88,6 +88,7 @@ def largest_fitting(amounts: Sequence[int], spent: Sequence[Spent]) -> int:
         f" {_name_of(limit.window)}, or raise the budget",
         scope=limit.scope,
         window=limit.window,
+        left_nanousd=tightest.left_nanousd,
     )
 
 

@@ -74,6 +74,8 @@ def resolve(model: str, snapshot: Snapshot, aliases: Sequence[str]) -> Target:
     )
 
 
+# The policy of a request whose client, or open tool loop, says where it goes.
+PINNED = "pinned"
 # The policy of a request for embeddings: no tier answers it, so no comparison counts it.
 EMBEDDINGS = "embeddings"
 
@@ -123,6 +125,33 @@ def decide(
     if standing is None or standing.is_open:
         return decision
     return _weighed(decision, standing, features, narrowed, caches or PromptCaches())
+
+
+def downgraded(
+    decision: Decision, features: Features, snapshot: Snapshot, tier_min: str, *, why: str
+) -> Decision | None:
+    """Return the decision for the cheapest tier that can serve, None where the choice is not ours.
+
+    It is not where the client, or its open tool loop, names a place. `tier_min`: the bound in the
+    model's name. `why`: what made it so, for the reason. It goes no further up.
+    """
+    if decision.policy in (PINNED, EMBEDDINGS) or not decision.tier:
+        return None
+    left, filtered = capable(features, _from(snapshot, tier_min))
+    if not left:
+        return None
+    tier = left[0]
+    return msgspec.structs.replace(
+        decision,
+        tier=tier.name,
+        deployments=tuple(d.id for d in tier.deployments),
+        filtered=filtered,
+        may_escalate=False,
+        reason=f"{why}, so only {tier.name} is offered ({decision.reason})",
+        would_change="more left of the budget",
+        group="",
+        move=None,
+    )
 
 
 def _for_embeddings(features: Features, target: Target, snapshot: Snapshot) -> Decision:
@@ -302,7 +331,7 @@ def _pinned(
     return Decision(
         tier=tier.name,
         reason=reason,
-        policy="pinned",
+        policy=PINNED,
         deployments=tuple(d.id for d in tier.deployments),
         scores={tier.name: 1.0} if tier.name else {},
         filtered=filtered,

@@ -209,17 +209,21 @@ class RateLimited(RequestError):
 class BudgetExceeded(RequestError):
     """What the request may cost at most does not fit what is left of a budget.
 
-    `scope` and `window`: of the tightest one, both "" where the most it may cost is not known.
+    `scope`, `window` and `left_nanousd` are of the tightest one; "" and 0 where nobody knows what
+    the request may cost at most.
     """
 
     status = 429
     code = "budget_exceeded"
     kind = "rate_limit_error"
 
-    def __init__(self, message: str, *, scope: str = "", window: str = "") -> None:
+    def __init__(
+        self, message: str, *, scope: str = "", window: str = "", left_nanousd: int = 0
+    ) -> None:
         super().__init__(message)
         self.scope = scope
         self.window = window
+        self.left_nanousd = left_nanousd
 
 
 class ConfigError(GatewayError):

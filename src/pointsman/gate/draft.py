@@ -6,10 +6,11 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from pointsman.attempt import Attempt, Desk
+from pointsman.budgets import Purse
 from pointsman.core.answer import AnswerBuilder
 from pointsman.core.errors import AttemptReport, GatewayError
 from pointsman.core.events import Event, Finished, UsageReport, is_content
-from pointsman.core.types import ToolCall
+from pointsman.core.types import Decision, ToolCall
 from pointsman.core.usage import Usage
 from pointsman.validators import ACCEPTED, Ask, Draft, Validator, Verdict, judge
 
@@ -90,14 +91,18 @@ class HeldDraft:
 class Committed:
     """A draft that has passed. Its `events` go to the client; close it when done.
 
-    `on_whole` is told, once, when the answer has ended whole and is booked.
+    `on_whole` is told, once, when the answer has ended whole and is booked. `purse` is emptied when
+    it is closed.
     """
 
-    def __init__(self, draft: HeldDraft, attempts: list[Attempt], desk: Desk) -> None:
+    def __init__(
+        self, draft: HeldDraft, attempts: list[Attempt], desk: Desk, purse: Purse | None = None
+    ) -> None:
         self.on_whole: Callable[[Committed], None] | None = None
         self._draft = draft
         self._attempts = attempts
         self._desk = desk
+        self._purse = purse
         self.step = draft.attempt.step
 
     @property
@@ -110,6 +115,11 @@ class Committed:
         """Return what became of the attempts before the draft's own, in words."""
         before = (attempt for attempt in self._attempts if attempt is not self._draft.attempt)
         return tuple(f"{a.step.deployment.id} {a.outcome} ({a.error})" for a in before)
+
+    @property
+    def decision(self) -> Decision:
+        """Return the decision that was carried out: a budget's end may have changed the first."""
+        return self._draft.attempt.decision
 
     @property
     def is_empty(self) -> bool:
@@ -174,11 +184,15 @@ class Committed:
             error.attempts = tuple(report(attempt) for attempt in self._attempts)
             raise
         finally:
-            await self._draft.aclose()
+            await self.aclose()
 
     async def aclose(self) -> None:
-        """Stop the upstream if it still runs."""
-        await self._draft.aclose()
+        """Stop the upstream if it still runs, and give back what is still held."""
+        try:
+            await self._draft.aclose()
+        finally:
+            if self._purse is not None:
+                self._purse.release()
 
     def _priced(self, event: Event) -> Event:
         if not isinstance(event, UsageReport):

@@ -5,29 +5,35 @@ from collections.abc import Mapping
 from random import Random
 
 from pointsman.attempt import Attempt, Desk, Job
+from pointsman.budgets import Purse
 from pointsman.core.errors import (
     AllTargetsFailed,
     AttemptReport,
+    BudgetExceeded,
     GatewayError,
     LedgerUnavailable,
     UpstreamError,
     UpstreamRateLimited,
     UpstreamTimeout,
 )
+from pointsman.core.plan import TRIES_PER_TARGET_MAX, affordable, bounded
 from pointsman.core.types import Plan, Step
 from pointsman.gate.draft import Checks, Committed, HeldDraft, report
 from pointsman.providers import Provider
 from pointsman.validators import Ask
 
 # Source: FAULTS, "Retry" and rows 1 and 2.
-TRIES_PER_TARGET_MAX = 2
 RETRY_AFTER_WAIT_S_MAX = 60.0
 JITTER_S = 0.25
 EMPTY_RETRY_AFTER_S = 1.0
 
 
 class PlanRun:
-    """Walks one plan for one request."""
+    """Walks one plan for one request.
+
+    `purse`: holds what the plan may cost at most, None without budgets. Raises BudgetExceeded where
+    nobody knows that.
+    """
 
     def __init__(
         self,
@@ -38,8 +44,10 @@ class PlanRun:
         providers: Mapping[str, Provider],
         checks: Checks,
         rng: Random,
+        purse: Purse | None = None,
     ) -> None:
-        self._plan = plan
+        self._plan = plan if purse is None else bounded(plan)
+        self._purse = purse
         self._job = job
         self._desk = desk
         self._providers = providers
@@ -61,6 +69,14 @@ class PlanRun:
         Raises the GatewayError that the failures amount to, with the attempts made.
         """
         try:
+            return await self._committed()
+        except BaseException:  # whatever ends it, nothing more is tried
+            if self._purse is not None:
+                self._purse.release()
+            raise
+
+    async def _committed(self) -> Committed:
+        try:
             draft = await self._passed() or self._spare
         except GatewayError:
             if self._spare is None:
@@ -68,28 +84,27 @@ class PlanRun:
             draft = self._spare
         if draft is None:
             raise self._exhausted()
-        return Committed(draft, self._attempts, self._desk)
+        return Committed(draft, self._attempts, self._desk, self._purse)
 
     async def _passed(self) -> HeldDraft | None:
         """Return the first draft that passes, None where the plan, or its time, is spent.
 
         Raises the GatewayError after which nothing more may be tried.
         """
-        steps = self._plan.steps
         index, is_retry = 0, False
-        while index < len(steps) and len(self._attempts) < self._plan.attempts_max:
-            step = steps[index]
+        while index < len(self._plan.steps) and len(self._attempts) < self._plan.attempts_max:
+            step = self._plan.steps[index]
             if self._left_s() <= 0:
                 break
             if not self._may_call(step, is_retry=is_retry):
                 index, is_retry = index + 1, False
                 continue
             try:
-                draft = await self._draft(step, is_retry=is_retry)
+                draft = await self._draft(index, is_retry=is_retry)
             except UpstreamError as error:
                 index, is_retry = await self._after(error, index)
                 continue
-            if not step.is_gated or draft.verdict.is_accepted:
+            if not self._plan.steps[index].is_gated or draft.verdict.is_accepted:
                 return draft
             await self._set_aside(draft)
             index, is_retry = self._next_tier(index), False
@@ -109,21 +124,23 @@ class PlanRun:
     def _tries(self, name: str) -> int:
         return sum(attempt.step.deployment.id == name for attempt in self._attempts)
 
-    async def _draft(self, step: Step, *, is_retry: bool) -> HeldDraft:
+    async def _draft(self, index: int, *, is_retry: bool) -> HeldDraft:
         """Make one attempt and hold its draft. Raises GatewayError, the attempt booked."""
         number = len(self._attempts) + 1
-        attempt = Attempt(self._job, step, number, self._desk, is_retry=is_retry)
+        step, desk = self._plan.steps[index], self._desk
+        attempt = Attempt(self._job, step, number, desk, is_retry=is_retry, purse=self._purse)
         self._attempts.append(attempt)
         draft = HeldDraft(attempt, self._ask, self._checks)
         try:
             async with asyncio.timeout(self._left_s()):
-                await attempt.begin(self._providers[step.deployment.provider])
-                await draft.hold(is_gated=step.is_gated, chars_max=self._hold_chars())
+                await self._begin(attempt, index)
+                is_gated = self._plan.steps[index].is_gated
+                await draft.hold(is_gated=is_gated, chars_max=self._hold_chars())
         except TimeoutError as timeout:
             error = UpstreamTimeout("the request's total time is over")
             await self._give_up(draft, error)
             raise error from timeout
-        except LedgerUnavailable as error:  # there was no call
+        except (LedgerUnavailable, BudgetExceeded) as error:  # there was no call
             self._attempts.remove(attempt)
             error.attempts = self._reports()
             raise
@@ -135,6 +152,21 @@ class PlanRun:
             await draft.aclose()
             raise
         return draft
+
+    async def _begin(self, attempt: Attempt, index: int) -> None:
+        """Begin an attempt; the first one holds as much of the plan as the budgets have room for.
+
+        What they have no room for leaves the plan. Raises LedgerUnavailable and BudgetExceeded.
+        """
+        provider = self._providers[attempt.step.deployment.provider]
+        purse = self._purse
+        if purse is None or purse.is_taken:
+            await attempt.begin(provider)
+            return
+        parts = dict(affordable(self._plan, index))
+        purse.amounts = tuple(parts)
+        await attempt.begin(provider)
+        self._plan = parts.get(purse.held_nanousd, self._plan)
 
     async def _give_up(self, draft: HeldDraft, error: GatewayError) -> None:
         draft.attempt.fail(error)

@@ -97,6 +97,7 @@ async def _replay(
         pipeline.stores.ledger,
         SystemClock(),
         pipeline.health,
+        pipeline.meter,
         routing.price_of,
         lambda *_: None,
     )
