@@ -86,6 +86,8 @@ def resolve_deployment(
         max_tokens_field=way.max_tokens_field,
         call_ids=way.call_ids,
         prompt_cache_s=way.prompt_cache_s,
+        is_private=stated.private,
+        first_byte_s=entry.first_byte_s,
         drops=way.drops,
         params=entry.params,
         price=prices.price(provider, model, at),

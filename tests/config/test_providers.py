@@ -117,3 +117,29 @@ def test_what_a_request_is_made_of_is_no_param(param: str):
 
 def test_a_key_is_not_enough_where_the_address_is_open():
     assert "azure" not in providers_with_keys(ENV)
+
+
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [
+        ("{ hihg = 100.0 }", "no such effort"),
+        ("{ high = 0 }", "must be more than 0"),
+        ("{ high = -1.5 }", "must be more than 0"),
+        ("{ high = 1e9 }", "at most 864000 seconds"),
+        ('{ high = "long" }', "first_byte_by_effort"),
+    ],
+)
+def test_a_limit_by_effort_is_checked(stated: str, told: str):
+    text = f"[timeouts]\nfirst_byte_by_effort = {stated}\n"
+    with pytest.raises(ConfigError, match=told):
+        parse_settings(text, "test.toml", {})
+
+
+def test_limits_by_effort_are_read():
+    text = (
+        "[timeouts]\nfirst_byte_by_effort = { high = 180, none = 5.5 }\n"
+        '[providers.x]\nbase_url = "http://127.0.0.1:1/v1"\nprivate = true\n'
+        '[[tiers]]\nname = "t"\nmodels = [{ model = "x/m", first_byte_s = 7 }]\n'
+    )
+    limits = parse_settings(text, "test.toml", {}).timeouts.first_byte_by_effort
+    assert limits == {"high": 180, "none": 5.5}

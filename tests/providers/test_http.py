@@ -22,6 +22,7 @@ from pointsman.core.errors import (
 )
 from pointsman.core.events import Event, Finished, Started, TextDelta, is_content
 from pointsman.core.types import Capability, Deployment, Request, Step
+from pointsman.core.wire.asked_effort import asked_effort
 from pointsman.providers import Counting, Timeouts
 from pointsman.providers.http import HttpProvider
 from pointsman.providers.retry_after import retry_after_s
@@ -131,6 +132,60 @@ async def test_headers_and_first_content_share_one_limit():
         loop.call_later(0.30, later.set)
         with pytest.raises(UpstreamTimeout):
             await read(made, server.base_url, stream=True)
+
+
+LATE_S = 0.5
+
+
+@pytest.mark.parametrize(
+    ("own_s", "effort", "is_in_time"),
+    [
+        (None, None, False),
+        (None, "low", False),
+        (None, "high", True),
+        (5.0, None, True),
+        (5.0, "low", True),
+        (0.1, "high", True),
+    ],
+)
+async def test_a_model_and_an_effort_may_have_limits_of_their_own(own_s, effort, is_in_time):
+    limits = msgspec.structs.replace(QUICK, first_byte_by_effort={"high": 5.0, "low": 0.1})
+    late = asyncio.Event()
+
+    async def behave(peer: up.Peer) -> None:
+        await late.wait()
+        await up.answer()(peer)
+
+    fields = {} if effort is None else {"reasoning_effort": effort}
+    async with up.upstream(m=behave) as server, provider(limits) as made:
+        asyncio.get_running_loop().call_later(LATE_S, late.set)
+        step = calling(server.base_url, first_byte_s=own_s)
+        if is_in_time:
+            assert await answered(made, asking(fields=fields), step)
+            return
+        with pytest.raises(UpstreamTimeout):
+            await answered(made, asking(fields=fields), step)
+
+
+@pytest.mark.parametrize(
+    ("body", "effort"),
+    [
+        ({}, None),
+        ({"reasoning_effort": "high"}, "high"),
+        ({"reasoning": {"effort": "xhigh"}}, "xhigh"),
+        ({"output_config": {"effort": "max"}, "thinking": {"type": "adaptive"}}, "max"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 30_000}}, "high"),
+        ({"thinking": {"type": "disabled"}}, None),
+        ({"generationConfig": {"thinkingConfig": {"thinkingLevel": "LOW"}}}, "low"),
+        ({"generationConfig": {"thinkingConfig": {"thinkingBudget": 9_000}}}, "medium"),
+        ({"generationConfig": {"thinkingConfig": {"thinkingBudget": -1}}}, None),
+        ({"reasoning_effort": "huge"}, None),
+        ({"reasoning_effort": 7}, None),
+        ([], None),
+    ],
+)
+def test_the_effort_is_read_in_every_dialect(body: object, effort: str | None):
+    assert asked_effort(msgspec.json.encode(body)) == effort
 
 
 async def test_a_slow_reader_does_not_make_the_upstream_late():

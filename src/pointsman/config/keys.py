@@ -15,7 +15,7 @@ from pointsman.policies import FAST_PHRASES, POWER_PHRASES, POWER_WORDS
 Pattern: TypeAlias = tuple[str, ...]
 
 _MANY = 1_000_000_000
-_DAYS_10 = 864_000.0
+LIMIT_S_MAX = 864_000.0
 # An upper bound from here on only keeps nonsense out: nobody needs to read of it beforehand.
 _FAR_AWAY = 100_000
 
@@ -68,7 +68,7 @@ def _plain(number: float | None) -> str:
 
 
 def _seconds(text: str) -> Key:
-    return Key(text, least=0, is_above=True, most=_DAYS_10)
+    return Key(text, least=0, is_above=True, most=LIMIT_S_MAX)
 
 
 def _quoted(phrases: Iterable[str]) -> str:
@@ -206,6 +206,10 @@ KEYS: Mapping[Pattern, Key] = {
         " else `max_tokens`.",
         '"max_completion_tokens"',
     ),
+    ("providers", "*", "private"): Key(
+        "Whether the host's name in `base_url` may lead to an address that is not public, such as"
+        " one of your own network. An address that stands there itself, and `localhost`, may anyway."
+    ),
     ("providers", "*", "kind"): Key(
         "How it is called: empty for HTTP, or the name of an installed package's entry point of"
         " the group `pointsman.providers`."
@@ -232,6 +236,13 @@ KEYS: Mapping[Pattern, Key] = {
     ("tiers", "*", "models", "*", "images"): Key("Whether it reads images.", "false"),
     ("tiers", "*", "models", "*", "tools"): Key("Whether it calls tools.", "true"),
     ("tiers", "*", "models", "*", "json_schema"): Key("Whether it keeps to a JSON schema.", "true"),
+    ("tiers", "*", "models", "*", "first_byte_s"): Key(
+        "Seconds until a streamed answer's first content; without it as in `[timeouts]`.",
+        "120.0",
+        least=0,
+        is_above=True,
+        most=LIMIT_S_MAX,
+    ),
     ("routing", "policy"): Key(
         "What picks the tier: learned, signals, cascade, fixed:<tier>, or a policy of an installed"
         " package."
@@ -344,6 +355,12 @@ KEYS: Mapping[Pattern, Key] = {
     ),
     ("timeouts", "connect_s"): _seconds("Until connected, TLS included."),
     ("timeouts", "first_byte_s"): _seconds("Until a streamed answer's first content."),
+    ("timeouts", "first_byte_by_effort"): Key(
+        "The same limit by the effort that is asked for, such as `high`: reasoning comes before the"
+        " first content where the provider does not show it. Of a model's own limit and its"
+        " effort's the longer one holds.",
+        "{ high = 180.0, xhigh = 300.0 }",
+    ),
     ("timeouts", "reply_s"): _seconds("Until an answer that is not streamed has come."),
     ("timeouts", "idle_s"): _seconds("Between two pieces of content."),
     ("timeouts", "total_s"): _seconds("The whole request with all its attempts."),

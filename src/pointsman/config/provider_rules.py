@@ -13,10 +13,12 @@ from pointsman.catalog import (
 )
 from pointsman.config.dialects import key_variable, provider_way, upstream_dialects
 from pointsman.config.headers import find_header_faults
+from pointsman.config.keys import LIMIT_S_MAX
 from pointsman.config.locate import KeyPath
 from pointsman.config.problems import Problem, did_you_mean
 from pointsman.config.secrecy import is_telling, looks_like_secret, looks_random
 from pointsman.config.settings import ProviderSettings, Settings, split_model
+from pointsman.core.wire.prompt import EFFORTS
 from pointsman.providers import installed_kinds
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -40,6 +42,7 @@ def find_provider_faults(settings: Settings) -> Iterator[Problem]:
         if provider.api_key_env and (text := _variable_fault(provider.api_key_env)):
             yield Problem((*path, "api_key_env"), text)
         yield from find_header_faults(path, provider)
+    yield from _timeouts(settings)
 
 
 def find_provider_lacks(settings: Settings, env: Mapping[str, str]) -> Iterator[Problem]:
@@ -88,6 +91,8 @@ def _url_fault(url: str) -> str:
         return "is not a URL; write it as http://host:port/v1"
     if parts.scheme not in {"http", "https"} or not host:
         return "must begin with http:// or https:// and name a host"
+    if not host.isascii():
+        return 'must name its host in ASCII: write "bücher.example" as "xn--bcher-kva.example"'
     if has_user:
         return "must not hold a user or password; name the variable of the key in api_key_env"
     if parts.query or parts.fragment or "?" in url or "#" in url:
@@ -109,6 +114,18 @@ def _variable_fault(name: str) -> str:
             " key itself, export it under such a name, take it out of the file and renew it"
         )
     return ""
+
+
+def _timeouts(settings: Settings) -> Iterator[Problem]:
+    """Yield what is wrong with the limits by effort."""
+    path: KeyPath = ("timeouts", "first_byte_by_effort")
+    for effort, limit_s in settings.timeouts.first_byte_by_effort.items():
+        if effort not in EFFORTS:
+            known, near = ", ".join(EFFORTS), did_you_mean(effort, EFFORTS)
+            yield Problem((*path, effort), f"no such effort; there are: {known}.{near}", effort)
+        if not 0 < limit_s <= LIMIT_S_MAX:
+            text = f"must be more than 0, at most {LIMIT_S_MAX:g} seconds"
+            yield Problem((*path, effort), text, limit_s)
 
 
 def _used(settings: Settings) -> Iterator[tuple[KeyPath, str]]:

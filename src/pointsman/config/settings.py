@@ -42,6 +42,7 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     auth_header: str | None = None
     headers: Mapping[str, str] = {}
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = None
+    private: bool = False
     kind: str = ""
 
 
@@ -57,6 +58,7 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     images: bool | None = None
     tools: bool | None = None
     json_schema: bool | None = None
+    first_byte_s: float | None = None
 
 
 class TierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

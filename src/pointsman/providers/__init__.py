@@ -5,7 +5,7 @@ A third party's provider comes by the entry-point group `pointsman.providers`: a
 `[providers.x] kind` chooses it.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -20,12 +20,14 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Limits in seconds, each > 0.
 
     `connect_s`: until connected, TLS included. `first_byte_s`: until a streamed reply's headers and
-    its first content. `reply_s`: until a reply that is not streamed has come. `idle_s`: between two
-    pieces of content; pings do not count. `total_s`: the whole request with all its attempts.
+    its first content; `first_byte_by_effort`: the same where that effort is asked for. `reply_s`:
+    until a reply that is not streamed has come. `idle_s`: between two pieces of content; pings do
+    not count. `total_s`: the whole request with all its attempts.
     """
 
     connect_s: float = 2.0
     first_byte_s: float = 60.0
+    first_byte_by_effort: Mapping[str, float] = {}
     reply_s: float = 300.0
     idle_s: float = 30.0
     total_s: float = 600.0

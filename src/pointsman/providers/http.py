@@ -3,11 +3,13 @@
 import asyncio
 import ssl
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 
 import aiohttp
 import msgspec
+from aiohttp.abc import AbstractResolver
 
 from pointsman.core.errors import (
     UpstreamBadResponse,
@@ -21,7 +23,10 @@ from pointsman.core.errors import (
 from pointsman.core.events import Event, Finished, Started, is_content
 from pointsman.core.types import Deployment, Request, Step
 from pointsman.core.wire import Codec, upstream_codec
+from pointsman.core.wire.asked_effort import asked_effort
 from pointsman.providers import Timeouts
+from pointsman.providers.addresses import GuardedResolver
+from pointsman.providers.inflate import Inflater
 from pointsman.providers.outgoing import address, headers, written
 from pointsman.providers.retry_after import retry_after_s
 
@@ -39,7 +44,8 @@ class HttpProvider:
     """Serves every deployment with a dialect of `CODECS`.
 
     `key_of` gives what an environment variable holds, None when it is not set. A key goes into its
-    deployment's `auth_header` and nowhere else. `now_s` is the wall clock, Unix seconds.
+    deployment's `auth_header` and nowhere else. `now_s` is the wall clock, Unix seconds. `resolver`
+    looks names up; what it finds for a deployment that is not private is checked.
     """
 
     def __init__(
@@ -48,11 +54,14 @@ class HttpProvider:
         timeouts: Timeouts,
         key_of: Callable[[str], str | None],
         now_s: Callable[[], float] = time.time,
+        resolver: Callable[[], AbstractResolver] = aiohttp.ThreadedResolver,
     ) -> None:
         self._timeouts = timeouts
         self._key_of = key_of
         self._now_s = now_s
-        self._session: aiohttp.ClientSession | None = None
+        self._resolver = resolver
+        # By whether they may lead to addresses that are not public: those share no connections.
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def call(self, request: Request, step: Step) -> AsyncGenerator[Event]:
         """Call the step's deployment and yield the answer's events as they come.
@@ -63,8 +72,9 @@ class HttpProvider:
         deployment, limits = step.deployment, self._timeouts
         codec = upstream_codec(request.dialect, deployment.dialect)
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + (limits.first_byte_s if request.is_stream else limits.reply_s)
         body = written(request, step)
+        first_byte_s = _first_byte_s(limits, deployment, body.body)
+        deadline = loop.time() + (first_byte_s if request.is_stream else limits.reply_s)
         path = codec.path(deployment.model, is_stream=request.is_stream)
         response = await self._post(request, step, path, body.body, deadline)
         reader = _BodyReader(response, left_s=deadline - loop.time())
@@ -123,9 +133,8 @@ class HttpProvider:
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        while self._sessions:
+            await self._sessions.popitem()[1].close()
 
     async def _post(
         self, request: Request, step: Step, path: str, body: bytes, deadline: float
@@ -134,7 +143,7 @@ class HttpProvider:
         url = address(deployment, self._key_of) + path
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._connected().post(
+                return await self._session(is_private=deployment.is_private).post(
                     url,
                     data=body,
                     headers=headers(request, step, self._key(deployment)),
@@ -163,10 +172,15 @@ class HttpProvider:
         key = self._key_of(deployment.api_key_env) if deployment.api_key_env else None
         return (key or "").strip()
 
-    def _connected(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
+    def _session(self, *, is_private: bool) -> aiohttp.ClientSession:
+        if is_private not in self._sessions:
+            resolver = self._resolver()
+            self._sessions[is_private] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=0,
+                    ttl_dns_cache=60,
+                    resolver=resolver if is_private else GuardedResolver(resolver),
+                ),
                 timeout=aiohttp.ClientTimeout(
                     total=None,
                     connect=self._timeouts.connect_s,
@@ -175,9 +189,9 @@ class HttpProvider:
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("user-agent", "accept"),
-                auto_decompress=True,
+                auto_decompress=False,
             )
-        return self._session
+        return self._sessions[is_private]
 
 
 class _BodyReader:
@@ -190,13 +204,28 @@ class _BodyReader:
     def __init__(self, response: aiohttp.ClientResponse, *, left_s: float) -> None:
         self.left_s = left_s
         self._response = response
+        self._inflater: Inflater | None = None
+        self._plain: deque[bytes] = deque()
         self._total = 0
 
     async def piece(self) -> bytes:
         """Return what has come, b"" at the end.
 
-        Raises UpstreamTimeout when no time is left, UpstreamReset, and UpstreamTooLarge.
+        Raises UpstreamTimeout when no time is left, UpstreamReset, UpstreamBadResponse, and
+        UpstreamTooLarge.
         """
+        if self._inflater is None:
+            self._inflater = Inflater(self._response.headers.get("content-encoding", ""))
+        while not self._plain and (sent := await self._sent()):
+            self._plain.extend(self._inflater.feed(sent))
+        piece = self._plain.popleft() if self._plain else b""
+        self._total += len(piece)
+        if self._total > REPLY_BYTES_MAX:
+            raise UpstreamTooLarge(f"the upstream's answer is over {REPLY_BYTES_MAX} bytes")
+        return piece
+
+    async def _sent(self) -> bytes:
+        """Return what has come over the wire, b"" at the end."""
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         try:
@@ -209,9 +238,6 @@ class _BodyReader:
                 f"the upstream broke off in its answer: {_reason(error)}"
             ) from error
         self.left_s -= loop.time() - began_s
-        self._total += len(piece)
-        if self._total > REPLY_BYTES_MAX:
-            raise UpstreamTooLarge(f"the upstream's answer is over {REPLY_BYTES_MAX} bytes")
         return piece
 
     async def whole(self) -> bytes:
@@ -267,6 +293,15 @@ async def _read_error(
             body += piece
     wait_s = retry_after_s(response.headers, now_s=now_s)
     return codec.read_error(response.status, body[:ERROR_BYTES_MAX], wait_s)
+
+
+def _first_byte_s(limits: Timeouts, deployment: Deployment, body: bytes) -> float:
+    """Return the limit of a streamed answer: the longer of its model's own and its effort's."""
+    stated = [] if deployment.first_byte_s is None else [deployment.first_byte_s]
+    effort = asked_effort(body) if limits.first_byte_by_effort else None
+    if effort is not None and effort in limits.first_byte_by_effort:
+        stated.append(limits.first_byte_by_effort[effort])
+    return max(stated, default=limits.first_byte_s)
 
 
 def _telling(event: Event, dropped: tuple[str, ...]) -> Event:
