@@ -672,6 +672,10 @@ def test_what_only_google_can_do_is_refused_elsewhere(body: object, field: str):
             "contents[].parts[].videoMetadata",
         ),
         (
+            with_part({"inlineData": {"mimeType": "image/png", "data": "x", "displayName": "a"}}),
+            "contents[].parts[].inlineData.displayName",
+        ),
+        (
             asking(tools=[{"functionDeclarations": [{"name": "f", "behavior": "BLOCKING"}]}]),
             "tools[].functionDeclarations[].behavior",
         ),
@@ -779,6 +783,9 @@ def test_thinking_is_asked_for_as_the_model_takes_it(
     [
         ("gemini-2.5-pro", Reasoning(budget_tokens=0), ("reasoning_budget",)),
         (NEW, Reasoning(effort="high", budget_tokens=1024), ("reasoning_budget",)),
+        (NEW, Reasoning(budget_tokens=1024), ("reasoning_budget",)),
+        ("gemini-2.5-flash", Reasoning(budget_tokens=50_000), ("reasoning_budget",)),
+        ("gemini-2.5-flash", Reasoning(budget_tokens=1024), ()),
         ("gemini-2.0-flash", Reasoning(effort="low"), ("reasoning_effort",)),
         ("gemini-2.0-flash", Reasoning(effort="none"), ()),
         (OLD, Reasoning(effort="none"), ()),

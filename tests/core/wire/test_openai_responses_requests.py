@@ -444,6 +444,9 @@ def test_each_part_has_its_place(content, part):
         ({"max_tool_calls": 3, "prompt_cache_retention": "24h", "metadata": {"a": "b"}},
          {"unread": ("max_tool_calls", "prompt_cache_retention", "metadata")}),
         ({"include": ["web_search_call.results"]}, {"unread": ("include",)}),
+        ({"tools": [{"type": "namespace", "name": "n", "tools": [
+            {"type": "function", "name": "f", "defer_loading": True}]}]},
+         {"tools": (Tool(name="n__f"),), "unread": ("tools[].tools[].defer_loading",)}),
         ({"input": [{"role": "user", "content": [{"type": "input_text", "text": "Hi", "new": 1}]}]},
          {"unread": ("input[].content[].new",)}),
         ({"instructions": "Be brief."},

@@ -82,3 +82,24 @@ def test_a_calls_signature_comes_back_to_its_maker_though_the_client_never_saw_i
     prompt = gemini.read_prompt(gemini.decode_request(sent.body, caller))
     (call,) = [part for m in prompt.messages for part in m.parts if isinstance(part, Call)]
     assert (call.signature == "sealed") is (expected is not None)
+
+
+@pytest.mark.parametrize("dialect", OTHERS)
+@pytest.mark.parametrize("nothing", ["", " \n", [], None])
+def test_a_message_that_says_nothing_is_not_written(dialect: str, nothing: object):
+    silent = {"role": "assistant", "content": nothing}
+    said = [{"role": "user", "content": "One."}, {"role": "user", "content": "Two."}]
+    without = encode_request(asked(messages=said), step(upstream(dialect)))
+    with_it = encode_request(asked(messages=[said[0], silent, said[1]]), step(upstream(dialect)))
+    assert with_it.body == without.body
+
+
+@pytest.mark.parametrize("dialect", OTHERS)
+def test_where_no_message_says_anything_the_field_is_named(dialect: str):
+    silent = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": ""}]
+    kept = {"role": "user", "content": [{"type": "file", "file": {"file_id": "file-1"}}]}
+    with pytest.raises(RequestError, match="file"):  # what is refused is said first
+        encode_request(asked(messages=[kept]), step(upstream(dialect)))
+    with pytest.raises(RequestError, match="messages: nothing") as caught:
+        encode_request(asked(messages=silent), step(upstream(dialect)))
+    assert caught.value.param == "messages"

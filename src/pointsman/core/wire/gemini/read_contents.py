@@ -104,14 +104,12 @@ class ContentReader:
     def _media(self, fields: Fields) -> Media | None:
         if (blob := fields.child("inlineData")) is not None:
             kind, data = blob.text("mimeType"), blob.needed_text("data")
-            media = Media(
-                kind=_kind(kind), media_type=kind, data=data, name=blob.text("displayName")
-            )
+            media = Media(kind=_kind(kind), media_type=kind, data=data, name=_file_name(blob, kind))
             blob.close()
         elif (file := fields.child("fileData")) is not None:
             uri = file.needed_text("fileUri")
             kind = file.text("mimeType") or guessed_type(uri)
-            media = Media(kind=_kind(kind), media_type=kind, url=uri, name=file.text("displayName"))
+            media = Media(kind=_kind(kind), media_type=kind, url=uri, name=_file_name(file, kind))
             if is_stored(uri):
                 self._refuse(fields, "fileData", "Google alone can read this file; send its data")
             elif is_youtube(uri):
@@ -158,6 +156,11 @@ def _response_text(response: object) -> tuple[str, bool]:
                 text = said if isinstance(said, str) else msgspec.json.encode(said).decode()
                 return text, name == _ERROR
     return ("" if response is None else msgspec.json.encode(response).decode()), False
+
+
+def _file_name(fields: Fields, media_type: str) -> str:
+    """Return a file's name; images and sounds have none elsewhere, so that theirs stays unread."""
+    return fields.text("displayName") if _kind(media_type) == "file" else ""
 
 
 def _kind(media_type: str) -> Literal["image", "file", "audio"]:

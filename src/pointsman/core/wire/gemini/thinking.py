@@ -44,7 +44,8 @@ def version_of(model: str) -> tuple[int, int]:
 def thinking_config(reasoning: Reasoning, model: str) -> tuple[dict[str, object], tuple[str, ...]]:
     """Return `thinkingConfig` for what a client asks, empty for nothing, and what it cannot say.
 
-    An effort wins over a budget. Above what a model knows, it is the most that it knows.
+    An effort wins over a budget. Above what a model knows, it is the most that it knows. A budget
+    that is made a level, or that is out of the model's range, is named as left out.
     """
     config: dict[str, object] = {}
     dropped: list[str] = []
@@ -64,12 +65,12 @@ def thinking_config(reasoning: Reasoning, model: str) -> tuple[dict[str, object]
     if version_of(model) >= (3, 0):
         wanted = effort if effort is not None else effort_of(budget or 0)
         config["thinkingLevel"] = _level(wanted, model)
-        if wanted == "none":
+        if wanted == "none" or effort is None:
             dropped.append(name)
     else:
         tokens = budget_of(effort) if effort is not None else budget or 0
         config["thinkingBudget"] = fitted = _fitted(tokens, model)
-        if tokens == 0 and fitted:
+        if fitted != tokens and (effort is None or tokens == 0):
             dropped.append(name)
     return config, tuple(dropped)
 

@@ -126,6 +126,12 @@ class Kind(msgspec.Struct):
     role: str | None = None
 
 
+class Namespace(msgspec.Struct):
+    """A tool with other tools in it."""
+
+    tools: list[msgspec.Raw] | None = None
+
+
 class Chosen(msgspec.Struct):
     """A choice of a tool, or among tools."""
 

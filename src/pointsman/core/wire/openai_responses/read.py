@@ -23,6 +23,7 @@ from pointsman.core.wire.openai_responses.body import (
     Format,
     Item,
     Kind,
+    Namespace,
     TextOptions,
 )
 from pointsman.core.wire.openai_responses.items import (
@@ -260,13 +261,19 @@ class _Reader:
         for place, (raw, kind) in enumerate(zip(raws, kinds, strict=True)):
             where = f"{path}[{place}]"
             if kind in CARRIED_TOOLS:
-                self._note_unread(raw, TOOL_FIELDS, "tools[]")
+                self._note_tool(raw, "tools[]")
                 tools += self._functions(msgspec.json.decode(raw, type=ToolItem), "", where)
             elif kind in OPTIONAL_TOOLS and has_others:
                 self._unread[f"tools.{kind}"] = None
             else:
                 self._refused[where] = f'a tool of type "{kind}": {_HOSTED}'
         return tools
+
+    def _note_tool(self, raw: msgspec.Raw, path: str) -> None:
+        """Note what is left out of a tool, and of those in it where it is a namespace."""
+        self._note_unread(raw, TOOL_FIELDS, path)
+        for inner in msgspec.json.decode(raw, type=Namespace).tools or ():
+            self._note_tool(inner, f"{path}.tools[]")
 
     def _functions(self, tool: ToolItem, namespace: str, where: str) -> list[Tool]:
         """Return a tool as the functions that it is elsewhere."""
