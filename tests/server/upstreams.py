@@ -204,7 +204,7 @@ def config(upstream: Upstream, *, key_env: str = "", ledger: str = "sqlite://") 
     """Return a configuration with a tier for each of the upstream's models, of the same name."""
     lines = ["[providers.up]", 'dialect = "openai-chat"', f'base_url = "{upstream.base_url}"']
     lines += [f'api_key_env = "{key_env}"', "[routing]", 'policy = "fixed:plain"']
-    lines += ["[ledger]", f'url = "{ledger}"']
+    lines += ["[ledger]", f'url = "{ledger}"', "[server]", "log_requests = false"]
     for model in _SCRIPTS:
         lines += ["[[tiers]]", f'name = "{model}"', f'models = ["up/{model}"]']
         lines += [f'[prices."up/{model}"]', "input = 1.0", "output = 2.0"]

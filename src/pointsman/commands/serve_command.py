@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from pointsman.commands.terminal import OK, AsJson, ConfigPath, note, refuse, say
 from pointsman.config import Settings, load_settings
 from pointsman.core.errors import ConfigError, LedgerUnavailable
+from pointsman.server.request_log import PlainFormatter
 from pointsman.server.serve import serve as run_server
 
 
@@ -27,7 +28,9 @@ def serve(
 
     Example: pointsman serve --config pointsman.toml --port 4117
     """
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
     def load() -> Settings:
         settings = load_settings(config, os.environ)

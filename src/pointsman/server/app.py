@@ -27,11 +27,14 @@ from pointsman.server.headers import id_headers
 from pointsman.server.idempotency import has_key
 from pointsman.server.origins import Origins
 from pointsman.server.protocol import IS_EXCESS
+from pointsman.server.request_log import RequestLog, Served
 from pointsman.server.routes import Found, Route, Services, check_method, find_route
 from pointsman.server.telling import run_route, tell
 
 DRAIN_RETRY_AFTER_S = 1.0
 SHED_RETRY_AFTER_S = 1.0
+# The client hung up first. Source: FAULTS, row 17; nginx has the same number for it.
+CLIENT_GONE = 499
 _LENGTH_DIGITS_MAX = 18
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -61,11 +64,13 @@ class App:
         keyring: Keyring,
         limits: Limits | None = None,
         origins: Origins | None = None,
+        log: RequestLog | None = None,
     ) -> None:
         self.services = services
         self._keyring = keyring
         self._rates = RequestRates()
         self._origins = origins or Origins()
+        self._log = log
         self._limits = limits or Limits()
         self._bodies = _Bodies(self._limits)
         self._stopped = asyncio.get_running_loop().create_future()
@@ -93,11 +98,27 @@ class App:
         found = find_route(path, headers)
         body = _Body(headers, receive, self._bodies)
         responder = AsgiResponder(send, new_request_id(), found.dialect, body)
+        with self._logged(found, method, path, responder) as served:
+            await self._answer(scope, found, headers, body, responder, served)
+
+    async def _answer(
+        self,
+        scope: Scope,
+        found: Found,
+        headers: dict[str, str],
+        body: "_Body",
+        responder: "AsgiResponder",
+        served: Served | None,
+    ) -> None:
+        """Let the request in, or tell why not, and run its route."""
+        method, path = scope["method"], scope["path"]
         try:
             if found.route is None or not found.route.is_public:
                 self._origins.check(headers)
             route = check_method(found, method, path)
             who = await admit(self._keyring, route.scope, headers)
+            if served is not None:
+                served.key = who.tenant
             check_taking(self.services, route)
             with nullcontext() if route.is_public else self._entered(who, scope):
                 exchange = Exchange(
@@ -119,6 +140,22 @@ class App:
         finally:
             body.release()
         await responder.finish()
+
+    @contextmanager
+    def _logged(
+        self, found: Found, method: str, path: str, responder: "AsgiResponder"
+    ) -> Iterator[Served | None]:
+        """Log a request at its end; probes are not, nor is anything where no log is kept."""
+        if self._log is None or (found.route is not None and found.route.is_public):
+            yield None
+            return
+        served = self._log.begin(responder.request_id, method, path)
+        try:
+            yield served
+        finally:
+            is_told = responder.is_finished
+            status = responder.status if is_told else CLIENT_GONE
+            self._log.end(served, status, responder.error_code, responder.headers)
 
     @contextmanager
     def _entered(self, who: Admitted, scope: Scope) -> Iterator[None]:
@@ -181,6 +218,10 @@ class AsgiResponder:
         self._ids = id_headers(dialect, request_id)
         self.has_started = False
         self.error_frame: ErrorFrame | None = None
+        self.error_code = ""
+        self.status = 0
+        self.is_finished = False
+        self.headers: dict[str, str] = {}
         self._send = send
 
     async def start(
@@ -191,6 +232,7 @@ class AsgiResponder:
         all_of_them = dict((*self._ids, *headers))  # a reply sent again has its first id
         if self._body.is_held_back:
             all_of_them["connection"] = "close"
+        self.status, self.headers = status, all_of_them
         raw = [(n.encode("latin-1"), value.encode("latin-1")) for n, value in all_of_them.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
 
@@ -200,6 +242,7 @@ class AsgiResponder:
 
     async def finish(self) -> None:
         """Say that the body is whole."""
+        self.is_finished = True
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -35,10 +35,12 @@ class Responder(Protocol):
 
     `has_started`: the status has gone out, so an error can no longer be a reply of its own.
     `error_frame` is how a stream that has started tells an error; None where nothing can.
+    `error_code`: of the error that has been told, "" while there is none.
     """
 
     has_started: bool
     error_frame: ErrorFrame | None
+    error_code: str
 
     async def start(
         self, status: int, headers: Headers, *, error_frame: ErrorFrame | None = None

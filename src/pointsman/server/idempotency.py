@@ -92,6 +92,15 @@ class Recorder:
         self._is_broken = False
 
     @property
+    def error_code(self) -> str:
+        """Return the code of the error that has been told."""
+        return self._responder.error_code
+
+    @error_code.setter
+    def error_code(self, code: str) -> None:
+        self._responder.error_code = code
+
+    @property
     def outcome(self) -> KeptOutcome | None:
         """Return the whole reply; None for one that broke off, or is too large."""
         if not self._status or self._is_broken or self._bytes > self._bytes_max:

@@ -83,6 +83,7 @@ class OpenReply:
         self.is_over = False
         self.is_broken = False
         self.error_frame: ErrorFrame | None = None
+        self.error_code = ""
         self._ids = ids
         self._pieces: deque[bytes] = deque()
         self._head = asyncio.Event()

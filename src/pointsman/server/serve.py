@@ -6,7 +6,9 @@ import math
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from types import FrameType
 
 import uvicorn
@@ -22,6 +24,7 @@ from pointsman.server.app import App, Limits
 from pointsman.server.metrics import Metrics
 from pointsman.server.origins import origins_of
 from pointsman.server.protocol import Protocol
+from pointsman.server.request_log import RequestLog, written_to
 from pointsman.server.routes import Services
 
 DRAIN_S = 30.0
@@ -110,6 +113,9 @@ async def _serve(
     metrics = Metrics()
     pipeline.observers.append(metrics.observe)
     services = Services(pipeline=pipeline, metrics=metrics)
+    request_log = RequestLog(SystemClock()) if settings.server.log_requests else None
+    if request_log is not None:
+        pipeline.observers.append(request_log.observe)
 
     def reread() -> None:
         try:
@@ -127,6 +133,7 @@ async def _serve(
         keyring,
         Limits(in_flight_max=server_settings.in_flight_max),
         origins_of(server_settings.host, server_settings.hosts, server_settings.origins),
+        request_log,
     )
     config = uvicorn.Config(
         app,
@@ -142,7 +149,8 @@ async def _serve(
     )
     server = Server(app, config, drain_s=drain_s, on_ready=on_ready)
     try:
-        await server.serve(sockets=[listener])
+        with written_to(sys.stderr) if request_log is not None else nullcontext():
+            await server.serve(sockets=[listener])
     finally:
         await keyring.close()
         await pipeline.aclose()

@@ -54,6 +54,7 @@ async def _run_once(
 
 async def tell(responder: Responder, error: GatewayError, request_id: str, dialect: str) -> None:
     """Tell the client of an error: as a reply, or inside a stream that has begun."""
+    responder.error_code = error.code
     if not responder.has_started:
         await refuse(responder, error, request_id, dialect)
     elif responder.error_frame is not None:
