@@ -16,6 +16,7 @@ COMMANDS = {
     "run": ("run_command", "Run a coding agent on the running server."),
     "route": ("route_commands", "Send one prompt and print the answer."),
     "explain": ("route_commands", "Say where a prompt would go, and why."),
+    "keys": ("keys_command", "Make, list, revoke and rotate clients' keys."),
     "report": ("report_command", "Show what was spent and saved."),
     "compare": ("compare_command", "Compare strategies over a log."),
     "train": ("train_command", "Fit the scorer to your own outcomes, and certify it."),
