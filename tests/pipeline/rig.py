@@ -134,6 +134,7 @@ async def rig(
     policy: str = "signals",
     base_url: str = "http://unused.invalid/v1",
     prices: Mapping[str, PriceSettings] = PRICES,
+    env: Mapping[str, str] | None = None,
     **sections: Any,
 ) -> AsyncIterator[Rig]:
     """Yield a pipeline with a ledger in `tmp_path`; `provider` None calls `base_url`."""
@@ -149,7 +150,7 @@ async def rig(
         **sections,
     )
     stand_ins: dict[str, Provider] = {} if provider is None else {"p": fake}
-    pipeline = build_pipeline(settings, {}, clock=clock, providers=stand_ins, seed=1)
+    pipeline = build_pipeline(settings, env or {}, clock=clock, providers=stand_ins, seed=1)
     async with pipeline:
         yield Rig(pipeline, clock, fake, url)
 
