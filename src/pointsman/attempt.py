@@ -16,6 +16,7 @@ from pointsman.core.errors import (
     BudgetExceeded,
     GatewayError,
     LedgerUnavailable,
+    RequestError,
     UpstreamError,
     UpstreamReset,
     UpstreamTimeout,
@@ -212,9 +213,14 @@ class Attempt:
             log.error("%s/%d settles late: %s", self._intent.request_id, self.number, refusal)
 
     def fail(self, error: GatewayError) -> None:
-        """Book a failure without waiting: nothing charged, charged perhaps, or charged in part."""
+        """Book a failure without waiting: nothing charged, charged perhaps, or charged in part.
+
+        What the upstream's dialect cannot say (RequestError) was never sent.
+        """
         if not self._has_ended:
-            may_have_billed = not isinstance(error, UpstreamError) or error.may_have_billed
+            may_have_billed = not isinstance(error, RequestError)
+            if isinstance(error, UpstreamError):
+                may_have_billed = error.may_have_billed
             self._close("failed", error.code, may_have_billed=may_have_billed)
 
     def note_success(self) -> None:

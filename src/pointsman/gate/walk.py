@@ -12,6 +12,7 @@ from pointsman.core.errors import (
     BudgetExceeded,
     GatewayError,
     LedgerUnavailable,
+    RequestError,
     UpstreamError,
     UpstreamRateLimited,
     UpstreamTimeout,
@@ -61,6 +62,7 @@ class PlanRun:
         self._attempts: list[Attempt] = []
         self._failures: list[UpstreamError] = []
         self._barred: set[str] = set()
+        self._mute: set[str] = set()  # dialects that cannot say the request
         self._spare: HeldDraft | None = None
 
     async def commit(self) -> Committed:
@@ -104,6 +106,11 @@ class PlanRun:
             except UpstreamError as error:
                 index, is_retry = await self._after(error, index)
                 continue
+            except BudgetExceeded:
+                raise
+            except RequestError as error:
+                index, is_retry = self._in_another_dialect(index, error), False
+                continue
             if not self._plan.steps[index].is_gated or draft.verdict.is_accepted:
                 return draft
             await self._set_aside(draft)
@@ -116,6 +123,7 @@ class PlanRun:
         may_begin = health.is_last_resort if self._plan.is_last_resort else health.is_ready
         return (
             name not in self._barred
+            and step.deployment.dialect not in self._mute
             and self._tries(name) < TRIES_PER_TARGET_MAX
             and may_begin(name, self._desk.clock.monotonic_s())
             and (not is_retry or health.may_retry(name))
@@ -190,6 +198,17 @@ class PlanRun:
             return index, True
         self._barred.add(name)
         return index + 1, False
+
+    def _in_another_dialect(self, index: int, error: RequestError) -> int:
+        """Return the next step in a dialect that has not failed to say the request.
+
+        Nobody was called, so its row is voided. Raises the error where there is no such step.
+        """
+        self._mute.add(self._plan.steps[index].deployment.dialect)
+        for later, step in enumerate(self._plan.steps[index + 1 :], start=index + 1):
+            if step.deployment.dialect not in self._mute:
+                return later
+        raise error
 
     def _retry_wait_s(self, error: UpstreamError, index: int) -> float | None:
         """Return how long to wait for a retry on the same deployment, None for no retry."""
