@@ -16,6 +16,7 @@ from pointsman.access.keyring import KNOWN_FOR_S, SERVED_ON_S, Admitted, Keyring
 from pointsman.access.sqlite_keys import SqliteKeys
 from pointsman.core.errors import AuthUnavailable, Unauthorized
 from pointsman.core.grants import CLIENT_SCOPES, EVERYTHING, Grant, Scope
+from pointsman.server.auth import KEY_HEADERS
 
 BOUND = Grant(tiers=("fast",))
 NS = 10**9
@@ -351,3 +352,10 @@ def test_a_key_cannot_be_found_by_an_empty_secret():
     keyring = Keyring(stated_keys({}), Odd(":none:"), FakeClock())
     with pytest.raises(Unauthorized):
         asyncio.run(keyring.admit(""))
+
+
+async def test_who_sends_no_key_is_told_every_header_that_one_may_stand_in(rig: Rig):
+    with pytest.raises(Unauthorized) as refused:
+        await rig.admit("")
+    for header in KEY_HEADERS:
+        assert header in refused.value.message.lower()
