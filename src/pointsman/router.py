@@ -20,6 +20,7 @@ from pointsman.budgets.webhook import Webhook
 from pointsman.cache.entry import Entry
 from pointsman.clock import Clock
 from pointsman.core.budgets import Budget
+from pointsman.content_copy import copied
 from pointsman.core.conversation import Standing
 from pointsman.core.decision import downgraded, resolve
 from pointsman.core.errors import BudgetExceeded, LedgerUnavailable, UpstreamError
@@ -85,6 +86,13 @@ class Pipeline:
         Leaving early cancels the upstream call, unless others read the same answer. Raises
         GatewayError; after entering, the events raise it.
         """
+        async with self._opened(request) as stream:
+            with copied(stream, request, self.stores.contents):
+                yield stream
+
+    @asynccontextmanager
+    async def _opened(self, request: Request) -> AsyncIterator[AnswerStream]:
+        """Open an answer, of which no copy is kept."""
         request = self._identified(request)
         routing, decided = await self._decided(request)
         job = Job(

@@ -14,7 +14,8 @@ class AnswerStream:
 
     `tier` and `model` (`provider/model`) are those that answer, after fallback and escalation;
     `decision` is what was decided before. `attempts` counts the upstream calls made so far.
-    `is_whole`: its end has been read. `dropped` names what of the request reached no upstream.
+    `is_whole`: its end has been read. `on_event` is told of each event as it is read.
+    `dropped` names what of the request reached no upstream.
     `cost_nanousd` is known at the end (a hit's at once): None before, and where there is no price.
     """
 
@@ -45,6 +46,7 @@ class AnswerStream:
         self.cache = cache
         self.is_empty = is_empty
         self.is_whole = False
+        self.on_event: Callable[[Event], None] | None = None
 
     def __aiter__(self) -> Self:
         """Return the stream, to be iterated once."""
@@ -53,6 +55,8 @@ class AnswerStream:
     async def __anext__(self) -> Event:
         """Return the next event."""
         event = await anext(self._events)
+        if self.on_event is not None:
+            self.on_event(event)
         if isinstance(event, Finished):
             self.is_whole = True
         return event

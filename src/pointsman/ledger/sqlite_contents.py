@@ -49,20 +49,23 @@ class SqliteContents:
             request,
             answer.encode("utf-8", "replace"),
         )
+        insert = partial(_insert, values=values, before_ns=self._before_ns())
         try:
-            self._writer.submit(partial(_insert, values=values), is_end=False)
+            self._writer.submit(insert, is_end=False)
         except LedgerUnavailable as error:  # no copy is worth a request
             _log.warning("ledger: the content of %s is not kept: %s", request_id, error)
 
     async def sweep(self) -> None:
         """Delete what is too old, some rows at a time: others want to write in between."""
-        before_ns = self._wall_ns() - round(self._days * _DAY_NS)
-        while await self._writer.awaited(partial(_sweep, before_ns=before_ns)):
+        while await self._writer.awaited(partial(_sweep, before_ns=self._before_ns())):
             pass
 
     def read(self) -> Iterator[Content]:
         """Yield what is kept, oldest first."""
         return self._read(_select)
+
+    def _before_ns(self) -> int:
+        return self._wall_ns() - round(self._days * _DAY_NS)
 
 
 def _overwrite_what_is_deleted(connection: sqlite3.Connection) -> bool:
@@ -71,7 +74,11 @@ def _overwrite_what_is_deleted(connection: sqlite3.Connection) -> bool:
     return True
 
 
-def _insert(connection: sqlite3.Connection, *, values: tuple[str | int | bytes, ...]) -> bool:
+def _insert(
+    connection: sqlite3.Connection, *, values: tuple[str | int | bytes, ...], before_ns: int
+) -> bool:
+    """Add a content, and delete some that are too old: nobody else may be there to do it."""
+    _sweep(connection, before_ns=before_ns)
     return connection.execute(_INSERT, values).rowcount > 0
 
 

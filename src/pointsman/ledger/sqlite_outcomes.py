@@ -107,6 +107,7 @@ def _claim(
                 )
             found.append(KeptOutcome(status=status, headers=_HEADERS.decode(headers), body=body))
             return False
+    _sweep(connection, before_ns=claim.at_ns - _KEPT_NS)  # nobody else may be there to do it
     connection.execute(_CLAIM, (claim.tenant, claim.key, claim.digest, run, claim.at_ns))
     return True
 

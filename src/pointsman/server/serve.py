@@ -26,6 +26,7 @@ from pointsman.server.origins import origins_of
 from pointsman.server.protocol import Protocol
 from pointsman.server.request_log import RequestLog, written_to
 from pointsman.server.routes import Services
+from pointsman.server.upkeep import kept_tidy
 
 DRAIN_S = 30.0
 _LAST_WORDS_S = 2
@@ -150,7 +151,8 @@ async def _serve(
     server = Server(app, config, drain_s=drain_s, on_ready=on_ready)
     try:
         with written_to(sys.stderr) if request_log is not None else nullcontext():
-            await server.serve(sockets=[listener])
+            async with kept_tidy(pipeline.stores):
+                await server.serve(sockets=[listener])
     finally:
         await keyring.close()
         await pipeline.aclose()
