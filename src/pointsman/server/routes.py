@@ -15,7 +15,7 @@ from pointsman.core.errors import (
 )
 from pointsman.core.grants import Scope
 from pointsman.router import Pipeline
-from pointsman.server import chat, counting, metrics, model_list
+from pointsman.server import chat, counting, metrics, model_list, openapi
 from pointsman.server.exchange import Exchange, Responder, reply_json
 from pointsman.server.metrics import Metrics
 
@@ -211,6 +211,28 @@ async def _metrics(services: Services, exchange: Exchange, responder: Responder)
     await responder.send(body)
 
 
+async def _describe(services: Services, exchange: Exchange, responder: Responder) -> None:
+    del services, exchange
+    await reply_json(
+        responder, 200, openapi.document(_described(*entry) for entry in ROUTES.items())
+    )
+
+
+def _described(path: str, route: Route) -> openapi.Described:
+    bodies = {"/v1/decide": openapi.body_schema("openai-chat")}
+    bodies["/v1/feedback"] = openapi.struct_schema(_Feedback)
+    if route.method == "POST" and path not in bodies:
+        bodies[path] = openapi.body_schema(route.dialect)
+    return openapi.Described(
+        path=path,
+        method=route.method,
+        dialect=route.dialect,
+        is_public=route.is_public,
+        is_billable=route.is_billable,
+        body=bodies.get(path),
+    )
+
+
 # A name in braces stands for a model's, which may hold slashes; of two patterns the first holds.
 ROUTES: Mapping[str, Route] = {
     "/v1/chat/completions": _completing("openai-chat"),
@@ -231,6 +253,7 @@ ROUTES: Mapping[str, Route] = {
     "/health/live": Route("GET", _live, PUBLIC),
     "/health/ready": Route("GET", _ready, PUBLIC),
     "/metrics": Route("GET", _metrics, Scope.READ),
+    "/openapi.json": Route("GET", _describe, Scope.READ),
 }
 _PATTERNS = tuple(
     (re.compile(re.escape(path).replace(r"\{model\}", "(.+)")), route)
