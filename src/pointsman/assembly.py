@@ -123,6 +123,7 @@ def build_routing(
         may_escalate=settings.validation.escalate,
         price_of=price_of,
         total_s=settings.timeouts.total_s,
+        hedging=settings.hedging,
         audit=_auditing(settings, validators, tiers),
         bounded={tenant: _bounded(snapshot, stated) for tenant, stated in bounds},
         budgets=Budgets.of(settings.budgets, env),

@@ -135,6 +135,11 @@ class Attempt:
         return self._job.decision
 
     @property
+    def is_silent(self) -> bool:
+        """Return whether it was called and no content has come."""
+        return self._events is not None and self._first_content_s is None
+
+    @property
     def latency_ms(self) -> int:
         """Return how long it took, or has taken so far."""
         until_s = self._ended_s or self._desk.clock.monotonic_s()

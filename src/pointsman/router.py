@@ -13,14 +13,15 @@ from typing import Self
 
 import msgspec
 
+from pointsman.access.rates import TokenRates
 from pointsman.attempt import Desk, Job, Observer
 from pointsman.audit import Auditor, encode_reading
 from pointsman.budgets import Meter, Purse
 from pointsman.budgets.webhook import Webhook
 from pointsman.cache.entry import Entry
 from pointsman.clock import Clock
-from pointsman.core.budgets import Budget
 from pointsman.content_copy import copied
+from pointsman.core.budgets import Budget
 from pointsman.core.conversation import Standing
 from pointsman.core.decision import downgraded, resolve
 from pointsman.core.errors import BudgetExceeded, LedgerUnavailable, UpstreamError
@@ -31,9 +32,9 @@ from pointsman.core.usage import Usage
 from pointsman.deciding import Decided, Decider
 from pointsman.explanation import Explanation, explain
 from pointsman.flights import Flights
-from pointsman.gate import Committed, PlanRun
+from pointsman.gate import Committed, HedgePurse, Hedging, PlanRun
 from pointsman.kept_answers import KeptAnswers, entry_dropped, entry_usage
-from pointsman.ledger import Intent, Settlement
+from pointsman.ledger import AUDIT, Intent, Settlement
 from pointsman.providers import Counting, Provider
 from pointsman.recording import Recording, free, replay
 from pointsman.routing import Routing, Stores
@@ -67,6 +68,8 @@ class Pipeline:
         self.stores = stores
         self.observers: list[Observer] = []
         self.health = Health(rng.random)
+        self._tokens = TokenRates()
+        self._hedges = HedgePurse()
         self._clock = clock
         self._rng = rng
         self._new_id = new_id
@@ -223,7 +226,7 @@ class Pipeline:
 
     @asynccontextmanager
     async def _called(self, job: Job, routing: Routing) -> AsyncIterator[AnswerStream]:
-        committed = await self._commit(job, routing)
+        committed = await self._metered(job, routing)
         try:
             source = committed.events()
             async with aclosing(self._watched(job, routing, committed, source)) as events:
@@ -243,7 +246,7 @@ class Pipeline:
                 key, job.decision, committed, recording, snapshot=snapshot, request_id=request_id
             )
 
-        flight, is_leader = self._flights.join(key, lambda: self._commit(job, routing), land)
+        flight, is_leader = self._flights.join(key, lambda: self._metered(job, routing), land)
         try:
             committed = await flight.committed()
             events = self._watched(job, routing, committed, flight.recording.read())
@@ -253,6 +256,29 @@ class Pipeline:
                 yield self._stream(job, committed, events, is_hit=not is_leader)
         finally:
             flight.leave()
+
+    async def _metered(self, job: Job, routing: Routing) -> Committed:
+        """Return what `_commit` does, with what it may take held from its key's tokens a minute.
+
+        Raises RateLimited where there are not enough left.
+        """
+        caller = job.request.caller
+        if caller.grant.tokens_per_minute is None:
+            return await self._commit(job, routing)
+        now_s, most = self._clock.monotonic_s(), routing.tokens_max(job)
+        self._tokens.hold(caller.request_id, caller.tenant, caller.grant, most, now_s)
+
+        def release() -> None:
+            now_s = self._clock.monotonic_s()
+            self._tokens.release(caller.request_id, caller.tenant, now_s)
+
+        try:
+            committed = await self._commit(job, routing)
+        except BaseException:  # nothing is under way any more
+            release()
+            raise
+        committed.on_closed = release
+        return committed
 
     async def _commit(self, job: Job, routing: Routing) -> Committed:
         """Return the draft that passes its gate, of the plan for the job's decision.
@@ -285,12 +311,21 @@ class Pipeline:
             checks=routing.checks,
             rng=self._rng,
             purse=Purse(ledger, budgets, self.meter) if budgets else None,
+            hedging=self._hedging(routing),
         )
         committed = await run.commit()
         committed.on_whole = partial(self.audits.consider, job, routing, desk)
         return committed
 
+    def _hedging(self, routing: Routing) -> Hedging | None:
+        return Hedging(routing.hedging, self._hedges) if routing.hedging.after_s else None
+
     def _observe(self, intent: Intent, settlement: Settlement) -> None:
+        if intent.policy != AUDIT:  # that is ours, not the key's
+            usage = settlement.usage
+            tokens = usage.input_tokens + usage.output_tokens
+            self._tokens.note(intent.request_id, intent.tenant, tokens)
+        self._hedges.note_spent(settlement.cost_nanousd or 0, self._clock.monotonic_s())
         for observer in self.observers:
             observer(intent, settlement)
 

@@ -15,9 +15,9 @@ from pointsman.core.errors import Forbidden
 from pointsman.core.grants import EVERYTHING, Grant
 from pointsman.core.health import Health
 from pointsman.core.offer import offer
-from pointsman.core.plan import build_plan
-from pointsman.core.types import Decision, Need, Plan, Request, Snapshot, Step
-from pointsman.gate import Checks
+from pointsman.core.plan import build_plan, output_bound
+from pointsman.core.types import Decision, Need, Plan, Request, Snapshot, Step, Tier
+from pointsman.gate import Checks, HedgingSettings
 from pointsman.ledger import Ledger
 from pointsman.ledger.contents import Contents
 from pointsman.ledger.outcomes import Outcomes
@@ -48,6 +48,7 @@ class Routing:
     bounded: Mapping[str, Snapshot]
     embedders: Snapshot
     budgets: Budgets
+    hedging: HedgingSettings
 
     _offers: dict[tuple[object, ...], Snapshot] = field(
         default_factory=dict, init=False, repr=False, compare=False
@@ -143,6 +144,14 @@ class Routing:
         every = (*(d for tier in offered.tiers for d in tier.deployments), *offered.others)
         first = next(d for d in every if d.id == decision.deployments[0])
         return Step(tier=decision.tier, deployment=first)
+
+    def tokens_max(self, job: Job) -> int | None:
+        """Return the most tokens that a call for a job may take, None where that is not known."""
+        step = self.first_step(job.request, job.decision)
+        tiers = self.offered(job.request)
+        tier = tiers.tier(step.tier) if step.tier else Tier(name="", deployments=())
+        bound = output_bound(tier, step.deployment, job.features)
+        return None if bound is None else job.features.input_tokens + bound
 
     def unaudited(self) -> "Routing":
         """Return it with audits switched off; what earlier ones found holds."""

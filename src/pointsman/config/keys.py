@@ -133,6 +133,11 @@ SECTIONS: Mapping[Pattern, str] = {
         " this order. Never another model: its vectors would mean something else."
     ),
     ("timeouts",): "Limits of one upstream call, and of the whole request, in seconds.",
+    ("hedging",): (
+        "Off by default: a second call, of the tier's next model, where the first is slow to begin."
+        " Whichever may go out first is the answer; the other is stopped, and booked like any"
+        " attempt that was broken off: providers may charge for it."
+    ),
     ("budgets",): (
         "What may be spent, by UTC days and months. Before its first call a request holds what its"
         " whole plan may cost at most (tokens of input estimated), in the ledger, so that all"
@@ -208,7 +213,7 @@ KEYS: Mapping[Pattern, Key] = {
     ),
     ("providers", "*", "private"): Key(
         "Whether the host's name in `base_url` may lead to an address that is not public, such as"
-        " one of your own network. An address that stands there itself, and `localhost`, may anyway."
+        " one of your own network. An address that stands there itself may anyway, and `localhost`."
     ),
     ("providers", "*", "kind"): Key(
         "How it is called: empty for HTTP, or the name of an installed package's entry point of"
@@ -364,6 +369,17 @@ KEYS: Mapping[Pattern, Key] = {
     ("timeouts", "reply_s"): _seconds("Until an answer that is not streamed has come."),
     ("timeouts", "idle_s"): _seconds("Between two pieces of content."),
     ("timeouts", "total_s"): _seconds("The whole request with all its attempts."),
+    ("hedging", "after_s"): Key(
+        "Seconds without content after which a second call starts; 0 is never.",
+        least=0,
+        most=LIMIT_S_MAX,
+    ),
+    ("hedging", "spend_share"): Key(
+        "What the worst cases of an hour's second calls may make up of what was spent in that hour,"
+        " in one process. A model without a price is never called second.",
+        least=0,
+        most=1,
+    ),
     **{("budgets", name): key for name, key in _budget("everything").items()},
     ("budgets", "near_end"): Key(
         "What becomes of a request that a budget has no room for, and past `warn_share` of one of"

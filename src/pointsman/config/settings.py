@@ -8,6 +8,7 @@ import msgspec
 from pointsman.audit.settings import AuditSettings
 from pointsman.budgets import BudgetSettings
 from pointsman.cache import CacheSettings
+from pointsman.gate import HedgingSettings
 from pointsman.ledger import LedgerSettings
 from pointsman.policies import Goal, SignalSettings
 from pointsman.providers import Timeouts
@@ -140,6 +141,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     audit: AuditSettings = AuditSettings()
     embeddings: EmbeddingSettings = EmbeddingSettings()
     timeouts: Timeouts = Timeouts()
+    hedging: HedgingSettings = HedgingSettings()
     budgets: BudgetSettings = BudgetSettings()
     ledger: LedgerSettings = LedgerSettings()
     prices: Mapping[str, PriceSettings] = {}

@@ -4,6 +4,7 @@ Before the gate nothing has reached the client and everything may be tried again
 """
 
 from pointsman.gate.draft import Checks, Committed
+from pointsman.gate.hedge import HedgePurse, Hedging, HedgingSettings
 from pointsman.gate.walk import PlanRun
 
-__all__ = ["Checks", "Committed", "PlanRun"]
+__all__ = ["Checks", "Committed", "HedgePurse", "Hedging", "HedgingSettings", "PlanRun"]

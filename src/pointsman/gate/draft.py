@@ -27,13 +27,21 @@ class Checks:
 
 
 class HeldDraft:
-    """A draft at the gate: the events held so far, and the rest to come."""
+    """A draft at the gate: the events held so far, and the rest to come.
 
-    def __init__(self, attempt: Attempt, ask: Ask, checks: Checks) -> None:
+    `claim` says whether it may pass, once it could: not where another draft already has. Then it
+    `has_lost`.
+    """
+
+    def __init__(
+        self, attempt: Attempt, ask: Ask, checks: Checks, claim: "Callable[[HeldDraft], bool]"
+    ) -> None:
         self.attempt = attempt
         self.held: list[Event] = []
         self.is_whole = False
+        self.has_lost = False
         self.verdict = ACCEPTED
+        self._claim = claim
         self._ask = ask
         self._checks = checks
         self._events = attempt.events()
@@ -48,10 +56,14 @@ class HeldDraft:
             if isinstance(event, Finished):
                 await self._settle(is_gated=is_gated)
             self.held.append(event)
-            if self.is_whole or (not is_gated and is_content(event)):
+            if self.is_whole:
+                return
+            if not is_gated and is_content(event):
+                self.has_lost = not self._claim(self)
                 return
             if chars_max is not None and self.attempt.builder.chars >= max(1, chars_max):
                 self.verdict = await self._judge()
+                self.has_lost = self.verdict.is_accepted and not self._claim(self)
                 return
 
     async def events(self) -> AsyncGenerator[Event]:
@@ -70,14 +82,23 @@ class HeldDraft:
         await self._events.aclose()
         await self.attempt.aclose()
 
+    async def let_go(self) -> None:
+        """Stop a draft that does not go out, and book it as rejected where it was."""
+        if not self.verdict.is_accepted and not self.is_whole:
+            self.attempt.reject(self.verdict.validator)
+        await self.aclose()
+
     async def _settle(self, *, is_gated: bool) -> None:
         """Judge the whole draft, which keeps a bad one out of the cache, and book its end."""
         self.is_whole = True
         self.verdict = await self._judge()
         if is_gated and not self.verdict.is_accepted:
             await self.attempt.settle("rejected", self.verdict.validator)
-        else:
+        elif self._claim(self):
             await self.attempt.settle("answered")
+        else:
+            self.has_lost = True
+            await self.attempt.settle("cancelled")
 
     async def _judge(self) -> Verdict:
         """Return the verdict on what has come; a long draft is judged off the event loop."""
@@ -91,14 +112,15 @@ class HeldDraft:
 class Committed:
     """A draft that has passed. Its `events` go to the client; close it when done.
 
-    `on_whole` is told, once, when the answer has ended whole and is booked. `purse` is emptied when
-    it is closed.
+    `on_whole` is told, once, when the answer has ended whole and is booked. `on_closed` is told and
+    `purse` emptied when it is closed, perhaps more than once.
     """
 
     def __init__(
         self, draft: HeldDraft, attempts: list[Attempt], desk: Desk, purse: Purse | None = None
     ) -> None:
         self.on_whole: Callable[[Committed], None] | None = None
+        self.on_closed: Callable[[], None] | None = None
         self._draft = draft
         self._attempts = attempts
         self._desk = desk
@@ -114,7 +136,10 @@ class Committed:
     def detours(self) -> tuple[str, ...]:
         """Return what became of the attempts before the draft's own, in words."""
         before = (attempt for attempt in self._attempts if attempt is not self._draft.attempt)
-        return tuple(f"{a.step.deployment.id} {a.outcome} ({a.error})" for a in before)
+        return tuple(
+            f"{a.step.deployment.id} {a.outcome}" + (f" ({a.error})" if a.error else "")
+            for a in before
+        )
 
     @property
     def decision(self) -> Decision:
@@ -193,6 +218,8 @@ class Committed:
         finally:
             if self._purse is not None:
                 self._purse.release()
+            if self.on_closed is not None:
+                self.on_closed()
 
     def _priced(self, event: Event) -> Event:
         if not isinstance(event, UsageReport):

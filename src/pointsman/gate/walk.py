@@ -1,7 +1,7 @@
 """Walk: the steps of one plan, tried until a draft passes the gate."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 
 from pointsman.attempt import Attempt, Desk, Job
@@ -20,6 +20,7 @@ from pointsman.core.errors import (
 from pointsman.core.plan import TRIES_PER_TARGET_MAX, affordable, bounded
 from pointsman.core.types import Plan, Step
 from pointsman.gate.draft import Checks, Committed, HeldDraft, report
+from pointsman.gate.hedge import Hedging, Race
 from pointsman.providers import Provider
 from pointsman.validators import Ask
 
@@ -29,11 +30,16 @@ JITTER_S = 0.25
 EMPTY_RETRY_AFTER_S = 1.0
 
 
+def _unrivalled(_draft: HeldDraft) -> bool:
+    """Return that a draft may pass: there is no other."""
+    return True
+
+
 class PlanRun:
     """Walks one plan for one request.
 
     `purse`: holds what the plan may cost at most, None without budgets. Raises BudgetExceeded where
-    nobody knows that.
+    nobody knows that. `hedging`: when a second call may start beside a slow one, None for never.
     """
 
     def __init__(
@@ -46,7 +52,9 @@ class PlanRun:
         checks: Checks,
         rng: Random,
         purse: Purse | None = None,
+        hedging: Hedging | None = None,
     ) -> None:
+        self._hedging = hedging
         self._plan = plan if purse is None else bounded(plan)
         self._purse = purse
         self._job = job
@@ -102,7 +110,7 @@ class PlanRun:
                 index, is_retry = index + 1, False
                 continue
             try:
-                draft = await self._draft(index, is_retry=is_retry)
+                draft = await self._fastest(index, is_retry=is_retry)
             except UpstreamError as error:
                 index, is_retry = await self._after(error, index)
                 continue
@@ -132,13 +140,54 @@ class PlanRun:
     def _tries(self, name: str) -> int:
         return sum(attempt.step.deployment.id == name for attempt in self._attempts)
 
-    async def _draft(self, index: int, *, is_retry: bool) -> HeldDraft:
+    async def _fastest(self, index: int, *, is_retry: bool) -> HeldDraft:
+        """Return a step's draft, or that of a second call where the first is slow to begin.
+
+        Raises GatewayError, all attempts booked.
+        """
+        hedging = self._hedging
+        if hedging is None or is_retry or self._partner(index) is None:
+            return await self._draft(index, is_retry=is_retry)
+        async with Race() as race:
+            race.enter(self._draft(index, is_retry=False, claim=race.claim))
+            is_over = await race.is_over_within(hedging.settings.after_s, self._desk.clock)
+            if not is_over and self._attempts[-1].is_silent:
+                partner, now_s = self._partner(index), self._desk.clock.monotonic_s()
+                steps = self._plan.steps
+                if partner is not None and hedging.may_take(
+                    steps[partner].worst_case_nanousd, now_s
+                ):
+                    race.enter(self._beside(partner, race))
+            return await race.result()
+
+    async def _beside(self, index: int, race: Race) -> HeldDraft:
+        """Make a second call. Raises GatewayError; then its deployment is not tried again."""
+        try:
+            return await self._draft(index, is_retry=False, claim=race.claim)
+        except GatewayError:
+            self._barred.add(self._plan.steps[index].deployment.id)
+            raise
+
+    def _partner(self, index: int) -> int | None:
+        """Return the next step of the same tier that may be called now, None for none."""
+        steps = self._plan.steps
+        if len(self._attempts) >= self._plan.attempts_max:
+            return None
+        for later in range(index + 1, self._next_tier(index)):
+            is_other = steps[later].deployment.id != steps[index].deployment.id
+            if is_other and self._may_call(steps[later], is_retry=False):
+                return later
+        return None
+
+    async def _draft(
+        self, index: int, *, is_retry: bool, claim: Callable[[HeldDraft], bool] = _unrivalled
+    ) -> HeldDraft:
         """Make one attempt and hold its draft. Raises GatewayError, the attempt booked."""
         number = len(self._attempts) + 1
         step, desk = self._plan.steps[index], self._desk
         attempt = Attempt(self._job, step, number, desk, is_retry=is_retry, purse=self._purse)
         self._attempts.append(attempt)
-        draft = HeldDraft(attempt, self._ask, self._checks)
+        draft = HeldDraft(attempt, self._ask, self._checks, claim)
         try:
             async with asyncio.timeout(self._left_s()):
                 await self._begin(attempt, index)
@@ -249,9 +298,7 @@ class PlanRun:
         draft.attempt.note_success()
         if draft.is_whole:
             self._spare = draft
-        else:
-            draft.attempt.reject(draft.verdict.validator)
-        await draft.aclose()
+        await draft.let_go()
 
     def _next_tier(self, index: int) -> int:
         steps = self._plan.steps
