@@ -15,7 +15,8 @@ from pointsman.clock import SystemClock
 from pointsman.config import parse_settings
 from pointsman.providers.fake import FakeProvider, Scripted
 from pointsman.router import Pipeline
-from pointsman.server.app import App, Limits
+from pointsman.server.app import App
+from pointsman.server.bodies import Limits
 from pointsman.server.metrics import Metrics
 from pointsman.server.routes import Services
 

@@ -20,7 +20,7 @@ from pointsman.core.errors import UpstreamRateLimited, UpstreamReset
 from pointsman.core.types import Request, Step
 from pointsman.core.wire import CODECS
 from pointsman.providers.fake import FakeProvider, Scripted
-from pointsman.server.app import Limits
+from pointsman.server.bodies import Limits
 
 ANTHROPIC = {"anthropic-version": "2023-06-01"}
 MESSAGES, RESPONSES = "/v1/messages", "/v1/responses"

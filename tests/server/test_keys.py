@@ -27,7 +27,7 @@ from pointsman.core.grants import EVERYTHING, Grant, Scope
 from pointsman.core.types import Caller, Request, Step
 from pointsman.core.wire import CODECS
 from pointsman.providers.fake import Scripted
-from pointsman.server.app import Limits
+from pointsman.server.bodies import Limits
 from pointsman.server.routes import PUBLIC, ROUTES, Route
 
 ADMIN = "admin-key-0123456789"

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 from tests.server.doors import CHAT, chat_body, opened
@@ -16,7 +17,7 @@ from pointsman.core.wire.limits import (
     MODEL_CHARS_MAX,
     TOOLS_MAX,
 )
-from pointsman.server.app import Limits
+from pointsman.server.bodies import Limits
 
 MIB = 1024 * 1024
 
@@ -233,3 +234,39 @@ async def test_a_client_that_hangs_up_in_its_body_is_told_nothing():
     async with opened() as client:
         await client.app(scope(), receive, send)
         assert client.upstream.calls == []
+
+
+SHAPES: dict[str, tuple[str, Callable[[Any], object]]] = {
+    "openai-chat": (CHAT, lambda told: told["error"]["code"]),
+    "openai-responses": ("/v1/responses", lambda told: told["error"]["code"]),
+    "openai-embeddings": ("/v1/embeddings", lambda told: told["error"]["code"]),
+    "anthropic": ("/v1/messages", lambda told: (told["type"], told["error"]["type"])),
+    "gemini": ("/v1beta/models/fast:generateContent", lambda told: told["error"]["status"]),
+}
+TOLD = {
+    408: ("request_timeout", ("error", "timeout_error"), "DEADLINE_EXCEEDED"),
+    413: ("request_too_large", ("error", "request_too_large"), "INVALID_ARGUMENT"),
+    415: ("unsupported_media_type", ("error", "invalid_request_error"), "INVALID_ARGUMENT"),
+    503: ("overloaded", ("error", "overloaded_error"), "UNAVAILABLE"),
+}
+
+
+@pytest.mark.parametrize("status", TOLD)
+@pytest.mark.parametrize("dialect", SHAPES)
+async def test_each_dialect_is_told_in_its_own_shape(dialect: str, status: int):
+    path, read = SHAPES[dialect]
+    messages: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        messages.append(message)
+
+    headers = {413: [("content-length", "99999999999")], 415: [("content-encoding", "br")]}
+    limits = Limits(body_s=0.01, bodies_bytes_max=0 if status == 503 else 1000)
+    async with opened(limits=limits) as client:
+        asked = {**scope(headers.get(status, [])), "path": path}
+        await client.app(asked, Waiting(b"{", b"").receive, send)
+        assert client.upstream.calls == []
+    assert messages[0]["status"] == status
+    openai, anthropic, gemini = TOLD[status]
+    told = read(json.loads(messages[1]["body"]))
+    assert told == {"anthropic": anthropic, "gemini": gemini}.get(dialect, openai)

@@ -11,7 +11,7 @@ from tests.server.doors import CHAT, Client, chat_body, opened
 from tests.server.test_streaming import Slow
 
 from pointsman.config import ServerSettings
-from pointsman.server.app import Limits
+from pointsman.server.bodies import Limits
 from pointsman.server.protocol import CONNECTIONS_MAX, Protocol
 
 PATHS = {

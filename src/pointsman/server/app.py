@@ -1,4 +1,4 @@
-"""App: the ASGI adapter. Reads a body within its limits, runs a route, and minds who hangs up."""
+"""App: the ASGI adapter. Lets requests in, runs their routes, and minds who hangs up."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
@@ -6,22 +6,22 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
-import msgspec
-
 from pointsman.access.keyring import Admitted, Keyring
 from pointsman.access.rates import RequestRates
 from pointsman.assembly import new_request_id
-from pointsman.core.errors import (
-    Draining,
-    GatewayError,
-    Overloaded,
-    RequestError,
-    RequestTimeout,
-    RequestTooLarge,
-    UnsupportedMedia,
-)
-from pointsman.core.wire.limits import BODY_BYTES_MAX
+from pointsman.core.errors import Draining, GatewayError, Overloaded
 from pointsman.server.auth import admit
+from pointsman.server.bodies import (
+    DRAIN_RETRY_AFTER_S,
+    SHED_RETRY_AFTER_S,
+    STOPPED,
+    Bodies,
+    Body,
+    HungUp,
+    Limits,
+    Message,
+    Receive,
+)
 from pointsman.server.exchange import ErrorFrame, Exchange, Headers
 from pointsman.server.headers import id_headers
 from pointsman.server.idempotency import has_key
@@ -31,28 +31,11 @@ from pointsman.server.request_log import RequestLog, Served
 from pointsman.server.routes import Found, Route, Services, check_method, find_route
 from pointsman.server.telling import run_route, tell
 
-DRAIN_RETRY_AFTER_S = 1.0
-SHED_RETRY_AFTER_S = 1.0
 # The client hung up first. Source: FAULTS, row 17; nginx has the same number for it.
 CLIENT_GONE = 499
-_LENGTH_DIGITS_MAX = 18
 
 Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is taken on at once: requests, a body's bytes, those of all bodies in memory.
-
-    `body_s`: how long a body may take to come.
-    """
-
-    in_flight_max: int = 5_000
-    body_bytes_max: int = BODY_BYTES_MAX
-    bodies_bytes_max: int = 256 * 1024 * 1024
-    body_s: float = 60.0
 
 
 class App:
@@ -72,7 +55,7 @@ class App:
         self._origins = origins or Origins()
         self._log = log
         self._limits = limits or Limits()
-        self._bodies = _Bodies(self._limits)
+        self._bodies = Bodies(self._limits)
         self._stopped = asyncio.get_running_loop().create_future()
         self._in_flight = 0
         self._idle = asyncio.Event()
@@ -88,6 +71,7 @@ class App:
         """Break off what still runs: its clients are told."""
         if not self._stopped.done():
             self._stopped.set_result(None)
+            self._bodies.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
@@ -96,7 +80,7 @@ class App:
         headers = {name.decode("latin-1"): v.decode("latin-1") for name, v in scope["headers"]}
         method, path = scope["method"], scope["path"]
         found = find_route(path, headers)
-        body = _Body(headers, receive, self._bodies)
+        body = Body(headers, receive, self._bodies)
         responder = AsgiResponder(send, new_request_id(), found.dialect, body)
         with self._logged(found, method, path, responder) as served:
             await self._answer(scope, found, headers, body, responder, served)
@@ -106,7 +90,7 @@ class App:
         scope: Scope,
         found: Found,
         headers: dict[str, str],
-        body: "_Body",
+        body: Body,
         responder: "AsgiResponder",
         served: Served | None,
     ) -> None:
@@ -133,7 +117,7 @@ class App:
                     query=read_query(scope.get("query_string", b"").decode("latin-1")),
                 )
                 await self._serve(found, route, exchange, body, responder)
-        except _HungUp:
+        except HungUp:
             return
         except GatewayError as error:
             await tell(responder, error, responder.request_id, found.dialect)
@@ -184,10 +168,10 @@ class App:
         found: Found,
         route: Route,
         exchange: Exchange,
-        body: "_Body",
+        body: Body,
         responder: "AsgiResponder",
     ) -> None:
-        """Run the route until its end, or until nobody waits for it. Raises _HungUp, Draining.
+        """Run the route until its end, or until nobody waits for it. Raises HungUp, Draining.
 
         Who sent an Idempotency-Key and hangs up may ask again for what came of it.
         """
@@ -205,14 +189,14 @@ class App:
                 task.cancel()
             await asyncio.gather(work, watch, return_exceptions=True)
         if self._stopped.done():
-            raise Draining("the server has stopped", retry_after_s=DRAIN_RETRY_AFTER_S)
-        raise _HungUp
+            raise Draining(STOPPED, retry_after_s=DRAIN_RETRY_AFTER_S)
+        raise HungUp
 
 
 class AsgiResponder:
     """Sends a reply as ASGI messages."""
 
-    def __init__(self, send: Send, request_id: str, dialect: str, body: "_Body") -> None:
+    def __init__(self, send: Send, request_id: str, dialect: str, body: Body) -> None:
         self.request_id = request_id
         self._body = body
         self._ids = id_headers(dialect, request_id)
@@ -255,97 +239,3 @@ def check_taking(services: Services, route: Route) -> None:
 def read_query(text: str) -> Mapping[str, str]:
     """Return a query's parameters, of one that comes twice the last."""
     return dict(parse_qsl(text, keep_blank_values=True)) if text else {}
-
-
-class _HungUp(Exception):
-    """The client has gone; there is nobody to tell."""
-
-
-class _Bodies:
-    """How many bytes of bodies are in memory, all requests together."""
-
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self._held = 0
-
-    def take(self, count: int) -> None:
-        """Make room for bytes. Raises Overloaded where there is none."""
-        if self._held + count > self.limits.bodies_bytes_max:
-            raise Overloaded("too many bodies are in flight", retry_after_s=SHED_RETRY_AFTER_S)
-        self._held += count
-
-    def give(self, count: int) -> None:
-        """Let go of bytes."""
-        self._held -= count
-
-
-class _Body:
-    """Reads a request's body within its limits."""
-
-    def __init__(self, headers: dict[str, str], receive: Receive, bodies: _Bodies) -> None:
-        self._headers = headers
-        self._receive = receive
-        self._bodies = bodies
-        self._limits = bodies.limits
-        self._taken = 0
-        self._is_asked_for = False
-
-    @property
-    def is_held_back(self) -> bool:
-        """Return whether the client waits to be told to send it, and has not been.
-
-        Whether it sends it after a refusal nobody can tell: what comes next may be the body or
-        another request. Source: RFC 9110, section 10.1.1.
-        """
-        return not self._is_asked_for and "expect" in self._headers
-
-    async def read(self) -> bytes:
-        """Return the body. Raises RequestError, Overloaded or _HungUp."""
-        self._take(self._stated_bytes())
-        self._is_asked_for = True
-        parts: list[bytes] = []
-        total = 0
-        try:
-            async with asyncio.timeout(self._limits.body_s):
-                while True:
-                    message = await self._receive()
-                    if message["type"] == "http.disconnect":
-                        raise _HungUp
-                    part = message.get("body", b"")
-                    total += len(part)
-                    self._take(total)
-                    parts.append(part)
-                    if not message.get("more_body", False):
-                        return b"".join(parts)
-        except TimeoutError as error:
-            raise RequestTimeout(
-                f"the body did not come within {self._limits.body_s:g} s"
-            ) from error
-
-    async def hung_up(self) -> None:
-        """Wait until the client has gone."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-
-    def release(self) -> None:
-        """Give back the room it took."""
-        self._bodies.give(self._taken)
-        self._taken = 0
-
-    def _stated_bytes(self) -> int:
-        """Return how large the body says it is. Raises where it may not be read at all."""
-        if self._headers.get("content-encoding", "identity").lower() != "identity":
-            raise UnsupportedMedia("Content-Encoding is not taken; send the body as it is")
-        stated = self._headers.get("content-length", "0")
-        if not stated.isdecimal() or len(stated) > _LENGTH_DIGITS_MAX:
-            raise RequestError(f"content-length is {stated[:40]!r}, not a number of bytes")
-        return int(stated)
-
-    def _take(self, total: int) -> None:
-        """Make room for a body of `total` bytes. Raises RequestTooLarge or Overloaded."""
-        if total > self._limits.body_bytes_max:
-            limit_mb = self._limits.body_bytes_max / 1024 / 1024
-            raise RequestTooLarge(f"the body is over {limit_mb:g} MiB; send less")
-        if total > self._taken:
-            self._bodies.take(total - self._taken)
-            self._taken = total

@@ -20,7 +20,8 @@ from pointsman.assembly import build_pipeline, build_routing
 from pointsman.clock import SystemClock
 from pointsman.config import Settings, check_exposure
 from pointsman.core.errors import ConfigError
-from pointsman.server.app import App, Limits
+from pointsman.server.app import App
+from pointsman.server.bodies import Limits
 from pointsman.server.metrics import Metrics
 from pointsman.server.origins import origins_of
 from pointsman.server.protocol import Protocol
