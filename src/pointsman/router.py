@@ -265,8 +265,12 @@ class Pipeline:
         caller = job.request.caller
         if caller.grant.tokens_per_minute is None:
             return await self._commit(job, routing)
-        now_s, most = self._clock.monotonic_s(), routing.tokens_max(job)
-        self._tokens.hold(caller.request_id, caller.tenant, caller.grant, most, now_s)
+        self._tokens.hold(
+            *(caller.request_id, caller.tenant, caller.grant),
+            routing.tokens_max(job),
+            self._clock.monotonic_s(),
+            input_tokens=job.features.input_tokens,
+        )
 
         def release() -> None:
             now_s = self._clock.monotonic_s()
@@ -324,7 +328,8 @@ class Pipeline:
         if intent.policy != AUDIT:  # that is ours, not the key's
             usage = settlement.usage
             tokens = usage.input_tokens + usage.output_tokens
-            self._tokens.note(intent.request_id, intent.tenant, tokens)
+            is_unknown = settlement.state == "unknown"
+            self._tokens.note(intent.request_id, intent.tenant, None if is_unknown else tokens)
         self._hedges.note_spent(settlement.cost_nanousd or 0, self._clock.monotonic_s())
         for observer in self.observers:
             observer(intent, settlement)

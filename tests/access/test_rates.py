@@ -89,7 +89,8 @@ def test_no_minute_has_more_tokens_than_the_limit_where_none_takes_more_than_it_
         except RateLimited:
             continue
         used = min(wanted, limit) * share // 100
-        rates.settle(str(number), "web", used, now_s)
+        rates.note(str(number), "web", used)
+        rates.release(str(number), "web", now_s)
         taken.append((now_s, used))
     assert most_in_a_window(taken) <= limit
 
@@ -99,12 +100,14 @@ def test_tokens_count_from_their_hold_to_a_minute_after_their_end():
     rates.hold("a", "web", bounds, 90, 0.0)
     with pytest.raises(RateLimited, match="held by requests in flight: 90 of 100"):
         rates.hold("b", "web", bounds, 20, 500.0)
-    rates.settle("a", "web", 70, 500.5)
+    rates.note("a", "web", 70)
+    rates.release("a", "web", 500.5)
     rates.hold("b", "web", bounds, 20, 501.0)
     with pytest.raises(RateLimited, match="used up: 70 of 100") as refusal:
         rates.hold("c", "web", bounds, 20, 501.0)
     assert refusal.value.retry_after_s == 60.0
-    rates.settle("b", "web", 0, 502.0)
+    rates.note("b", "web", 0)
+    rates.release("b", "web", 502.0)
     rates.hold("c", "web", bounds, 30, 502.0)
 
 
@@ -113,14 +116,16 @@ def test_a_request_larger_than_the_limit_goes_alone_and_is_counted_in_full():
     rates.hold("small", "web", bounds, 1, 0.0)
     with pytest.raises(RateLimited):
         rates.hold("huge", "web", bounds, 5_000, 0.0)
-    rates.settle("small", "web", 1, 0.0)
+    rates.note("small", "web", 1)
+    rates.release("small", "web", 0.0)
     with pytest.raises(RateLimited) as refusal:
         rates.hold("huge", "web", bounds, None, 1.0)
     now_s = 1.0 + (refusal.value.retry_after_s or 0)
     rates.hold("huge", "web", bounds, None, now_s)
     with pytest.raises(RateLimited):
         rates.hold("other", "web", bounds, 1, now_s)
-    rates.settle("huge", "web", 3_000, now_s)
+    rates.note("huge", "web", 3_000)
+    rates.release("huge", "web", now_s)
     with pytest.raises(RateLimited, match="used up: 3000 of 100"):
         rates.hold("other", "web", bounds, 1, now_s + 59)
     rates.hold("other", "web", bounds, 1, now_s + 61)
@@ -128,10 +133,13 @@ def test_a_request_larger_than_the_limit_goes_alone_and_is_counted_in_full():
 
 def test_settling_twice_or_what_was_never_held_counts_once_or_not_at_all():
     bounds, rates = grant(tokens_per_minute=100), TokenRates()
-    rates.settle("never", "web", 100, 0.0)
+    rates.note("never", "web", 100)
+    rates.release("never", "web", 0.0)
     rates.hold("a", "web", bounds, 100, 0.0)
-    rates.settle("a", "web", 60, 0.0)
-    rates.settle("a", "web", 60, 0.0)
+    rates.note("a", "web", 60)
+    rates.release("a", "web", 0.0)
+    rates.note("a", "web", 60)
+    rates.release("a", "web", 0.0)
     rates.hold("b", "web", bounds, 40, 0.0)
 
 
@@ -174,7 +182,8 @@ def test_without_limits_nothing_is_kept_or_refused():
     for _ in range(1_000):
         assert enter(requests, EVERYTHING, 0.0) is None
         tokens.hold("r", "web", EVERYTHING, None, 0.0)
-        tokens.settle("r", "web", 10**9, 0.0)
+        tokens.note("r", "web", 10**9)
+        tokens.release("r", "web", 0.0)
     assert not requests._keys
     assert not tokens._keys
 

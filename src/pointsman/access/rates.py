@@ -8,6 +8,7 @@ forgotten at most a second late. A process counts by itself; nothing here outliv
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from math import ceil, floor
 
 from pointsman.core.errors import RateLimited
@@ -98,20 +99,27 @@ class TokenRates:
         self._keys: dict[str, _Tokens] = {}
 
     def hold(
-        self, request_id: str, tenant: str, grant: Grant, tokens: int | None, now_s: float
+        self,
+        request_id: str,
+        tenant: str,
+        grant: Grant,
+        tokens: int | None,
+        now_s: float,
+        *,
+        input_tokens: int = 0,
     ) -> None:
         """Hold the most tokens that a request may take, None where that is not known.
 
-        They count until `settle`. A request that may take more than the whole limit waits
-        until nothing else counts and then goes alone: what it takes beyond is counted too, so the
-        next one waits for that much longer. Raises RateLimited where there is no room for it.
+        They count until `release`. A request that may take more than the whole limit waits until
+        nothing else counts and then goes alone: what it takes beyond is counted too, so the next
+        one waits for that much longer. Raises RateLimited where there is no room for it.
         """
         limit = grant.tokens_per_minute
         if limit is None:
             return
         use = self._keys.setdefault(tenant, _Tokens())
         wanted = limit if tokens is None else min(tokens, limit)
-        held = sum(use.held.values())
+        held = use.held()
         told = f'key "{tenant}": tokens'
         _check(use.minute, min(held + wanted, limit), limit, now_s, told)
         if held + wanted > limit:
@@ -120,13 +128,22 @@ class TokenRates:
                 f" one may take {wanted}; wait for one to end, or ask for fewer max_tokens",
                 retry_after_s=_IN_FLIGHT_RETRY_S,
             )
-        use.held[request_id] = wanted
+        use.in_flight[request_id] = _InFlight(wanted, input_tokens)
 
-    def settle(self, request_id: str, tenant: str, tokens: int, now_s: float) -> None:
-        """Count the tokens that a request has taken in place of those it held."""
+    def note(self, request_id: str, tenant: str, tokens: int | None) -> None:
+        """Note that a request in flight has taken so many more; of any other nothing is kept.
+
+        None: nobody can say; then it has taken its input, which was sent.
+        """
         use = self._keys.get(tenant)
-        if use is not None and use.held.pop(request_id, None) is not None and tokens:
-            use.minute.add(tokens, now_s)
+        if use is not None and (flight := use.in_flight.get(request_id)) is not None:
+            flight.used += flight.input_tokens if tokens is None else tokens
+
+    def release(self, request_id: str, tenant: str, now_s: float) -> None:
+        """Count what a request has taken, in place of what it held; once."""
+        use = self._keys.get(tenant)
+        if use is not None and (flight := use.in_flight.pop(request_id, None)) is not None:
+            use.minute.add(flight.used, now_s)
 
 
 class _Requests:
@@ -137,12 +154,25 @@ class _Requests:
         self.in_flight = 0
 
 
+@dataclass(slots=True)
+class _InFlight:
+    """What a request in flight may take at most, its input's share, and what it has taken."""
+
+    held: int
+    input_tokens: int
+    used: int = 0
+
+
 class _Tokens:
-    """One key's tokens: of the last minute, and held by requests in flight, by request id."""
+    """One key's tokens: of the last minute, and of requests in flight by their id."""
 
     def __init__(self) -> None:
         self.minute = Minute()
-        self.held: dict[str, int] = {}
+        self.in_flight: dict[str, _InFlight] = {}
+
+    def held(self) -> int:
+        """Return how much the requests in flight may take, or have taken where that is more."""
+        return sum(max(flight.held, flight.used) for flight in self.in_flight.values())
 
 
 def _check(minute: Minute, amount: int, limit: int, now_s: float, told: str) -> None:

@@ -128,7 +128,7 @@ def _tiers(decision: Decision, snapshot: Snapshot, *, upwards: bool) -> Iterator
 
 
 def _step(tier: Tier, deployment: Deployment, features: Features) -> Step:
-    bound = _output_bound(tier, deployment, features)
+    bound = output_bound(tier, deployment, features)
     worst = None
     if deployment.price is not None and bound is not None:
         worst = worst_case_nanousd(
@@ -142,7 +142,7 @@ def _step(tier: Tier, deployment: Deployment, features: Features) -> Step:
     )
 
 
-def _output_bound(tier: Tier, deployment: Deployment, features: Features) -> int | None:
+def output_bound(tier: Tier, deployment: Deployment, features: Features) -> int | None:
     """Return the most tokens that can come, None for not known: nothing is larger than a window."""
     if Need.EMBEDDINGS in features.needs:
         return 0
