@@ -159,7 +159,7 @@ SECTIONS: Mapping[Pattern, str] = {
 
 KEYS: Mapping[Pattern, Key] = {
     ("server", "host"): Key(
-        "Address to listen on. Any but this machine's own needs POINTSMAN_API_KEYS to be set."
+        "Address to listen on. Any but this machine's own needs a key: `pointsman keys create`."
     ),
     ("server", "port"): Key("TCP port.", least=1, most=65_535),
     ("server", "hosts"): Key(
