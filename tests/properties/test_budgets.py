@@ -27,10 +27,10 @@ KEYS = ("a", "b")
 TAGS = ('{"team":"x"}', "{}")
 TRY = 10  # what one attempt may cost at most, nano-USD
 LIMITS = (
-    Budget("all", "day", 130),
-    Budget("all", "month", 400),
-    Budget("key:a", "day", 60),
-    Budget("tag:team=x", "month", 90),
+    Budget("all", "day", 73),
+    Budget("all", "month", 207),
+    Budget("key:a", "day", 38),
+    Budget("tag:team=x", "month", 54),
 )
 
 
