@@ -230,7 +230,7 @@ def test_who_rests_is_probed_once_a_second():
 
 
 @pytest.mark.parametrize(
-    ("in_flight", "retries"), [(0, 3), (3, 3), (12, 3), (16, 4), (100, 25), (200, 50)]
+    ("in_flight", "retries"), [(0, 3), (3, 3), (12, 3), (20, 4), (100, 20), (200, 40)]
 )
 def test_retries_are_a_fifth_of_what_is_in_flight_but_three_are_always_allowed(in_flight, retries):
     health = healthy()
@@ -242,9 +242,16 @@ def test_retries_are_a_fifth_of_what_is_in_flight_but_three_are_always_allowed(i
         made = health.begin(NAME, 0, is_retry=True)
         allowed += 1
     assert allowed == retries and made is not None
-    health.end(made)
-    health.end(made)
-    assert health.may_retry(NAME)
+
+
+def test_few_calls_at_a_time_are_retried_no_more_than_many():
+    health, retries = healthy(), 0
+    for _ in range(1_000):
+        health.end(health.begin(NAME, 0, is_retry=False))
+        if health.may_retry(NAME):
+            health.end(health.begin(NAME, 0, is_retry=True))
+            retries += 1
+    assert retries == 3 + 1_000 // 5 - 1
 
 
 def test_deployments_do_not_share_their_fate():

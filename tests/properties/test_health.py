@@ -11,10 +11,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from pointsman.core import errors
 from pointsman.core.errors import UpstreamError
 from pointsman.core.health import (
+    CALLS_PER_RETRY,
     OPEN_S_MAX,
     PROBE_EVERY_S,
     RETRIES_MIN,
-    RETRY_SHARE,
     Call,
     Health,
 )
@@ -44,6 +44,8 @@ class Known:
     told_until_s: float = 0.0
     rests_until_s: float = 0.0
     called_at_s: float = -1_000.0
+    calls: int = 0
+    retries: int = 0
     in_flight: list[Call] = field(default_factory=list)
     probes: list[Call] = field(default_factory=list)
 
@@ -83,7 +85,9 @@ class HealthMachine(RuleBasedStateMachine):
         retrying = sum(call.is_retry for call in known.in_flight)
         is_retry = wants_retry and health.may_retry(name)
         if is_retry:
-            assert retrying < max(RETRIES_MIN, RETRY_SHARE * len(known.in_flight))
+            assert retrying < max(RETRIES_MIN, len(known.in_flight) / CALLS_PER_RETRY)
+            known.retries += 1
+            assert known.retries <= RETRIES_MIN + known.calls / CALLS_PER_RETRY
         assert now_s >= known.told_until_s
         if is_ready:
             assert now_s >= known.rests_until_s
@@ -92,6 +96,7 @@ class HealthMachine(RuleBasedStateMachine):
             assert not (is_ready and known.probes), "two probes of one half-open deployment"
             known.probes.append(call)
         known.in_flight.append(call)
+        known.calls += not is_retry
         known.called_at_s = now_s
         return call
 

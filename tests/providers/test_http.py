@@ -490,3 +490,27 @@ async def test_what_an_upstreams_dialect_has_no_word_for_is_named_with_the_answe
     (opening,) = [event for event in events if isinstance(event, Started)]
     assert {"seed", "metadata"} <= set(opening.dropped)
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "Hi"
+
+
+UNPAID: dict[str, tuple[str, bytes]] = {
+    "openai-chat": ("openai-chat", up.error_body("Insufficient balance.", type="unknown_error")),
+    "openai-responses": ("openai-responses", up.error_body("Pay first.")),
+    "anthropic": (
+        "anthropic",
+        b'{"type":"error","error":{"type":"billing_error","message":"Pay first."}}',
+    ),
+    "gemini": ("gemini", b'{"error":{"code":402,"message":"Pay first.","status":"UNKNOWN"}}'),
+    "no JSON": ("openai-chat", b"<h1>Payment Required</h1>"),
+}
+
+
+@pytest.mark.parametrize(("dialect", "body"), UNPAID.values(), ids=UNPAID)
+async def test_an_account_that_cannot_pay_is_our_fault_and_not_the_client_s(dialect, body):
+    pays_first = up.reply(402, body)
+    async with up.upstream(**{"m": pays_first, "models/m": pays_first}) as server:
+        async with provider() as made:
+            to = calling(server.base_url, dialect=dialect)
+            request = asking(max_tokens=5, stream=False)
+            with pytest.raises(UpstreamAuth) as caught:
+                await answered(made, request, to)
+    assert caught.value.remedy == "next" and caught.value.http_status == 502

@@ -26,8 +26,8 @@ OPEN_S_MAX = 300.0
 JITTER_SHARE = 0.1
 PARKED_S = 300.0
 PROBE_EVERY_S = 1.0
-RETRY_SHARE = 0.2
 RETRIES_MIN = 3
+CALLS_PER_RETRY = 5  # a share of 20%
 _NEVER = float("-inf")
 
 
@@ -54,7 +54,8 @@ class _Record:
     of who refuses our key or model; `open_until_s` is the breaker's. After the last two it is half
     open: one call at a time, until one of them brings content. `openings` counts the breaker's
     since the last success, `opening` all of them, those of a parked one included. `probes` are the
-    numbers of the calls that probe it: under way, and without content so far.
+    numbers of the calls that probe it: under way, and without content so far. `earned`: the calls
+    that no retry has been made for yet.
     """
 
     told_until_s: float = _NEVER
@@ -68,6 +69,7 @@ class _Record:
     calls: deque[tuple[float, bool]] = field(default_factory=deque)
     probes: set[int] = field(default_factory=set)
     in_flight: int = 0
+    earned: int = RETRIES_MIN * CALLS_PER_RETRY
     retrying: int = 0
 
     @property
@@ -146,6 +148,10 @@ class Health:
         is_probe = record.is_half_open or now_s < record.resting_until_s
         record.in_flight += 1
         record.retrying += is_retry
+        if is_retry:
+            record.earned -= CALLS_PER_RETRY
+        elif record.earned < max(RETRIES_MIN * CALLS_PER_RETRY, record.in_flight):
+            record.earned += 1
         self._calls += 1
         if is_probe:
             record.probes.add(self._calls)
@@ -160,9 +166,13 @@ class Health:
         record.probes.discard(call.number)
 
     def may_retry(self, deployment: str) -> bool:
-        """Return whether another retry on the same deployment keeps within its share of calls."""
+        """Return whether another retry on the same deployment keeps within its share.
+
+        Of what is under way, and of all calls, so that few at a time do not all come twice.
+        """
         record = self._record(deployment)
-        return record.retrying < max(RETRIES_MIN, RETRY_SHARE * record.in_flight)
+        at_once_max = max(RETRIES_MIN, record.in_flight / CALLS_PER_RETRY)
+        return record.retrying < at_once_max and record.earned >= CALLS_PER_RETRY
 
     def note_content(self, call: Call) -> None:
         """Note that an answer has begun: where the call was a probe, others may come again.

@@ -53,7 +53,7 @@ def error_for(
     match status:
         case 429:
             return tree.UpstreamRateLimited(message, retry_after_s=retry_after_s)
-        case 401 | 403:
+        case 401 | 402 | 403:  # 402: our account cannot pay
             return tree.UpstreamAuth(message)
         case 404:
             return tree.UpstreamModelMissing(message)
@@ -79,6 +79,8 @@ def status_of(told: Told) -> int:
     words = f"{told.kind} {told.code}".lower()
     if "rate_limit" in words:
         return 429
+    if "insufficient_quota" in words or "billing" in words:
+        return 402
     if "authentication" in words or "permission" in words:
         return 401
     if "not_found" in words:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from pointsman.core.errors import AllTargetsFailed, GatewayError, UpstreamAuth, UpstreamError
+from pointsman.core.errors import AllTargetsFailed, GatewayError, UpstreamError
 from pointsman.core.wire.decoding import UNREADABLE
 from pointsman.core.wire.sse import data_frame
 from pointsman.core.wire.upstream_errors import (
@@ -33,7 +33,7 @@ _KINDS: Mapping[int, str] = {
     529: "overloaded_error",
 }
 # What an error's type says beyond `status_of`, which reads all dialects' words.
-_STATUSES: Mapping[str, int] = {"request_too_large": 413, "billing_error": 402}
+_STATUSES: Mapping[str, int] = {"request_too_large": 413}
 _SPENT = 402
 # Only how the message begins will do: a 400 quotes the client's own words.
 _LIMIT_OPENING = "you have reached your specified api usage limits"
@@ -53,8 +53,7 @@ def read_error(status: int, body: bytes, retry_after_s: float | None) -> Upstrea
     told = _told(body)
     if told is not None and told.message.lower().startswith(_LIMIT_OPENING):
         status = _SPENT
-    error = error_for(status, body, told, retry_after_s)
-    return UpstreamAuth(error.message) if status == _SPENT else error
+    return error_for(status, body, told, retry_after_s)
 
 
 def error_in_stream(data: bytes) -> UpstreamError:
