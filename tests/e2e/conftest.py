@@ -38,6 +38,8 @@ input = 5.0
 output = 15.0
 [cache]
 path = "cache.db"
+[server]
+log_requests = false
 [ledger]
 url = "sqlite:///ledger.db"
 """

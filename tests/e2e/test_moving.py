@@ -81,7 +81,14 @@ def serving(upstream: Scripted, tiers: list[Upstream], folder: Path) -> Iterator
 
 
 def toml(upstream: Scripted, tiers: list[Upstream]) -> str:
-    lines = ["[cache]", "exact = false", "[ledger]", 'url = "sqlite://"']
+    lines = [
+        "[server]",
+        "log_requests = false",
+        "[cache]",
+        "exact = false",
+        "[ledger]",
+        'url = "sqlite://"',
+    ]
     lines += ["[routing]", 'policy = "signals"', "[routing.signals]"]
     lines += [f'power = ["{UP}"]', f'fast = ["{DOWN}"]', f'default = "{tiers[0].tier}"']
     for provider, dialect in {tier.provider: tier.dialect for tier in tiers}.items():

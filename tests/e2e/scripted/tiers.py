@@ -10,6 +10,8 @@ UPSTREAM_KEYS = {"SCRIPTED_KEY": KEY}
 REAL = ("real-openai-chat", "real-openai-responses", "real-anthropic")
 
 _COMMON = """
+[server]
+log_requests = false
 [routing]
 policy = "fixed:{first}"
 [cache]
