@@ -507,10 +507,9 @@ UNPAID: dict[str, tuple[str, bytes]] = {
 @pytest.mark.parametrize(("dialect", "body"), UNPAID.values(), ids=UNPAID)
 async def test_an_account_that_cannot_pay_is_our_fault_and_not_the_client_s(dialect, body):
     pays_first = up.reply(402, body)
-    async with up.upstream(**{"m": pays_first, "models/m": pays_first}) as server:
-        async with provider() as made:
-            to = calling(server.base_url, dialect=dialect)
-            request = asking(max_tokens=5, stream=False)
-            with pytest.raises(UpstreamAuth) as caught:
-                await answered(made, request, to)
+    script = {"m": pays_first, "models/m": pays_first}
+    async with up.upstream(**script) as server, provider() as made:
+        request = asking(max_tokens=5, stream=False)
+        with pytest.raises(UpstreamAuth) as caught:
+            await answered(made, request, calling(server.base_url, dialect=dialect))
     assert caught.value.remedy == "next" and caught.value.http_status == 502
