@@ -316,7 +316,7 @@ class UpstreamConnect(UpstreamError):
 
 
 class UpstreamAuth(UpstreamError):
-    """401 or 403, or the account's spend limit: our key is at fault, not the client's."""
+    """401, 402 or 403, or a spend limit: our key or account is at fault, not the client's."""
 
     code = "upstream_auth"
 
