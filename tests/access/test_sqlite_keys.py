@@ -291,6 +291,26 @@ def test_a_file_of_noise_is_said_to_be_unavailable_and_can_be_read_once_it_is_me
     store.close()
 
 
+def test_a_file_that_stays_locked_is_said_to_be_unavailable_and_nothing_is_changed(
+    store: SqliteKeys, monkeypatch: pytest.MonkeyPatch
+):
+    store.create("web", EVERYTHING, now_ns=1, expires_ns=None)
+    before = store.read()
+    monkeypatch.setattr("pointsman.access.sqlite_keys._WRITE_BUSY_S", 0.01)
+    writer = sqlite3.connect(store._path, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    for change in (
+        lambda: store.create("app", EVERYTHING, now_ns=2, expires_ns=None),
+        lambda: store.rotate("web", now_ns=2, old_until_ns=None),
+        lambda: store.revoke("web", now_ns=2),
+    ):
+        with pytest.raises(AuthUnavailable, match="cannot be written"):
+            change()
+    writer.execute("ROLLBACK")
+    writer.close()
+    assert store.read() == before
+
+
 def test_a_reader_does_not_wait_for_who_writes(store: SqliteKeys):
     store.create("web", EVERYTHING, now_ns=1, expires_ns=None)
     writer = sqlite3.connect(store._path, isolation_level=None)

@@ -1,6 +1,7 @@
 """`pointsman keys`: what it prints, once and only once, and what it refuses."""
 
 import json
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,20 @@ def test_a_new_key_stands_alone_on_standard_output(terminal: Terminal):
     assert found.keys[0].digest == digest(secret, found.pepper)
 
 
+def test_who_makes_the_first_key_is_told_that_it_shuts_the_server(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+):
+    terminal.keys("create", "one")
+    assert "now ask for a key" in terminal.err
+    terminal.keys("revoke", "one")
+    terminal.keys("create", "two")
+    assert "now ask for a key" not in terminal.err
+    terminal.file.unlink()
+    monkeypatch.setenv("POINTSMAN_API_KEYS", "ci:0123456789")
+    terminal.keys("create", "three")
+    assert "now ask for a key" not in terminal.err
+
+
 def test_nothing_ever_shows_a_secret_again(terminal: Terminal):
     secrets = [terminal.told("create", "web")["secret"]]
     secrets.append(terminal.told("rotate", "web", "--grace", "1h")["secret"])
@@ -167,6 +182,15 @@ def test_an_expired_key_is_listed_so(terminal: Terminal):
     store.create("old", EVERYTHING, now_ns=1, expires_ns=2)
     assert terminal.told("list")["keys"][0]["state"] == "expired"
     assert "has expired" in terminal.refused("rotate", "old")
+
+
+def test_a_key_whose_grant_cannot_be_read_is_listed_so(terminal: Terminal):
+    terminal.keys("create", "web")
+    with sqlite3.connect(terminal.file) as file:
+        file.execute('UPDATE "keys" SET "grant" = \'{\'')
+    assert terminal.keys("list") == 0
+    assert "cannot be read" in terminal.out
+    assert terminal.told("list")["keys"][0]["grant"] is None
 
 
 def test_looking_for_keys_makes_no_file(terminal: Terminal):

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -270,6 +270,29 @@ async def test_a_kept_answer_goes_to_nobody_who_may_not_use_its_model(tmp_path: 
         assert await asked(Grant(tiers=("power",))) == ("fake/large", "hit")
         assert await asked(CAPPED) == ("fake/small", "miss")
         assert await asked(Grant(models=("fake/small",))) == ("fake/small", "hit")
+
+
+async def test_a_kept_answer_of_a_model_of_no_tier_is_bounded_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("pointsman.routing._OFFERS_MAX", 1)
+    async with house(tmp_path) as rig:
+        whole = rig.client.pipeline.routing
+        other = msgspec.structs.replace(whole.snapshot.tiers[0].deployments[0], model="other")
+        routing = replace(whole, snapshot=msgspec.structs.replace(whole.snapshot, others=(other,)))
+
+        def may(grant: Grant, tier: str, model: str) -> bool:
+            request = msgspec.structs.replace(
+                build_request(EASY, {}), caller=Caller(tenant="one", grant=grant)
+            )
+            return routing.may_serve(request, tier, model)
+
+        assert may(EVERYTHING, "", "fake/other")
+        assert may(Grant(models=("fake/other",)), "", "fake/other")
+        assert not may(Grant(models=("fake/other",)), "fast", "fake/small")
+        assert not may(Grant(models=("fake/small",)), "", "fake/other")
+        assert not may(CAPPED, "", "fake/other")
+        assert may(CAPPED, "fast", "fake/small")
 
 
 async def test_embeddings_are_bounded_too(tmp_path: Path):

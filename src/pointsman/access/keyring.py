@@ -71,14 +71,14 @@ class Keyring:
             return self._refused(sent)
         came_s = self._clock.monotonic_s()
         await self._look_since(came_s - KNOWN_FOR_S)
-        key = self._known.find(sent)
-        if key is None and sent and not self._is_open:
+        found = self._known.find(sent)
+        if found is None and sent and not self._is_open:
             await self._look_since(came_s)
-            key = self._known.find(sent)
+            found = self._known.find(sent)
         if came_s - self._read_s > SERVED_ON_S:
             raise _unknowable()
-        if key is not None:
-            return self._admitted(key, sent)
+        if found is not None:
+            return self._admitted(*found)
         if self._is_failing and sent and not self._is_open:
             raise _unknowable()
         return self._refused(sent)
@@ -95,6 +95,8 @@ class Keyring:
         return not self._stated.by_digest and not self._known.has_any
 
     def _whose_stated(self, sent: str) -> Admitted | None:
+        if not sent or not self._stated.by_digest:
+            return None
         made = digest(sent, self._stated.pepper)
         # All of them, so that the time it takes says nothing of any.
         found = [whose for known, whose in self._stated.by_digest.items() if is_same(known, made)]
@@ -111,14 +113,13 @@ class Keyring:
             )
         raise Unauthorized("the key that was sent is not known here")
 
-    def _admitted(self, key: Key, sent: str) -> Admitted:
+    def _admitted(self, key: Key, is_old: bool) -> Admitted:
         """Return whose a stored key is. Raises Unauthorized or AuthUnavailable."""
         now_ns = self._clock.wall_ns()
         if key.revoked_ns is not None:
             raise Unauthorized("the key that was sent has been revoked; ask for another one")
         if key.expires_ns is not None and key.expires_ns <= now_ns:
             raise Unauthorized("the key that was sent has expired; ask for another one")
-        is_old = not is_same(digest(sent, self._known.pepper), key.digest)
         if is_old and (key.old_until_ns is None or key.old_until_ns <= now_ns):
             raise Unauthorized("the key that was sent has been replaced; send the new one")
         if key.grant is None or key.name in self._stated.names:
@@ -182,15 +183,17 @@ class _Known:
         self._by_digest = {key.old_digest: key for key in keys.keys if key.old_digest is not None}
         self._by_digest |= {key.digest: key for key in keys.keys}
 
-    def find(self, sent: str) -> Key | None:
-        """Return the key of a secret, the old one of a rotation too, whether it holds or not."""
+    def find(self, sent: str) -> tuple[Key, bool] | None:
+        """Return the key of a secret, whether it holds or not, and whether that is its old one."""
         if not sent or not self.has_any:
             return None
         made = digest(sent, self.pepper)
         key = self._by_digest.get(made)  # by all 32 bytes of what nobody can choose
-        if key is None or not any(is_same(made, it) for it in (key.digest, key.old_digest) if it):
+        if key is None:
             return None
-        return key
+        if is_same(made, key.digest):
+            return key, False
+        return (key, True) if is_same(made, key.old_digest or b"") else None
 
     def tell_of_unusable(self, stated: frozenset[str]) -> None:
         """Log which keys cannot be taken, and why."""

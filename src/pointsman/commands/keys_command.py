@@ -7,8 +7,8 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from pointsman.access import Key, KeyStore
-from pointsman.access.environment import stated_keys
-from pointsman.access.opening import open_keys
+from pointsman.access.environment import has_stated_keys, stated_keys
+from pointsman.access.opening import has_keys, open_keys
 from pointsman.assembly import build_routing
 from pointsman.clock import SystemClock
 from pointsman.commands.key_grants import (
@@ -65,10 +65,13 @@ def create(
         expires_ns = read_expiry(expires, now_ns)
         if name in stated_keys(os.environ).names:
             raise RequestError(f'key "{name}": the environment has one of the name; take another')
+        is_first = not has_stated_keys(os.environ) and not has_keys(settings.ledger.url)
         with closing(_store(settings)) as store:
             secret = store.create(name, grant, now_ns=now_ns, expires_ns=expires_ns)
     except GatewayError as error:
         return refuse(error, json=json)
+    if is_first:
+        note("It is the first: servers of this ledger took everybody, and now ask for a key.")
     return _tell_secret(name, secret, json=json, more={"grant": grant, "expires": expires_ns})
 
 
