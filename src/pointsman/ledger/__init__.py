@@ -232,6 +232,12 @@ class Ledger(Protocol):
         Raises LedgerUnavailable.
         """
 
+    async def rebuild_budgets(self) -> int:
+        """Compute what stands against budgets anew, from rows and holds; return how much was wrong.
+
+        Raises LedgerUnavailable.
+        """
+
     def budgets(self) -> Iterator[BudgetRow]:
         """Yield what stands against budgets, by scope, the latest window first."""
 

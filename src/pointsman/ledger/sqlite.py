@@ -28,7 +28,7 @@ from pointsman.ledger import (
     State,
 )
 from pointsman.ledger.runs import advance_run, begin_run, end_run
-from pointsman.ledger.sqlite_budgets import Releases, fill_in, held, select_budgets, take
+from pointsman.ledger.sqlite_budgets import Releases, fill_in, held, rebuild, select_budgets, take
 from pointsman.ledger.sqlite_contents import SqliteContents
 from pointsman.ledger.sqlite_file import (
     MEMORY,
@@ -169,6 +169,17 @@ class SqliteLedger:
         """State what an `unknown` attempt cost."""
         apply = partial(fill_in, request_id=request_id, attempt=attempt, cost_nanousd=cost_nanousd)
         return await self._writer.awaited(apply)
+
+    async def rebuild_budgets(self) -> int:
+        """Compute what stands against budgets anew."""
+        wrong: list[int] = []
+
+        def apply(connection: sqlite3.Connection) -> bool:
+            wrong.append(rebuild(connection))
+            return True
+
+        await self._writer.awaited(apply)
+        return wrong[-1]
 
     def budgets(self) -> Iterator[BudgetRow]:
         """Yield what stands against budgets."""
