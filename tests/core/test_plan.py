@@ -8,7 +8,7 @@ from tests.core.builders import deployment, features, snapshot, tier
 
 from pointsman.core.plan import build_plan
 from pointsman.core.prices import Price
-from pointsman.core.types import Decision, Filtered, Plan
+from pointsman.core.types import Decision, Filtered, Need, Plan
 
 A, B, C, D = (deployment(f"p/{name}") for name in "abcd")
 WORLD = snapshot(
@@ -124,6 +124,42 @@ def test_the_worst_case_goes_by_the_first_bound_there_is(asked, own, most, bound
     (step,) = plan.steps
     assert step.max_tokens == own
     assert step.worst_case_nanousd == (None if bound is None else 100 + 2 * bound)
+
+
+@pytest.mark.parametrize(
+    ("params", "asked", "tokens"),
+    [
+        ({}, {"choices": 3}, 3 * 50),
+        ({"n": 4}, {}, 4 * 50),
+        ({"max_completion_tokens": 700}, {}, 700),
+        ({"max_tokens": 20, "n": 2}, {"choices": 1}, 40),
+        ({}, {"needs": frozenset({Need.EMBEDDINGS})}, 0),
+    ],
+    ids=["several choices", "sent always", "a bound of its own", "both", "embeddings"],
+)
+def test_the_worst_case_counts_every_choice_and_what_is_always_sent(params, asked, tokens):
+    priced = msgspec.structs.replace(deployment("p/x"), price=PRICE, params=params)
+    facts = msgspec.structs.replace(features(input_tokens=100, max_tokens=50), **asked)
+    plan = build_plan(
+        decided("one", "p/x"),
+        facts,
+        snapshot(tier("one", priced)),
+        is_ready=lambda _: True,
+        may_escalate=True,
+    )
+    assert plan.steps[0].worst_case_nanousd == 100 + 2 * tokens
+
+
+def test_without_any_bound_a_whole_window_may_come():
+    priced = msgspec.structs.replace(deployment("p/x", context_tokens=900), price=PRICE)
+    plan = build_plan(
+        decided("one", "p/x"),
+        features(input_tokens=100, max_tokens=None),
+        snapshot(tier("one", priced)),
+        is_ready=lambda _: True,
+        may_escalate=True,
+    )
+    assert plan.steps[0].worst_case_nanousd == 100 + 2 * 900
 
 
 def test_without_a_price_there_is_no_worst_case():

@@ -59,6 +59,7 @@ def extract(request: Request) -> Features:
         is_tool_loop=is_tool_loop(request),
         labels=_labels(request.caller),
         dialect=request.dialect,
+        choices=request.choices,
         background=background_call(request),
     )
 

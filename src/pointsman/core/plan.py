@@ -143,16 +143,22 @@ def _step(tier: Tier, deployment: Deployment, features: Features) -> Step:
 
 
 def output_bound(tier: Tier, deployment: Deployment, features: Features) -> int | None:
-    """Return the most tokens that can come, None for not known: nothing is larger than a window."""
+    """Return the most tokens that can come in all choices together, None for not known.
+
+    Where nothing else bounds an answer its model's window does.
+    """
     if Need.EMBEDDINGS in features.needs:
         return 0
     stated = [deployment.params.get(name) for name in _BOUND_PARAMS]
     own = max((value for value in stated if isinstance(value, int)), default=None)
     capability = deployment.capability
-    return (
+    bound = (
         own
         or features.max_tokens
         or tier.max_tokens
         or capability.max_output_tokens
         or capability.context_tokens
     )
+    sent = deployment.params.get("n")
+    choices = max(features.choices, sent if isinstance(sent, int) else 1)
+    return None if bound is None else bound * choices

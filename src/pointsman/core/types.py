@@ -192,7 +192,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     files other than images, before base64. `given_tokens`: of input that comes as tokens and not as
     text. `has_long_marks`: it asks that its prefix be kept in the prompt cache for an hour;
     `retention_s`: for so long, by OpenAI's fields, 0 where it does not say. `dropped` names what is
-    left out whoever answers.
+    left out whoever answers. `choices`: how many answers are asked for, each of up to `max_tokens`.
     """
 
     dialect: str
@@ -212,6 +212,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     history: History = History()
     dropped: tuple[str, ...] = ()
     max_tokens: int | None = None
+    choices: int = 1
     response_format: ResponseFormat | None = None
     is_stream: bool = False
     wants_usage: bool = False
@@ -239,7 +240,7 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
     the caller's own groups, most special first, such as "route:checkout". `reading` stands in
     where the text is not at hand; None: a policy that needs it reads the text. `dialect` is the
     client's, "" where that is not known. `background`: which of a coding agent's background calls
-    it is, in words, "" for none.
+    it is, in words, "" for none. `choices`: how many answers of `max_tokens` are asked for.
     """
 
     text: str
@@ -254,6 +255,7 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
     reading: Reading | None = None
     dialect: str = ""
     background: str = ""
+    choices: int = 1
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):

@@ -140,6 +140,7 @@ def decode_request(body: bytes, caller: Caller) -> Request:
         file_bytes=sum(size for kind, size in media if not kind.startswith("image/")),
         signatures=tuple(_signatures(read)),
         max_tokens=_whole(config.max_output_tokens),
+        choices=max(1, config.candidate_count or 1),
         response_format=_response_format(config),
         is_stream=bool(caller.is_stream),
         wants_usage=True,

@@ -1,5 +1,6 @@
 """Requests: read what routing needs from a chat body, and edit the body for an upstream."""
 
+import math
 from collections.abc import Mapping, Set
 
 import msgspec
@@ -136,6 +137,7 @@ def decode_request(body: bytes, caller: Caller) -> Request:
         ),
         file_bytes=sum(_base64_bytes(file.file_data) for file in files),
         max_tokens=min((bound for bound in max_tokens if bound is not None), default=None),
+        choices=_choices(chat.n),
         response_format=_response_format(chat.response_format),
         is_stream=bool(chat.stream),
         wants_usage=bool(chat.stream_options and chat.stream_options.include_usage),
@@ -201,6 +203,14 @@ def _whole(name: str, value: float | None) -> int | None:
     if value is not None and (value < 1 or value != int(value)):
         raise RequestError(f"{name} is {value}; it must be a whole number, 1 or more", param=name)
     return None if value is None else int(value)
+
+
+def _choices(stated: msgspec.Raw) -> int:
+    """Return how many answers are asked for, rounded up; upstreams refuse what is no number."""
+    try:
+        return max(1, math.ceil(msgspec.json.decode(stated, type=float, strict=False)))
+    except (msgspec.MsgspecError, OverflowError):
+        return 1
 
 
 def _text(message: _Message) -> str:
