@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +23,8 @@ from tests.ledger.attempts import (
     start_child,
 )
 
-from pointsman.core.errors import LedgerUnavailable
+from pointsman.core.budgets import Hold, Limit
+from pointsman.core.errors import BudgetExceeded, LedgerUnavailable
 from pointsman.core.usage import Usage
 from pointsman.ledger import Durability, Intent, Ledger, Row, Settlement
 from pointsman.ledger.opening import open_ledger
@@ -374,3 +376,27 @@ def ends(ledger: Ledger) -> list[Settlement]:
 def stop(child: subprocess.Popen[str]) -> None:
     child.kill()
     child.communicate()
+
+
+@each_store
+async def test_a_hold_is_taken_with_its_intent_or_not_at_all(store: Store, tmp_path: Path):
+    ledger = store.open(tmp_path)
+    limits = (Limit("all", "1970-01-01", 100), Limit("key:ci", "1970-01", 60))
+    held = await ledger.reserve(intent("r1", worst_case_nanousd=50), Hold((70, 50), limits))
+    assert held is not None and held.nanousd == 50
+    assert [each.left_nanousd for each in held.spent] == [50, 10]
+    with pytest.raises(BudgetExceeded, match="key:ci"):
+        await ledger.reserve(intent("r2"), Hold((11,), limits))
+    assert [row.intent.request_id for row in ledger.rows()] == ["r1"]
+    await ledger.reserve(intent("r1", 2, worst_case_nanousd=8))
+    await ledger.settle("r1", 2, msgspec.structs.replace(SETTLED, cost_nanousd=5), is_last=True)
+    ledger.close_attempt("r1", 1, Settlement(state="unknown", outcome="cancelled"))
+    await ledger.reserve(intent("r3"))  # what was queued before it is written by now
+    assert {row.scope: (row.nanousd, row.held_nanousd) for row in ledger.budgets()} == {
+        "all": (55, 0),
+        "key:ci": (55, 0),
+    }
+    assert await ledger.reconcile("r1", 1, 20)
+    assert {row.nanousd for row in ledger.budgets()} == {25}
+    assert await ledger.rebuild_budgets() == 2, "r3 holds nothing, and may have cost something"
+    await ledger.close()
