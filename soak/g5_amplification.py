@@ -36,6 +36,9 @@ BURST = 1_000
 CALLS_SHARE_MAX = 1.2
 ATTEMPTS_MAX, TRIES_MAX = 4, 2
 REFUSAL_MS_MAX = 10.0
+SUCCESS_MIN, WASTED_MAX, RECOVERY_S_MAX = 0.999, 0.05, 2.0
+# Seconds up and down: dead, slow, quick, mostly up.
+FLAPPING = ((0.0, 1.0), (30.0, 30.0), (7.0, 5.0), (20.0, 2.0))
 _ENDS_S = 1_000.0
 ERRORS: tuple[Callable[[], UpstreamError], ...] = (
     lambda: errors.UpstreamUnavailable("down"),
@@ -74,6 +77,12 @@ def measure(scale: float = 1.0, *, seed: int = 0) -> list[Figure]:
                 share, worst = outage.share, f"{name}, {targets} targets"
     graphs = max(100, round(GRAPHS * scale))
     ended, attempts, tries = run_virtual(partial(random_graphs, graphs, Random(seed)))
+    success, wasted, recovery_s = 1.0, 0.0, 0.0
+    for up_s, down_s in FLAPPING:
+        flapped = run_virtual(partial(flapping, up_s, down_s, scale, Random(seed)))
+        success, wasted = min(success, flapped[0]), max(wasted, flapped[1])
+    for targets in (1, 3):
+        recovery_s = max(recovery_s, run_virtual(partial(recovery, targets, Random(seed))))
     p99_ms = sorted(refusals_ms)[int(0.99 * len(refusals_ms))] if refusals_ms else 0.0
     return [
         Figure(
@@ -89,6 +98,15 @@ def measure(scale: float = 1.0, *, seed: int = 0) -> list[Figure]:
         Figure(
             "row 27", "a request refused while all rest, p99", f"<= {REFUSAL_MS_MAX:g} ms",
             f"{p99_ms:.2f} ms", p99_ms <= REFUSAL_MS_MAX,
+        ),
+        Figure(
+            "row 3, 28", "success beside one healthy target; wasted attempts, flapping",
+            f">= {SUCCESS_MIN:.1%}; <= {WASTED_MAX:.0%}",
+            f"{success:.2%}; {wasted:.2%}", success >= SUCCESS_MIN and wasted <= WASTED_MAX,
+        ),
+        Figure(
+            "row 27", "from a total outage's end to the first answer", f"<= {RECOVERY_S_MAX:g} s",
+            f"{recovery_s:.2f} s", recovery_s <= RECOVERY_S_MAX,
         ),
     ]  # fmt: skip
 
@@ -224,6 +242,51 @@ async def total_outage(name: str, targets: int, scale: float, rng: Random) -> Ou
     return Outage(max(Counter(provider.calls).values()) / (steady + burst), refusals_ms)
 
 
+async def flapping(up_s: float, down_s: float, scale: float, rng: Random) -> tuple[float, float]:
+    """Return the shares of answered requests, and of failed attempts, beside one healthy target.
+
+    The first target answers for `up_s`, fails for `down_s`, and so on.
+    """
+    loop = asyncio.get_running_loop()
+
+    def end(target: str) -> tuple[UpstreamError | None, float]:
+        is_down = target == "p/0" and loop.time() % (up_s + down_s) >= up_s
+        return (ERRORS[0]() if is_down else None), 0.2
+
+    provider = Failing(end)
+    pipeline = pipeline_of([TierSettings("t", ("p/0", "p/1"))], provider, rng)
+
+    async def ask(number: int) -> bool:
+        await asyncio.sleep(number / PER_S)
+        return await ended(pipeline, asking(stream=bool(number % 2)))
+
+    requests = max(PER_S * 60, round(PER_S * OUTAGE_S * scale))
+    answered = sum(await asyncio.gather(*(ask(number) for number in range(requests))))
+    await pipeline.aclose()
+    return answered / requests, (len(provider.calls) - answered) / len(provider.calls)
+
+
+async def recovery(targets: int, rng: Random) -> float:
+    """Return how long after a minute's total outage the first request is answered."""
+    loop, outage_s = asyncio.get_running_loop(), 60.0
+
+    def end(_: str) -> tuple[UpstreamError | None, float]:
+        return (None if loop.time() >= outage_s else ERRORS[2]()), 0.05
+
+    chain = TierSettings("t", tuple(f"p/{number}" for number in range(targets)))
+    pipeline = pipeline_of([chain], Failing(end), rng)
+    answered_s: list[float] = []
+
+    async def ask(number: int) -> None:
+        await asyncio.sleep(number / PER_S)
+        if await ended(pipeline, asking()):
+            answered_s.append(loop.time())
+
+    await asyncio.gather(*(ask(number) for number in range(int(PER_S * (outage_s + 10)))))
+    await pipeline.aclose()
+    return min(answered_s, default=float("inf")) - outage_s
+
+
 async def random_graphs(graphs: int, rng: Random) -> tuple[int, int, int]:
     """Return how many requests ended, the most attempts of one, and the most of one target."""
     ended_count = attempts = tries = 0
@@ -252,11 +315,12 @@ async def random_graphs(graphs: int, rng: Random) -> tuple[int, int, int]:
     return ended_count, attempts, tries
 
 
-async def ended(pipeline: Pipeline, request: Request) -> None:
-    """Ask, and read whatever comes."""
+async def ended(pipeline: Pipeline, request: Request) -> bool:
+    """Ask, and read whatever comes; return whether it was a whole answer."""
     try:
         async with pipeline.open(request) as stream:
             async for _ in stream:
                 pass
     except GatewayError:
-        pass
+        return False
+    return True

@@ -235,9 +235,12 @@ class Attempt:
 
     def note_failure(self, error: GatewayError) -> None:
         """Rest the deployment as an upstream's failure asks, and log it once when that begins."""
+        name, now_s = self.step.deployment.id, self._desk.clock.monotonic_s()
         if self._call is None or not isinstance(error, UpstreamError):
             return
-        name, now_s = self.step.deployment.id, self._desk.clock.monotonic_s()
+        is_over = isinstance(error, UpstreamTimeout) and now_s >= self._job.deadline_s
+        if is_over and self._first_content_s is not None:
+            return  # it has answered all the while: a slow reader's time is over
         if self._desk.health.note_failure(self._call, error, now_s):
             rest_s = self._desk.health.rest_left_s(name, now_s)
             log.warning("%s rests for %.0f s: %s", name, rest_s, error.code)

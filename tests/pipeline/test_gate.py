@@ -322,6 +322,29 @@ async def test_the_deadline_holds_after_the_gate_too(tmp_path):
         assert fake.open_calls == 0
 
 
+async def test_a_reader_that_takes_all_the_time_there_is_is_not_the_upstream_s_fault(tmp_path):
+    fake = FakeProvider({"weak": [Scripted(pieces=words(10))]})
+    async with rig(tmp_path, fake, tiers=ONE_TIER, timeouts=Timeouts(total_s=5)) as r:
+        for _ in range(6):
+            async with r.pipeline.open(asking()) as stream:
+                with pytest.raises(errors.UpstreamTimeout):  # noqa: PT012 -- the reader is slow
+                    async for event in stream:
+                        r.clock.now_s += 6 * is_content(event)
+        assert r.pipeline.health.is_trusted("p/weak", r.clock.now_s)
+        assert fake.calls == ["p/weak"] * 6
+
+
+async def test_answers_that_break_off_after_the_gate_open_the_breaker(tmp_path):
+    broken = Scripted(pieces=("Hello",), error=errors.UpstreamReset("gone"))
+    async with rig(tmp_path, {"weak": [broken], "weak-2": [FINE]}, tiers=ONE_TIER) as r:
+        for _ in range(5):
+            assert r.pipeline.health.is_ready("p/weak", r.clock.now_s)
+            got = await outcome(r.pipeline, asking())
+            assert got.text == "Hello" and got.error is not None
+        assert not r.pipeline.health.is_ready("p/weak", r.clock.now_s)
+        assert (await r.ask(asking())).model == "p/weak-2"
+
+
 async def test_the_deadline_ends_a_stream_that_goes_silent_after_the_gate(tmp_path):
     fake = StoppingProvider({"weak": [Scripted(pieces=words(10))]}, stops_at=3)
     async with rig(tmp_path, fake, tiers=ONE_TIER, timeouts=Timeouts(total_s=0.05)) as r:
