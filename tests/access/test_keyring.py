@@ -116,12 +116,18 @@ async def test_many_at_once_share_a_look(rig: Rig):
     assert rig.store.looks == 1
 
 
-async def test_a_key_expires_to_the_nanosecond(rig: Rig):
-    made = rig.create(expires_ns=rig.clock.wall_ns() + 30 * NS)
-    assert await rig.code(made) == "web"
+async def test_a_key_expires_at_the_very_time(rig: Rig):
     rig.clock.now_s += 30
+    end_ns = rig.clock.wall_ns()
+    rig.clock.now_s -= 30
+    made = rig.create(expires_ns=end_ns)
+    later = rig.create("later", expires_ns=end_ns + 1)
+    assert await rig.code(made) == "web"
+    rig.clock.now_s = 1_030.0
+    assert rig.clock.wall_ns() == end_ns
     with pytest.raises(Unauthorized, match="expired"):
         await rig.admit(made)
+    assert await rig.code(later) == "later"
 
 
 async def test_a_rotated_key_holds_for_its_grace_beside_the_new_one(rig: Rig):
