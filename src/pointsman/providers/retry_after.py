@@ -14,7 +14,9 @@ def retry_after_s(headers: Mapping[str, str], *, now_s: float) -> float | None:
 
     A date counts from the reply's own Date, so that neither clock need be right.
     Source: RFC 9110, sections 10.2.3 (seconds or an HTTP date) and 6.6.1; `retry-after-ms` is
-    OpenAI's. Fractions of a second are nobody's standard, and sent all the same.
+    OpenAI's. Fractions of a second are nobody's standard, and sent all the same. What OpenAI's
+    `x-ratelimit-reset-*` name is not this: by then a limit is back at its start, and long before
+    that a request passes (its guide "Rate limits", as of 2026-06-26).
     """
     in_ms, plain = headers.get("retry-after-ms", ""), headers.get("retry-after", "")
     if _NUMBER.fullmatch(in_ms.strip()):
