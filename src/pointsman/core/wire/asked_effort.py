@@ -2,9 +2,9 @@
 
 import msgspec
 
+from pointsman.core.wire.decoding import UNREADABLE
 from pointsman.core.wire.effort import effort_of
 from pointsman.core.wire.prompt import EFFORTS, Effort
-from pointsman.core.wire.decoding import UNREADABLE
 
 
 class _Named(msgspec.Struct):
