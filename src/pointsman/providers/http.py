@@ -33,6 +33,8 @@ from pointsman.providers.retry_after import retry_after_s
 REPLY_BYTES_MAX = 64 * 1024 * 1024
 ERROR_BYTES_MAX = 64 * 1024
 DRAIN_S = 0.25
+# How much of a reply is read, and then decoded, at once. A reader that stalls holds all of it.
+_READ_BYTES = 16 * 1024
 BLANKED_KEY = "[key]"
 COUNT_S = 5.0
 _EVENT_STREAM = "text/event-stream"
@@ -190,6 +192,7 @@ class HttpProvider:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("user-agent", "accept"),
                 auto_decompress=False,
+                read_bufsize=_READ_BYTES,
             )
         return self._sessions[is_private]
 
@@ -230,7 +233,7 @@ class _BodyReader:
         began_s = loop.time()
         try:
             async with asyncio.timeout(self.left_s):
-                piece = await self._response.content.readany()
+                piece = await self._response.content.read(_READ_BYTES)
         except TimeoutError as error:
             raise UpstreamTimeout("the upstream went silent in its answer") from error
         except (aiohttp.ClientError, ConnectionError) as error:

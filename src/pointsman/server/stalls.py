@@ -9,10 +9,11 @@ if sys.platform == "linux":
     import fcntl
     import termios
 
-# What the kernel may hold beyond what is on its way. Together with the 64 KiB that asyncio's
-# transports buffer and a recording's lead it makes the 256 KiB of FAULTS, row 18. Source: tcp(7),
-# and the kernel's net/ipv4/tcp.c: a write beyond it waits. Read 2026-11-23.
-UNSENT_BYTES_MAX = 64 * 1024
+# What the kernel may hold beyond what is on its way, and a transport until its writer has to wait.
+# With a recording's lead and what is read of the upstream at once it makes the 256 KiB of FAULTS,
+# row 18. Source: tcp(7), and the kernel's net/ipv4/tcp.c: a write beyond it waits. Read 2026-11-23.
+UNSENT_BYTES_MAX = 16 * 1024
+WRITTEN_BYTES_MAX = 32 * 1024
 
 
 class CountingTransport:
@@ -26,6 +27,7 @@ class CountingTransport:
         self._written = 0
         self._socket: socket.socket | None = transport.get_extra_info("socket")
         _bound_kernel_buffer(self._socket)
+        transport.set_write_buffer_limits(high=WRITTEN_BYTES_MAX)
 
     def __getattr__(self, name: str) -> Any:
         """Return what the transport has by that name."""
