@@ -72,11 +72,13 @@ async def _figures(server: Served, said: list[int], count: int, scale: float) ->
     before_mb = rss_mb(server.process.pid)
     said.clear()
     readers = [await stalled(server.address, number) for number in range(count)]
-    began_s = time.monotonic()
     await until_still(said, count)
+    began_s = time.monotonic()
     grown_mb = rss_mb(server.process.pid) - before_mb
     beside_s = await ask_others(server.base_url, "beside")
-    cut = await until_cut(readers, began_s + _STALL_S + _LATE_S + 30)
+    cut = await until_cut(server.base_url, began_s + _STALL_S + _LATE_S)
+    for reader in readers:
+        reader.close()
     allowed_mb = RSS_MB_MAX * max(scale, 0.1)
     slower = beside_s / alone_s
     return [
@@ -158,24 +160,17 @@ async def until_still(said: list[int], count: int) -> None:
             await asyncio.sleep(_SETTLED_S)
 
 
-async def until_cut(readers: list[socket.socket], end_s: float) -> int:
-    """Return how many connections the server has cut by `end_s`; all are closed then."""
-
-    def is_cut(reader: socket.socket) -> bool:
-        try:
-            while reader.recv(65536):
-                pass
-        except BlockingIOError:
-            return False
-        except ConnectionError:
-            pass
-        return True
-
-    await asyncio.sleep(max(0.0, end_s - time.monotonic()))  # unread until then, or it is no stall
-    cut = sum(is_cut(reader) for reader in readers)
-    for reader in readers:
-        reader.close()
-    return cut
+async def until_cut(base_url: str, end_s: float) -> int:
+    """Return how many streams have been cancelled by `end_s`, by the server's own count."""
+    await asyncio.sleep(max(0.0, end_s - time.monotonic()))
+    url = f"{base_url.removesuffix('/v1')}/metrics"
+    async with aiohttp.ClientSession() as session, session.get(url) as reply:
+        text = await reply.text()
+    return sum(
+        round(float(line.rpartition(" ")[2]))
+        for line in text.splitlines()
+        if line.startswith("pointsman_attempts_total") and 'outcome="cancelled"' in line
+    )
 
 
 async def ask_others(base_url: str, text: str) -> float:
