@@ -493,7 +493,7 @@ def test_an_error_body_is_googles():
         (tree.RequestError("x"), 400, "INVALID_ARGUMENT"),
         (tree.Unauthorized("x"), 401, "UNAUTHENTICATED"),
         (tree.ModelNotFound("x"), 404, "NOT_FOUND"),
-        (tree.MethodNotAllowed("x"), 405, "INVALID_ARGUMENT"),
+        (tree.MethodNotAllowed("x", allowed=("GET",)), 405, "INVALID_ARGUMENT"),
         (tree.RequestTimeout("x"), 408, "DEADLINE_EXCEEDED"),
         (tree.UpstreamRateLimited("x"), 429, "RESOURCE_EXHAUSTED"),
         (tree.GatewayError("x"), 500, "INTERNAL"),

@@ -7,6 +7,7 @@ import msgspec
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Caller, Need, Request, ResponseFormat, Step
 from pointsman.core.wire.anthropic import versions
+from pointsman.core.wire.anthropic.fit import fitted
 from pointsman.core.wire.anthropic.thinking import with_params
 from pointsman.core.wire.anthropic.tool_loop import settled
 from pointsman.core.wire.anthropic.turns import Block, Found, Said, text_of, turns_of
@@ -116,8 +117,9 @@ def encode_request(request: Request, step: Step) -> Written:
     """Return the body for a step's upstream: the client's own but for the fields that must change.
 
     Changes the model's name and the tier's parameters, and adds `max_tokens` where the client set
-    none: the tier's, else the most the model can, else 4,096. A budget of thinking goes where the
-    turn under way was begun without thinking, see `tool_loop`.
+    none: the tier's, else the most the model can, else 4,096. The way of thinking is made to fit a
+    model that the client has not named, see `fit`. A budget of thinking goes where the turn under
+    way was begun without thinking, see `tool_loop`.
     """
     deployment = step.deployment
     changes = {"model": msgspec.json.encode(deployment.model)}
@@ -125,8 +127,11 @@ def encode_request(request: Request, step: Step) -> Written:
     if bound is None:
         bound = usual_max_tokens(step)
         changes["max_tokens"] = str(bound).encode()
-    body = with_params(splice(request.body, changes), deployment, max_tokens=bound)
-    return settled(body, deployment.model, asked=request.body)
+    fit = Written(with_params(splice(request.body, changes), deployment, max_tokens=bound))
+    if request.model not in (deployment.id, deployment.model):
+        fit = fitted(fit.body, deployment, max_tokens=bound)
+    end = settled(fit.body, deployment.model, asked=request.body)
+    return Written(end.body, tuple(dict.fromkeys((*fit.dropped, *end.dropped))))
 
 
 def usual_max_tokens(step: Step) -> int:

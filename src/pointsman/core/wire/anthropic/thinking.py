@@ -95,8 +95,7 @@ def with_params(body: bytes, deployment: Deployment, *, max_tokens: int) -> byte
     effort = next((known for known in EFFORTS if known == word), None)
     if effort is not None:
         wanted = Reasoning(effort=effort)
-        is_forced = _is_forced(body)
-        asked = ask_for(wanted, deployment, max_tokens=max_tokens, is_forced=is_forced)
+        asked = ask_for(wanted, deployment, max_tokens=max_tokens, is_forced=is_forced(body))
         thinking = None if asked.thinking is None else msgspec.json.encode(asked.thinking)
         body = splice(body, {"thinking": thinking})
         if asked.effort is not None or b'"effort"' in body:
@@ -104,7 +103,8 @@ def with_params(body: bytes, deployment: Deployment, *, max_tokens: int) -> byte
     return with_fields(body, params)
 
 
-def _is_forced(body: bytes) -> bool:
+def is_forced(body: bytes) -> bool:
+    """Return whether a body has the model call a tool, which a budget does not go with."""
     return b'"tool_choice"' in body and kind_of(_chosen.decode(body).tool_choice) in _FORCED
 
 
