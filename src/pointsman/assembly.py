@@ -18,6 +18,7 @@ from pointsman.clock import Clock, SystemClock
 from pointsman.config import ModelSettings, Settings, TierBounds
 from pointsman.core.errors import ConfigError
 from pointsman.core.prices import Price
+from pointsman.core.secret import Variables
 from pointsman.core.types import Deployment, Snapshot, Step, Tier
 from pointsman.deployments import (
     price_book,
@@ -196,10 +197,11 @@ def _providers(
     names: Iterable[str], settings: Settings, env: Mapping[str, str]
 ) -> dict[str, Provider]:
     """Return who calls each provider: one pool of connections for all over HTTP."""
-    http = HttpProvider(timeouts=settings.timeouts, key_of=env.get)
+    key_of = Variables(env)
+    http = HttpProvider(timeouts=settings.timeouts, key_of=key_of)
     kinds = {name: stated.kind for name, stated in settings.providers.items() if stated.kind}
     return {
-        name: build_installed(kinds[name], settings.timeouts, env.get) if name in kinds else http
+        name: build_installed(kinds[name], settings.timeouts, key_of) if name in kinds else http
         for name in names
     }
 

@@ -25,6 +25,7 @@ from pointsman.core.events import Event, Finished, UsageReport, is_content
 from pointsman.core.features import estimate_tokens
 from pointsman.core.health import Call, Health
 from pointsman.core.prices import Price, cost_nanousd
+from pointsman.core.secret import unsaid
 from pointsman.core.types import CacheOutcome, Decision, Features, Request, Step
 from pointsman.core.usage import Usage
 from pointsman.ledger import Intent, Ledger, Outcome, Settlement, State
@@ -181,7 +182,8 @@ class Attempt:
         except GatewayError:
             raise
         except Exception as error:  # a fault in our own code or a third party's provider
-            log.exception("%s: the call failed in the router", self.step.deployment.id)
+            name = self.step.deployment.id
+            log.error("%s: the call failed in the router", name, exc_info=unsaid(error))
             raise GatewayError(
                 f"{self.step.deployment.id}: an internal error ({type(error).__name__}); "
                 "the log has more"

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
+from pointsman.core.secret import unsaid
 from pointsman.gate import Committed
 from pointsman.recording import Recording, as_told
 
@@ -52,7 +53,7 @@ class Flights:
             if self._flights.get(key) is flight:
                 del self._flights[key]
             if not task.cancelled() and (error := task.exception()) is not None:
-                log.error("a shared answer failed in the router", exc_info=error)
+                log.error("a shared answer failed in the router", exc_info=unsaid(error))
 
         task = flight.start(commit, on_landed)
         self._tasks.add(task)

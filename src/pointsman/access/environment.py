@@ -9,6 +9,7 @@ from pointsman.access import ADMIN_NAME
 from pointsman.access.secret import digest, random_bytes
 from pointsman.core.errors import ConfigError
 from pointsman.core.grants import EVERYTHING, Grant, Scope
+from pointsman.core.secret import SecretBytes
 
 API_KEYS_ENV = "POINTSMAN_API_KEYS"
 ADMIN_KEY_ENV = "POINTSMAN_ADMIN_KEY"
@@ -37,7 +38,7 @@ def stated_keys(env: Mapping[str, str]) -> StatedKeys:
     ConfigError for a key that is too short or that no header can hold, for a name or a key that
     comes twice, and where a variable that is set holds no key.
     """
-    pepper = random_bytes()
+    pepper = SecretBytes(random_bytes())
     found: dict[bytes, tuple[str, Grant]] = {}
     stated = env.get(API_KEYS_ENV, "")
     for part in filter(None, (part.strip() for part in stated.split(","))):

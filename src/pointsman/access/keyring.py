@@ -20,6 +20,7 @@ from pointsman.access.secret import digest, is_same
 from pointsman.clock import Clock
 from pointsman.core.errors import AuthUnavailable, GatewayError, Unauthorized
 from pointsman.core.grants import EVERYTHING, Grant
+from pointsman.core.secret import unsaid
 
 KNOWN_FOR_S = 1.0
 LOOKS_APART_S = 0.1
@@ -153,8 +154,8 @@ class Keyring:
         except GatewayError as error:
             self._fail(error.message)
         except Exception as error:  # whatever a store raises, no key is wrong for that
-            log.exception("keys: looking them up failed in the server")
-            self._fail(repr(error))
+            log.error("keys: looking them up failed in the server", exc_info=unsaid(error))
+            self._fail(type(error).__name__)
         else:
             self._read_s = self._began_s
             if found is not None:

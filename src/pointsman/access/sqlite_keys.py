@@ -11,6 +11,7 @@ from pointsman.access import Key, Keys, check_name
 from pointsman.access.secret import digest, new_secret, random_bytes
 from pointsman.core.errors import AuthUnavailable, GatewayError, RequestError
 from pointsman.core.grants import Grant
+from pointsman.core.secret import SecretBytes
 from pointsman.ledger.sqlite_file import open_for_reading, open_for_writing, transaction
 
 # For the operator's commands, which may wait; a running server only reads, and never waits long.
@@ -137,7 +138,7 @@ def _read_keys(reader: sqlite3.Connection) -> Keys:
         reader.execute("ROLLBACK")
     if rows and not (version and pepper):
         raise ValueError("the secret that keys are kept under is gone")
-    return Keys(version=version, pepper=pepper, keys=tuple(_key(row) for row in rows))
+    return Keys(version=version, pepper=SecretBytes(pepper), keys=tuple(_key(row) for row in rows))
 
 
 def _fact(connection: sqlite3.Connection, name: str) -> bytes:

@@ -22,6 +22,7 @@ from pointsman.audit.watch import Standing, Watch
 from pointsman.clock import Clock
 from pointsman.core.errors import GatewayError, LedgerUnavailable
 from pointsman.core.prices import format_usd
+from pointsman.core.secret import unsaid
 from pointsman.gate import Committed
 from pointsman.ledger import AUDIT, AuditLabel, Ledger
 
@@ -112,7 +113,7 @@ class Auditor:
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("an audit failed in the router", exc_info=error)
+            log.error("an audit failed in the router", exc_info=unsaid(error))
 
     async def _audit(
         self, job: Job, scene: Audited, committed: Committed, calls: Calls, allowance: Allowance

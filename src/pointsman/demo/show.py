@@ -18,6 +18,7 @@ from pointsman.config import Settings
 from pointsman.core.answer import AnswerBuilder
 from pointsman.core.events import TextDelta
 from pointsman.core.prices import format_usd
+from pointsman.core.secret import Variables
 from pointsman.core.types import Answer, Request, Snapshot
 from pointsman.demo.models import LocalModels
 from pointsman.demo.provider import WithoutTemplate
@@ -68,7 +69,7 @@ async def show(
 
 
 def _http(settings: Settings) -> HttpProvider:
-    return HttpProvider(timeouts=settings.timeouts, key_of=os.environ.get)
+    return HttpProvider(timeouts=settings.timeouts, key_of=Variables(os.environ))
 
 
 async def _template_tokens(settings: Settings) -> int:

@@ -20,6 +20,7 @@ from time import monotonic
 from typing import TypeAlias
 
 from pointsman.core.errors import GatewayError, LedgerUnavailable
+from pointsman.core.secret import unsaid
 from pointsman.ledger.sqlite_file import Spare, is_busy, is_full, transaction
 
 Apply: TypeAlias = Callable[[sqlite3.Connection], bool]
@@ -63,7 +64,8 @@ class GroupWriter:
 
     `busy_s`: how long a write waits for a lock. `queue_max`: how many may wait, ends apart.
     `sync`: makes durable what is committed, where a commit alone does not; None where it does.
-    `lock` is held while a transaction is open, for those who read by the same connection.
+    `now_s` is a monotonic clock. `lock` is held while a transaction is open, for those who read by
+    the same connection.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class GroupWriter:
         queue_max: int,
         spare: Spare | None = None,
         sync: Callable[[], None] | None = None,
+        now_s: Callable[[], float] = monotonic,
     ) -> None:
         self.lock = threading.Lock()
         self._connection = connection
@@ -83,6 +86,7 @@ class GroupWriter:
         self._queue_max = queue_max
         self._spare = spare
         self._sync = sync
+        self._now_s = now_s
         self._unsynced_since: float | None = None
         self._queue: deque[Write] = deque()
         self._kept: deque[Write] = deque()
@@ -92,8 +96,7 @@ class GroupWriter:
         self._is_failing = False
         step_ms = min(_BUSY_STEP_MS, int(busy_s * 1000))
         connection.execute(f"PRAGMA busy_timeout = {step_ms}")
-        self._thread = threading.Thread(target=self._run, name="pointsman-ledger", daemon=True)
-        self._thread.start()
+        self._start()
 
     @property
     def has_kept(self) -> bool:
@@ -125,7 +128,7 @@ class GroupWriter:
                     f"ledger {self._name}: {limit} writes are waiting for the disk",
                     retry_after_s=self._busy_s,
                 )
-            self._queue.append(Write(apply, is_end, monotonic(), future))
+            self._queue.append(Write(apply, is_end, self._now_s(), future))
             self._wake.notify()
 
     def close(self, last: Apply) -> None:
@@ -138,6 +141,14 @@ class GroupWriter:
                 self._is_closing = True
                 self._last = last
             self._wake.notify()
+        self._finish()
+
+    def _start(self) -> None:
+        """Have `_run` run; a simulation, which has no threads, writes in another way."""
+        self._thread = threading.Thread(target=self._run, name="pointsman-ledger", daemon=True)
+        self._thread.start()
+
+    def _finish(self) -> None:
         self._thread.join()
 
     def _run(self) -> None:
@@ -151,7 +162,7 @@ class GroupWriter:
             # The run stays in the file, so the next start closes what these would have ended.
             _log.error("ledger %s: %d ends could not be written", self._name, len(self._kept))
         else:
-            self._write_guarded([Write(self._last, is_end=False, queued_at=monotonic())])
+            self._write_guarded([Write(self._last, is_end=False, queued_at=self._now_s())])
         self._sync_if(self._unsynced_since is not None)
         self._connection.close()
 
@@ -174,7 +185,7 @@ class GroupWriter:
         due = [self._retry_at] if self._kept else []
         if self._unsynced_since is not None:
             due.append(self._unsynced_since + _SYNC_S)
-        return min(due) - monotonic() if due else None
+        return min(due) - self._now_s() if due else None
 
     def _write_guarded(self, group: list[Write]) -> None:
         # Kept ends go first: their intents have long been written.
@@ -183,22 +194,25 @@ class GroupWriter:
         try:
             self._write(group)
         except Exception as error:  # whatever one group does, the next must still be written
-            _log.exception("ledger %s: a group of writes failed", self._name)
+            _log.error("ledger %s: a group of writes failed", self._name, exc_info=unsaid(error))
             self._refuse(group, error)
 
     def _write(self, group: list[Write]) -> None:
         """Write a group, waiting for locks; refuse what cannot be written."""
         group = self._refuse_without_spare(group)
         while group:
-            try:
-                results = self._commit(group)
-            except sqlite3.Error as error:
-                group = self._after(error, group)
-            else:
-                self._succeed(group, results)
-                group = []
+            group = self._try(group)
             self._sync_if(self._is_sync_due())
         self._sync_if(self._is_sync_due())
+
+    def _try(self, group: list[Write]) -> list[Write]:
+        """Write a group; return what of it to try again now."""
+        try:
+            results = self._commit(group)
+        except sqlite3.Error as error:
+            return self._after(error, group)
+        self._succeed(group, results)
+        return []
 
     def _commit(self, group: list[Write]) -> list[bool | GatewayError]:
         with self.lock, transaction(self._connection):
@@ -210,13 +224,13 @@ class GroupWriter:
         except GatewayError as refusal:
             return refusal
         except _UNWRITABLE as error:
-            _log.exception("ledger %s: a row cannot be written", self._name)
+            _log.error("ledger %s: a row cannot be written", self._name, exc_info=unsaid(error))
             return LedgerUnavailable(f"ledger {self._name}: the row cannot be written: {error}")
 
     def _after(self, error: sqlite3.Error, group: list[Write]) -> list[Write]:
         """Return what of the group to try again now."""
         if is_busy(error):
-            too_old = monotonic() - self._busy_s
+            too_old = self._now_s() - self._busy_s
             patient = [write for write in group if write.queued_at > too_old]
             self._refuse([write for write in group if write.queued_at <= too_old], error)
             if patient:
@@ -239,7 +253,7 @@ class GroupWriter:
 
     def _succeed(self, group: list[Write], results: list[bool | GatewayError]) -> None:
         if self._sync and self._unsynced_since is None:
-            self._unsynced_since = monotonic()
+            self._unsynced_since = self._now_s()
         if self._is_failing:
             self._is_failing = False
             _log.warning("ledger %s: writes again", self._name)
@@ -256,12 +270,12 @@ class GroupWriter:
         _tell([(write.future, refusal) for write in group])
         for write in group:
             if write.is_end:
-                write.future, write.queued_at = None, monotonic()
+                write.future, write.queued_at = None, self._now_s()
                 self._kept.append(write)
-        self._retry_at = monotonic() + _RETRY_S
+        self._retry_at = self._now_s() + _RETRY_S
 
     def _is_sync_due(self) -> bool:
-        return self._unsynced_since is not None and self._unsynced_since + _SYNC_S <= monotonic()
+        return self._unsynced_since is not None and self._unsynced_since + _SYNC_S <= self._now_s()
 
     def _sync_if(self, is_due: bool) -> None:
         if not is_due or self._sync is None:
@@ -271,7 +285,7 @@ class GroupWriter:
             self._unsynced_since = None
         except OSError as error:
             _log.error("ledger %s: the last writes are not on the disk: %s", self._name, error)
-            self._unsynced_since = monotonic()
+            self._unsynced_since = self._now_s()
 
 
 def _tell(results: list[tuple[asyncio.Future[bool] | None, bool | GatewayError]]) -> None:

@@ -29,6 +29,9 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     named: str = ""
     query: Mapping[str, str] = {}
 
+    def __repr__(self) -> str:
+        return f"Exchange({self.method} {self.path}, {self.request_id})"
+
 
 class Responder(Protocol):
     """Where a reply goes, piece by piece. `send` waits while its reader is slow.

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 import msgspec
 
 from pointsman.clock import Clock
+from pointsman.core.secret import unsaid
 from pointsman.ledger import Intent, Settlement
 
 LOGGER = "pointsman.requests"
@@ -156,8 +157,10 @@ class PlainFormatter(logging.Formatter):
         return escaped(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's own name
-        """Return the trace."""
-        return "\n".join(f"  {escaped(line)}" for line in super().formatException(ei).splitlines())
+        """Return the trace, without what the error says: that may quote a request."""
+        told = unsaid(ei[1])
+        lines = super().formatException((type(told), told, told.__traceback__)).splitlines()
+        return "\n".join(f"  {escaped(line)}" for line in lines)
 
 
 def escaped(text: str) -> str:

@@ -10,6 +10,7 @@ from pointsman.core.errors import (
     RequestTimeout,
     Unauthorized,
 )
+from pointsman.core.secret import unsaid
 from pointsman.core.wire import CODECS
 from pointsman.core.wire.limits import check_json
 from pointsman.server.apart import read_apart
@@ -33,8 +34,9 @@ async def run_route(
             await route.handler(services, exchange, responder)
     except GatewayError as error:
         await tell(responder, error, exchange.request_id, dialect)
-    except Exception:  # ours to mend, never the client's to read: the log has the trace
-        log.exception("request %s failed inside pointsman", exchange.request_id)
+    except Exception as error:  # ours to mend, never the client's to read: the log has the trace
+        why = unsaid(error)
+        log.error("request %s failed inside pointsman", exchange.request_id, exc_info=why)
         fault = GatewayError("an internal error; see the log")
         await tell(responder, fault, exchange.request_id, dialect)
 
