@@ -64,6 +64,10 @@ def _section(section: Section, draft: Draft) -> Iterator[str]:
             yield from _example('[prices."local/qwen3"]', section)
         case ("routing", "bounds", "*"):
             yield from _example("[routing.bounds.team-a]", section)
+        case ("budgets", "keys", "*"):
+            yield from _example("[budgets.keys.ci]", section)
+        case ("budgets", "tags", "*"):
+            yield from _example('[budgets.tags."team=search"]', section)
         case _:
             yield section.header
             for key in section.keys:
