@@ -18,13 +18,18 @@ USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
 @dataclass
 class Seen:
-    """One request as the upstream saw it. `was_cut`: its connection closed before the reply did."""
+    """One request as the upstream saw it.
+
+    `was_cut`: its connection closes before the reply does, or will once its caller has had enough;
+    `was_closed`: it has been closed by the caller.
+    """
 
     connection: int
     line: str
     headers: dict[str, str]
     body: dict[str, Any]
     was_cut: bool = False
+    was_closed: bool = False
 
 
 @dataclass
@@ -51,6 +56,7 @@ class Peer:
         self.seen.was_cut = True
         with suppress(ConnectionError):
             await self.reader.read()
+        self.seen.was_closed = True
 
     def reset(self) -> None:
         """Break the connection with RST."""
