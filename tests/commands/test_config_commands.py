@@ -132,7 +132,8 @@ def test_every_key_stands_in_the_file_with_its_default_and_may_be_switched_on():
         settings.routing, signals=structs.replace(settings.routing.signals, **signals), bounds={}
     )
     assert routing == defaults.routing
-    for name in ("server", "cache", "validation", "timeouts", "ledger"):
+    assert structs.replace(settings.timeouts, first_byte_by_effort={}) == defaults.timeouts
+    for name in ("server", "cache", "validation", "ledger"):
         assert getattr(settings, name) == getattr(defaults, name)
     assert settings.tiers[1].entries[0].context_tokens == 32_768
 
