@@ -4,8 +4,10 @@ Every value that is kept says whose it is and what it answers, so a hit that say
 a wrong one, whichever two things were mistaken for each other.
 """
 
+import asyncio
 import itertools
 import json
+import time
 from collections.abc import Iterator
 from random import Random
 from typing import Any
@@ -13,12 +15,16 @@ from typing import Any
 from pointsman.cache.memory import MemoryCache
 from pointsman.conversations import Answered, Conversations
 from pointsman.core.cache_key import answer_key
+from pointsman.core.errors import IdempotencyInFlight, IdempotencyReused
 from pointsman.core.types import Caller, Decision, Deployment, Place, Request, Snapshot, Tier
 from pointsman.core.usage import Usage
 from pointsman.core.wire import CODECS
+from pointsman.ledger.outcomes import Claim, KeptOutcome
+from pointsman.ledger.sqlite import SqliteLedger
 from soak import Figure
 
 LOOKUPS = 1_000_000
+_AT_ONCE = 64
 _CACHE_BYTES = 2 * 1024 * 1024 * 1024
 # Names that run into each other where parts are joined, cut, folded or normalised.
 TENANTS = (
@@ -35,14 +41,19 @@ def measure(scale: float = 1.0, *, seed: int = 0) -> list[Figure]:
     """Return how many look-ups found what is another tenant's, or an answer to something else."""
     rng = Random(seed)
     lookups = max(1_000, round(LOOKUPS * scale))
-    hits, wrong = look_up_answers(lookups // 2, rng)
-    more_hits, more_wrong = look_up_conversations(lookups - lookups // 2, rng)
-    count = len(wrong) + len(more_wrong)
-    told = f"{count} of {lookups:,} ({hits + more_hits:,} rightful hits among them)"
-    if count:
-        told += f"; first: {(wrong + more_wrong)[0]!r}"
-    is_met = not count and hits > 0 and more_hits > 0
-    return [Figure("G7", "wrong-tenant hits: cache, conversations", "0", told, is_met)]
+    half, tenth = lookups // 2, lookups // 10
+    found = {
+        "cache": look_up_answers(half, rng),
+        "conversations": look_up_conversations(lookups - half - tenth, rng),
+        "idempotency": asyncio.run(look_up_outcomes(tenth, rng)),
+    }
+    wrong = [one for _, faults in found.values() for one in faults]
+    hits = sum(rightful for rightful, _ in found.values())
+    told = f"{len(wrong)} of {lookups:,} ({hits:,} rightful hits among them)"
+    if wrong:
+        told += f"; first: {wrong[0]!r}"
+    is_met = not wrong and all(rightful > 0 for rightful, _ in found.values())
+    return [Figure("G7", f"wrong-tenant hits: {', '.join(found)}", "0", told, is_met)]
 
 
 def look_up_answers(lookups: int, rng: Random) -> tuple[int, list[object]]:
@@ -124,6 +135,38 @@ def look_up_conversations(lookups: int, rng: Random) -> tuple[int, list[object]]
         if rng.random() < 0.1:
             answered = Answered(place=places[tenant], usage=Usage(input_tokens=9), cost_nanousd=1)
             known.remember(request, None, answered, now_s=float(number), snapshot=snapshot)
+    return hits, wrong
+
+
+async def look_up_outcomes(lookups: int, rng: Random) -> tuple[int, list[object]]:
+    """Return how many Idempotency-Keys brought an outcome back, and those that brought another's.
+
+    Each tenant asks one thing only under each key, so that no key is refused as used for another.
+    """
+    ledger = SqliteLedger(":memory:")
+    outcomes = ledger.outcomes(time.time_ns)
+    hits, wrong = 0, list[object]()
+
+    async def ask() -> int:
+        tenant, key = rng.choice(TENANTS), rng.choice(TENANTS)
+        mine = KeptOutcome(status=200, headers=(), body=json.dumps([tenant, key]).encode())
+        try:
+            found = await outcomes.claim(tenant, key, mine.body)
+        except IdempotencyInFlight:
+            return 0
+        except IdempotencyReused as error:
+            wrong.append((tenant, key, error.message))
+            return 0
+        if isinstance(found, Claim):
+            await outcomes.keep(found, mine)
+            return 0
+        if found != mine:
+            wrong.append((found.body, mine.body))
+        return int(found == mine)
+
+    for done in range(0, lookups, _AT_ONCE):
+        hits += sum(await asyncio.gather(*(ask() for _ in range(min(_AT_ONCE, lookups - done)))))
+    await ledger.close()
     return hits, wrong
 
 

@@ -44,7 +44,7 @@ class Conversations:
     def __init__(self) -> None:
         self.caches = PromptCaches()
         self._known: OrderedDict[_Key, Conversation] = OrderedDict()
-        self._makers: OrderedDict[bytes, str] = OrderedDict()
+        self._makers: OrderedDict[tuple[str, bytes], str] = OrderedDict()
         self._seals: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._seals_bytes = 0
 
@@ -73,11 +73,14 @@ class Conversations:
         """Return who made what a request brings back; `otherwise`: who did where nobody knows."""
         if not request.signatures and not self._seals:
             return History()
-        found = {made: self._makers.get(_digest(made), otherwise) for made in request.signatures}
         tenant = request.caller.tenant
+        found = {
+            made: self._makers.get(_seal_key(tenant, made), otherwise)
+            for made in request.signatures
+        }
         ids = (made for turn in request.turns for made in turn.tool_call_ids)
         seals = {made: self._seals[tenant, made] for made in ids if (tenant, made) in self._seals}
-        found |= {seal: self._makers.get(_digest(seal), "") for seal in seals.values()}
+        found |= {seal: self._makers.get(_seal_key(tenant, seal), "") for seal in seals.values()}
         return History(makers={made: by for made, by in found.items() if by}, call_signatures=seals)
 
     def remember(
@@ -100,7 +103,12 @@ class Conversations:
             caches=self.caches,
         )
         for seal in answered.signatures:
-            _put(self._makers, _digest(seal), answered.place.deployment, SIGNATURES_MAX)
+            _put(
+                self._makers,
+                _seal_key(request.caller.tenant, seal),
+                answered.place.deployment,
+                SIGNATURES_MAX,
+            )
         for call in answered.calls:
             self._keep_seal(request.caller.tenant, call)
         self._store(request, conversation, answered.calls)
@@ -197,8 +205,8 @@ def _texts(turns: Sequence[Turn]) -> Iterator[str]:
     return (turn.text for turn in turns if turn.role != "assistant")
 
 
-def _digest(signature: str) -> bytes:
-    return blake2b(signature.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+def _seal_key(tenant: str, signature: str) -> tuple[str, bytes]:
+    return tenant, blake2b(signature.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _put(known: OrderedDict[_K, _V], key: _K, value: _V, count_max: int) -> None:

@@ -4,7 +4,7 @@ from random import Random
 
 import msgspec
 from soak import g7_tenants
-from soak.g7_tenants import look_up_answers, look_up_conversations
+from soak.g7_tenants import look_up_answers, look_up_conversations, look_up_outcomes
 
 from pointsman.core.cache_key import answer_key
 
@@ -14,6 +14,12 @@ def test_no_look_up_finds_what_is_another_tenants():
         hits, wrong = look_up(3_000, Random(1))
         assert hits > 300
         assert wrong == []
+
+
+async def test_no_idempotency_key_finds_what_is_another_tenants():
+    hits, wrong = await look_up_outcomes(6_000, Random(1))
+    assert hits > 300
+    assert wrong == []
 
 
 def test_a_key_that_forgets_its_tenant_would_be_found(monkeypatch):
