@@ -12,6 +12,7 @@ from tests.faults import upstream as up
 from tests.faults.behaviours import answers
 from tests.faults.door import TWO, Door, Got, opened
 from tests.faults.spoken import DIALECTS, INPUT_TOKENS, OUTPUT_TOKENS, TEXT, Dialect
+from tests.pipeline.rig import until
 
 # How an attempt is booked (FAULTS, "Bill").
 Z, P, E, X = "voided", "unknown", "settled", "settled"
@@ -19,6 +20,9 @@ WEAK_NANOUSD = INPUT_TOKENS * 1_000 + OUTPUT_TOKENS * 2_000
 MODES = {"stream": True, "whole": False}
 # Where there is such a folder, so that hundreds of ledgers do not wait for the disk.
 _FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+Script: TypeAlias = Mapping[str, up.Behaviour | Sequence[up.Behaviour]]
 
 
 class NotHere(Exception):
@@ -33,9 +37,7 @@ class Place:
     is_stream: bool
     folder: Path
 
-    def door(
-        self, script: Mapping[str, up.Behaviour | Sequence[up.Behaviour]], **more: Any
-    ) -> AbstractAsyncContextManager[Door]:
+    def door(self, script: Script, **more: Any) -> AbstractAsyncContextManager[Door]:
         """Open pointsman on a scripted upstream; `more` is what `door.opened` takes."""
         return opened(self.dialect, self.is_stream, self.folder, script, **more)
 
@@ -157,7 +159,7 @@ async def check_answered(
     assert last.cost_nanousd is not None and last.cost_nanousd >= WEAK_NANOUSD
     if not door.is_stream and all(state == Z for _, state, _ in booked[:-1]):
         assert float(got.headers["x-pointsman-cost-usd"]) == last.cost_nanousd / 1e9
-    check_logged(door, got, 200, "", len(booked))
+    await check_logged(door, got, 200, "", len(booked))
 
 
 async def check_refused(
@@ -187,7 +189,7 @@ async def check_refused(
     for row in await door.rows(got):
         end = row.settlement
         assert (end.outcome, end.cost_nanousd) == ("failed", {Z: 0, P: None}[end.state])
-    check_logged(door, got, status, code, len(booked))
+    await check_logged(door, got, status, code, len(booked))
 
 
 async def check_broken(door: Door, got: Got, code: str, status: int, model: str = "weak") -> None:
@@ -201,7 +203,7 @@ async def check_broken(door: Door, got: Got, code: str, status: int, model: str 
     assert len(door.upstream.seen) == 1
     ((end,)) = [row.settlement for row in await door.rows(got)]
     assert end.outcome == "failed" and end.cost_nanousd
-    check_logged(door, got, 200, code, 1)
+    await check_logged(door, got, 200, code, 1)
 
 
 def check_headers(door: Door, got: Got, model: str, attempts: int) -> None:
@@ -213,12 +215,17 @@ def check_headers(door: Door, got: Got, model: str, attempts: int) -> None:
     assert got.headers.get("x-pointsman-model", "") == (f"p/{model}" if model else "")
 
 
-def check_logged(door: Door, got: Got, status: int, code: str, attempts: int) -> None:
+async def check_logged(door: Door, got: Got, status: int, code: str, attempts: int) -> None:
     """Check that the log has one line of the request, and one of each attempt."""
-    lines = [line for line in door.lines if line["request_id"] == got.request_id]
-    (line,) = [line for line in lines if line["event"] == "request"]
+
+    def lines(event: str) -> list[dict[str, Any]]:
+        of_it = [line for line in door.lines if line["request_id"] == got.request_id]
+        return [line for line in of_it if line["event"] == event]
+
+    await until(lambda: lines("request"))  # it is written when the reply has gone out
+    (line,) = lines("request")
     assert (line["status"], line["code"], line["path"]) == (status, code, door.dialect.path)
-    assert line["attempts"] == attempts == sum(line["event"] == "attempt" for line in lines)
+    assert line["attempts"] == attempts == len(lines("attempt"))
 
 
 def cells_of(cases: Sequence[Case]) -> list[Cell]:

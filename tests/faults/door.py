@@ -6,7 +6,7 @@ Only time is not real where the pipeline waits: a wait moves its clock at once.
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -186,6 +186,10 @@ class Door:
             (row.intent.deployment.partition("/")[2], row.settlement.state, row.settlement.error)
             for row in rows
         ]
+
+    async def until(self, claim: Callable[[], object]) -> None:
+        """Let others run until the claim holds."""
+        await until(claim)
 
     async def until_let_go(self) -> None:
         """Wait until the upstream has no connection left open that a reply was cut on."""
