@@ -76,7 +76,7 @@ class SqliteLedger:
     `durability`: "strict" syncs every group before it counts as written; "relaxed" syncs each
     second, so that a power cut (not a crash of the process) may take the last second.
     `busy_s`: how long a write waits while another process holds the file's lock.
-    `queue_max`: how many writes may wait before more are refused.
+    `queue_max`: how many writes may wait before more are refused. `writer` makes who writes them.
 
     Opening does the file's work at once, in the calling thread. Raises ConfigError when the file
     cannot be a ledger, LedgerUnavailable when it stays locked.
@@ -89,6 +89,7 @@ class SqliteLedger:
         durability: Durability = "strict",
         busy_s: float = 2.0,
         queue_max: int = 10_000,
+        writer: Callable[..., GroupWriter] = GroupWriter,
     ) -> None:
         self._path = str(path)
         self._busy_s = busy_s
@@ -110,7 +111,7 @@ class SqliteLedger:
         spare = Spare(self._path) if is_file else None
         if spare:
             spare.make()
-        self._writer = GroupWriter(
+        self._writer = writer(
             connection,
             name=self._path,
             busy_s=busy_s,
