@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 Usd: TypeAlias = Decimal | float | int | str
 
+# A million tokens for a million dollars: what a request costs at that still fits the ledger's 64
+# bits, at a billion tokens too.
+USD_PER_MTOK_MAX = 1_000_000
+
 _MODELS_MAX = 4096
 _FREE_SUFFIX = ":free"
 _BASE = -1  # below the threshold of every context tier
@@ -231,6 +235,9 @@ def _configured(name: str, usd: Usd | None, otherwise: Usd = 0) -> int:
         exact = Decimal(str(value))
     except InvalidOperation:
         exact = Decimal("NaN")
-    if not exact.is_finite() or exact < 0:
-        raise ValueError(f"price {name} = {value}: must be a number of USD >= 0 per million tokens")
+    if not exact.is_finite() or not 0 <= exact <= USD_PER_MTOK_MAX:
+        raise ValueError(
+            f"price {name} = {str(value)[:40]}: must be a number of USD per million tokens,"
+            f" 0 to {USD_PER_MTOK_MAX:,}"
+        )
     return nanousd_from_usd(exact)

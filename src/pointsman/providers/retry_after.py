@@ -18,10 +18,11 @@ def retry_after_s(headers: Mapping[str, str], *, now_s: float) -> float | None:
     `x-ratelimit-reset-*` name is not this: by then a limit is back at its start, and long before
     that a request passes (its guide "Rate limits", as of 2026-06-26).
     """
-    in_ms, plain = headers.get("retry-after-ms", ""), headers.get("retry-after", "")
-    if _NUMBER.fullmatch(in_ms.strip()):
+    in_ms = headers.get("retry-after-ms", "").strip()
+    plain = headers.get("retry-after", "").strip()
+    if _NUMBER.fullmatch(in_ms):
         return min(float(in_ms) / 1000, RETRY_AFTER_S_MAX)
-    if _NUMBER.fullmatch(plain.strip()):
+    if _NUMBER.fullmatch(plain):
         return min(float(plain), RETRY_AFTER_S_MAX)
     until_s, sent_s = _unix_s(plain), _unix_s(headers.get("date", ""))
     if until_s is None:

@@ -33,6 +33,16 @@ def upstream_json(decode: Callable[[bytes], _Value], data: bytes, what: str) -> 
     Raises UpstreamBadResponse where that is no JSON, or does not fit.
     """
     try:
+        check_text(data)
         return decode(data)
     except UNREADABLE as error:
         raise UpstreamBadResponse(f"the upstream's {what} cannot be read: {error}") from error
+
+
+def check_text(data: bytes) -> None:
+    """Refuse what is no UTF-8, also where no decoder looks: in what is passed on as it came.
+
+    Raises UnicodeDecodeError.
+    """
+    if not data.isascii():
+        data.decode()

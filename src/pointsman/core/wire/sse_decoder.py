@@ -7,8 +7,9 @@ a stream's end means is said here, once for all.
 from collections.abc import Iterator
 from typing import Protocol
 
-from pointsman.core.errors import UpstreamReset, UpstreamTooLarge
+from pointsman.core.errors import UpstreamBadResponse, UpstreamReset, UpstreamTooLarge
 from pointsman.core.events import Event, Finished
+from pointsman.core.wire.decoding import check_text
 from pointsman.core.wire.sse import FrameTooLarge, SseFrame, SseSplitter
 
 
@@ -58,10 +59,18 @@ class SseDecoder:
         for frame in frames:
             if self._is_done:
                 return
+            _check(frame)
             for event in self._reader.read(frame):
                 if isinstance(event, Finished):
                     self._is_done = True
                 yield event
+
+
+def _check(frame: SseFrame) -> None:
+    try:
+        check_text(frame.data or b"")
+    except UnicodeDecodeError as error:
+        raise UpstreamBadResponse(f"the upstream's stream cannot be read: {error}") from error
 
 
 def cut_short() -> UpstreamReset:

@@ -29,7 +29,7 @@ from pointsman.core.wire.anthropic.content import (
     read_usage,
 )
 from pointsman.core.wire.anthropic.errors import error_in_stream
-from pointsman.core.wire.decoding import UNREADABLE
+from pointsman.core.wire.decoding import UNREADABLE, check_text
 from pointsman.core.wire.sse import SseFrame
 from pointsman.core.wire.sse_decoder import cut_short
 
@@ -195,6 +195,7 @@ def decode_reply(body: bytes) -> Iterator[Event]:
     Raises UpstreamBadResponse when it is not such a reply, or the error it carries.
     """
     try:
+        check_text(body)
         message = _message.decode(body)
         if message.type == "error":
             raise error_in_stream(body)

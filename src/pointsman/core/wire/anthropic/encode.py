@@ -222,5 +222,8 @@ def _renamed(event: Started, model: str) -> bytes:
     read = parse_frame(frame)
     if read.data is None or b'"model"' not in read.data:
         return frame
-    message = bytes(msgspec.json.decode(read.data, type=dict[str, msgspec.Raw])["message"])
-    return with_data(read, splice(read.data, {"message": splice(message, {"model": ours})}))
+    message = msgspec.json.decode(read.data, type=dict[str, msgspec.Raw]).get("message")
+    if message is None or not bytes(message).startswith(b"{"):
+        return frame
+    renamed = splice(bytes(message), {"model": ours})
+    return with_data(read, splice(read.data, {"message": renamed}))

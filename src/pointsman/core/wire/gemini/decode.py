@@ -154,7 +154,7 @@ def decode_reply(body: bytes) -> Iterator[Event]:
 
 def read_count(body: bytes) -> int:
     """Return the tokens that a reply to `countTokens` says. Raises UpstreamBadResponse."""
-    return upstream_json(_counted.decode, body, "count").total_tokens
+    return max(0, upstream_json(_counted.decode, body, "count").total_tokens)
 
 
 class _Reader:

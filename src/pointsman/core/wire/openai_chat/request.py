@@ -209,7 +209,7 @@ def _choices(stated: msgspec.Raw) -> int:
     """Return how many answers are asked for, rounded up; upstreams refuse what is no number."""
     try:
         return max(1, math.ceil(msgspec.json.decode(stated, type=float, strict=False)))
-    except (msgspec.MsgspecError, OverflowError):
+    except (msgspec.MsgspecError, OverflowError, ValueError):  # ValueError: "NaN"
         return 1
 
 

@@ -19,7 +19,7 @@ from pointsman.core.events import (
     UsageReport,
 )
 from pointsman.core.usage import Usage
-from pointsman.core.wire.decoding import UNREADABLE
+from pointsman.core.wire.decoding import UNREADABLE, check_text
 from pointsman.core.wire.openai_responses.errors import ResponseError, error_of
 from pointsman.core.wire.openai_responses.items import (
     CALLS,
@@ -245,6 +245,7 @@ def decode_reply(body: bytes) -> Iterator[Event]:
     Raises UpstreamBadResponse when it is not such a reply, or the error it carries.
     """
     try:
+        check_text(body)
         response = _response.decode(body)
         events = list(_reply_events(response, body))
     except UNREADABLE as error:
