@@ -206,6 +206,8 @@ def load_judge(name: str) -> ByFunction:
 
 def judge_fault(spec: str, tiers: Sequence[str]) -> str:
     """Return what is wrong with the name of a judge, "" where nothing is."""
+    if spec == "validators":
+        return ""
     if spec.startswith(_COMMAND):
         try:
             has_words = bool(shlex.split(spec.removeprefix(_COMMAND)))
@@ -217,7 +219,7 @@ def judge_fault(spec: str, tiers: Sequence[str]) -> str:
         known = ", ".join(tiers)
         return "" if name in tiers else f'no tier has the name "{name}"; there are: {known}'
     installed = sorted(entry_points(group=ENTRY_POINTS).names)
-    if spec == "validators" or spec in installed:
+    if spec in installed:
         return ""
     return (
         "no such judge; there are: validators, tier:<tier>, command:<command line>, and of"
