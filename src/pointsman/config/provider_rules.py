@@ -39,7 +39,7 @@ def find_provider_faults(settings: Settings) -> Iterator[Problem]:
             yield Problem(
                 (*path, "kind"), f"no such kind of provider; installed: {known}", provider.kind
             )
-        if provider.api_key_env and (text := _variable_fault(provider.api_key_env)):
+        if provider.api_key_env and (text := variable_fault(provider.api_key_env)):
             yield Problem((*path, "api_key_env"), text)
         yield from find_header_faults(path, provider)
     yield from _timeouts(settings)
@@ -55,6 +55,16 @@ def find_provider_lacks(settings: Settings, env: Mapping[str, str]) -> Iterator[
                 if (name, variable) not in reported:
                     reported.add((name, variable))
                     yield problem
+
+
+def variable_fault(name: str) -> str:
+    """Return what is wrong with the name; whoever pastes a key here must not see it printed."""
+    if not _VARIABLE.fullmatch(name) or looks_random(name) or looks_like_secret(name):
+        return (
+            "must be the name of an environment variable, such as OPENAI_API_KEY; if this is the"
+            " key itself, export it under such a name, take it out of the file and renew it"
+        )
+    return ""
 
 
 def _address(path: KeyPath, name: str, provider: ProviderSettings) -> Iterator[Problem]:
@@ -106,16 +116,6 @@ def _url_fault(url: str) -> str:
     return ""
 
 
-def _variable_fault(name: str) -> str:
-    """Return what is wrong with the name; whoever pastes a key here must not see it printed."""
-    if not _VARIABLE.fullmatch(name) or looks_random(name) or looks_like_secret(name):
-        return (
-            "must be the name of an environment variable, such as OPENAI_API_KEY; if this is the"
-            " key itself, export it under such a name, take it out of the file and renew it"
-        )
-    return ""
-
-
 def _timeouts(settings: Settings) -> Iterator[Problem]:
     """Yield what is wrong with the limits by effort."""
     path: KeyPath = ("timeouts", "first_byte_by_effort")
@@ -143,7 +143,7 @@ def _missing_key(
     """Yield the variable of its provider's key where that is not set."""
     name, _ = split_model(model)
     variable = key_variable(name, settings)
-    if not variable or env.get(variable) or _variable_fault(variable):
+    if not variable or env.get(variable) or variable_fault(variable):
         return
     text = (
         f'{variable} is not set, and provider "{name}" needs it;'

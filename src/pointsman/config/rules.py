@@ -14,7 +14,11 @@ from pointsman.config.dialects import provider_way
 from pointsman.config.file_paths import find_misplaced
 from pointsman.config.locate import KeyPath
 from pointsman.config.problems import Problem, did_you_mean
-from pointsman.config.provider_rules import find_provider_faults, find_provider_lacks
+from pointsman.config.provider_rules import (
+    find_provider_faults,
+    find_provider_lacks,
+    variable_fault,
+)
 from pointsman.config.settings import ProviderSettings, Settings, TierBounds, split_model
 from pointsman.core.errors import ConfigError
 from pointsman.core.wire.openai_embeddings import SERVED_BY
@@ -52,7 +56,8 @@ def find_lacks(settings: Settings, env: Mapping[str, str]) -> Iterator[Problem]:
     webhook = settings.budgets.webhook_env
     if webhook and not env.get(webhook, "").strip():
         text = "this environment variable is not set; export it, or leave this empty"
-        yield Problem(("budgets", "webhook_env"), text, webhook)
+        if not variable_fault(webhook):
+            yield Problem(("budgets", "webhook_env"), text, webhook)
     if text := _exposure(settings, env):
         yield Problem(("server", "host"), text, settings.server.host)
 
@@ -213,6 +218,13 @@ def _budgets(settings: Settings) -> Iterator[Problem]:
         if not (tag.strip() and equals and value.strip()):
             text = 'a tag is name=value: write [budgets.tags."team=search"]'
             yield Problem(("budgets", "tags", name), text)
+    webhook = settings.budgets.webhook_env
+    if webhook and variable_fault(webhook):
+        text = (
+            "must be the name of an environment variable, such as BUDGET_WEBHOOK; if this is the"
+            " URL itself, export it under such a name, and take it out of the file"
+        )
+        yield Problem(("budgets", "webhook_env"), text)
 
 
 def _ledger(settings: Settings) -> Iterator[Problem]:

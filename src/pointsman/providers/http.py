@@ -26,6 +26,7 @@ from pointsman.core.wire import Codec, upstream_codec
 from pointsman.core.wire.asked_effort import asked_effort
 from pointsman.providers import Timeouts
 from pointsman.providers.addresses import GuardedResolver
+from pointsman.providers.blanking import blanked
 from pointsman.providers.inflate import Inflater
 from pointsman.providers.outgoing import address, headers, written
 from pointsman.providers.retry_after import retry_after_s
@@ -35,7 +36,6 @@ ERROR_BYTES_MAX = 64 * 1024
 DRAIN_S = 0.25
 # How much of a reply is read, and then decoded, at once. A reader that stalls holds all of it.
 _READ_BYTES = 16 * 1024
-BLANKED_KEY = "[key]"
 COUNT_S = 5.0
 _EVENT_STREAM = "text/event-stream"
 # A server that speaks a dialect and does not count in it.
@@ -158,16 +158,19 @@ class HttpProvider:
         except TimeoutError as error:
             raise UpstreamTimeout(f"{deployment.id}: no reply began in time") from error
         except (aiohttp.ClientConnectorError, ssl.SSLError) as error:
-            raise UpstreamConnect(f"{deployment.id}: {_reason(error)}") from error
+            why = blanked(_reason(error), self._key(deployment))
+            raise UpstreamConnect(f"{deployment.id}: {why}") from error
         except aiohttp.ClientResponseError as error:
-            raise UpstreamBadResponse(f"{deployment.id}: no HTTP reply: {error.message}") from error
+            # What it has sent instead is not told: it may repeat the request, our key with it.
+            raise UpstreamBadResponse(f"{deployment.id}: the reply is not HTTP") from error
         except ValueError as error:  # a base_url or a key that no request can carry
             raise UpstreamConnect(
                 f"{deployment.id}: its base_url or key cannot be sent ({type(error).__name__})"
             ) from error
         except (aiohttp.ClientError, ConnectionError) as error:
+            why = blanked(_reason(error), self._key(deployment))
             raise UpstreamReset(
-                f"{deployment.id}: the connection broke before a reply: {_reason(error)}"
+                f"{deployment.id}: the connection broke before a reply: {why}"
             ) from error
 
     def _key(self, deployment: Deployment) -> str:
@@ -317,10 +320,10 @@ def _blank_key(error: UpstreamError, key: str) -> None:
     """Take our key out of what an upstream says of it: some repeat the one they refuse."""
     if not key:
         return
-    error.message = error.message.replace(key, BLANKED_KEY)
+    error.message = blanked(error.message, key)
     error.args = (error.message,)
     if isinstance(error, UpstreamRejected):
-        error.body = error.body.replace(key.encode(), BLANKED_KEY.encode())
+        error.body = blanked(error.body.decode("latin-1"), key).encode("latin-1")
 
 
 def _is_event_stream(response: aiohttp.ClientResponse, *, asked: bool) -> bool:

@@ -29,7 +29,7 @@ from pointsman.server.origins import Origins
 from pointsman.server.protocol import IS_EXCESS
 from pointsman.server.request_log import RequestLog, Served
 from pointsman.server.routes import Found, Route, Services, check_method, find_route
-from pointsman.server.telling import run_route, tell
+from pointsman.server.telling import run_route, tell, tell_of_fault
 
 # The client hung up first. Source: FAULTS, row 17; nginx has the same number for it.
 CLIENT_GONE = 499
@@ -48,8 +48,10 @@ class App:
         limits: Limits | None = None,
         origins: Origins | None = None,
         log: RequestLog | None = None,
+        new_id: Callable[[], str] = new_request_id,
     ) -> None:
         self.services = services
+        self._new_id = new_id
         self._keyring = keyring
         self._rates = RequestRates()
         self._origins = origins or Origins()
@@ -81,7 +83,7 @@ class App:
         method, path = scope["method"], scope["path"]
         found = find_route(path, headers)
         body = Body(headers, receive, self._bodies)
-        responder = AsgiResponder(send, new_request_id(), found.dialect, body)
+        responder = AsgiResponder(send, self._new_id(), found.dialect, body)
         with self._logged(found, method, path, responder) as served:
             await self._answer(scope, found, headers, body, responder, served)
 
@@ -121,6 +123,8 @@ class App:
             return
         except GatewayError as error:
             await tell(responder, error, responder.request_id, found.dialect)
+        except Exception as error:  # uvicorn would log what it says, and answer in no dialect
+            await tell_of_fault(responder, error, responder.request_id, found.dialect)
         finally:
             body.release()
         await responder.finish()

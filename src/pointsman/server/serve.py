@@ -27,6 +27,7 @@ from pointsman.server.origins import origins_of
 from pointsman.server.protocol import Protocol
 from pointsman.server.request_log import RequestLog, written_to
 from pointsman.server.routes import Services
+from pointsman.server.telling import log_stray
 from pointsman.server.upkeep import kept_tidy
 
 DRAIN_S = 30.0
@@ -110,6 +111,7 @@ async def _serve(
     on_ready: Callable[[str], None],
     drain_s: float,
 ) -> None:
+    asyncio.get_running_loop().set_exception_handler(log_stray)
     listener = _listen(settings.server.host, settings.server.port)
     pipeline = build_pipeline(settings, env)
     metrics = Metrics()

@@ -1,7 +1,10 @@
 """Telling: runs a route, and tells its errors as the asking dialect has them."""
 
+import asyncio
 import logging
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from pointsman.core.errors import (
     Draining,
@@ -35,10 +38,26 @@ async def run_route(
     except GatewayError as error:
         await tell(responder, error, exchange.request_id, dialect)
     except Exception as error:  # ours to mend, never the client's to read: the log has the trace
-        why = unsaid(error)
-        log.error("request %s failed inside pointsman", exchange.request_id, exc_info=why)
-        fault = GatewayError("an internal error; see the log")
-        await tell(responder, fault, exchange.request_id, dialect)
+        await tell_of_fault(responder, error, exchange.request_id, dialect)
+
+
+async def tell_of_fault(
+    responder: Responder, error: Exception, request_id: str, dialect: str
+) -> None:
+    """Log a fault of ours, without what it says, and tell the client that there was one."""
+    log.error("request %s failed inside pointsman", request_id, exc_info=unsaid(error))
+    fault = GatewayError("an internal error; see the log")
+    await tell(responder, fault, request_id, dialect)
+
+
+def log_stray(_loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+    """Log what failed where nobody waits for it; for `loop.set_exception_handler`.
+
+    asyncio's own handler writes the error's message and what the failed callback was given.
+    """
+    error = context.get("exception")
+    why = unsaid(error) if isinstance(error, BaseException) else None
+    log.error("%s", context.get("message") or "a callback failed", exc_info=why)
 
 
 async def _run_once(
