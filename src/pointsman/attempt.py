@@ -117,6 +117,7 @@ class Attempt:
         self._ended_s: float | None = None
         self._began_s = desk.clock.monotonic_s()
         self._first_content_s: float | None = None
+        self._reported_chars = 0
         self._events: AsyncGenerator[Event] | None = None
         self._call: Call | None = None
         self._intent = msgspec.structs.replace(
@@ -176,6 +177,8 @@ class Attempt:
                     self.builder.add(estimated)
                     yield estimated
                 self.builder.add(event)
+                if isinstance(event, UsageReport):
+                    self._reported_chars = self.builder.chars
                 yield event
                 if isinstance(event, Finished):
                     return
@@ -282,8 +285,7 @@ class Attempt:
         Source: FAULTS, "Bill": E, P and Z.
         """
         if self.builder.chars or self.builder.usage is not None:
-            usage = self.builder.usage or self._estimated_usage()
-            settlement = self._settlement("settled", outcome, usage, error)
+            settlement = self._settlement("settled", outcome, self._usage_so_far(), error)
         elif may_have_billed and self._events is not None:
             settlement = self._settlement("unknown", outcome, Usage(), error)
         else:
@@ -318,6 +320,20 @@ class Attempt:
 
     def _cost(self, usage: Usage) -> int | None:
         return None if self._price is None else cost_nanousd(usage, self._price)
+
+    def _usage_so_far(self) -> Usage:
+        """Return what an answer without its end has taken.
+
+        Anthropic reports one token of output before the first has come: a report that content has
+        followed, or none has come before, is no more than the least.
+        """
+        estimated, reported = self._estimated_usage(), self.builder.usage
+        if reported is None:
+            return estimated
+        if 0 < self.builder.chars == self._reported_chars:
+            return reported
+        output_tokens = max(reported.output_tokens, estimated.output_tokens)
+        return msgspec.structs.replace(reported, output_tokens=output_tokens, is_estimated=True)
 
     def _estimated_usage(self) -> Usage:
         builder = self.builder

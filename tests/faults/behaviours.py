@@ -1,8 +1,8 @@
 """What a scripted upstream does, in the dialect in which it was asked."""
 
 import asyncio
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from tests.faults import upstream as up
 from tests.faults.spoken import BY_PATH, TEXT, Dialect
@@ -142,14 +142,14 @@ def waits(go_on: asyncio.Event, then: Behaviour | None = None) -> Behaviour:
 
 
 def endless(piece: bytes, pieces: int, *, in_frame: bool = False) -> Behaviour:
-    """Answer with a text that does not end, until nobody reads it any more.
+    """Answer with a text of so many pieces, or until nobody reads it any more.
 
-    A stream says it frame by frame, or after the first all `in_frame`; else it is one JSON string.
+    A stream says it frame by frame, or all `in_frame`, which has no end; a whole reply is JSON.
     """
 
     async def behave(peer: Peer) -> None:
         dialect, body = spoken(peer), peer.seen.body
-        with suppress(ConnectionError):
+        with _noting_the_cut(peer):
             if is_stream(peer):
                 await peer.send(up.stream_head())
                 *before, last = dialect.opening(body)
@@ -161,9 +161,20 @@ def endless(piece: bytes, pieces: int, *, in_frame: bool = False) -> Behaviour:
                     await peer.chunks(piece if in_frame else frame)
             else:
                 await peer.send(up.head(200, Transfer_Encoding="chunked"))
-                await peer.chunks(dialect.whole(body).partition(TEXT.encode())[0])
+                start, _, end = dialect.whole(body).partition(TEXT.encode())
+                await peer.chunks(start)
                 for _ in range(pieces):
                     await peer.chunks(piece)
+                await peer.chunks(end)
             await peer.chunks(b"")
 
     return behave
+
+
+@contextmanager
+def _noting_the_cut(peer: Peer) -> Iterator[None]:
+    """Note where the caller closes the connection before the reply has ended."""
+    try:
+        yield
+    except ConnectionError:
+        peer.seen.was_cut = peer.seen.was_closed = True

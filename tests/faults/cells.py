@@ -17,6 +17,8 @@ from tests.pipeline.rig import until
 # How an attempt is booked (FAULTS, "Bill").
 Z, P, E, X = "voided", "unknown", "settled", "settled"
 WEAK_NANOUSD = INPUT_TOKENS * 1_000 + OUTPUT_TOKENS * 2_000
+# Nobody splits the text into fewer.
+TEXT_TOKENS_MIN = 3
 MODES = {"stream": True, "whole": False}
 # Where there is such a folder, so that hundreds of ledgers do not wait for the disk.
 _FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -203,6 +205,7 @@ async def check_broken(door: Door, got: Got, code: str, status: int, model: str 
     assert len(door.upstream.seen) == 1
     ((end,)) = [row.settlement for row in await door.rows(got)]
     assert end.outcome == "failed" and end.cost_nanousd
+    assert end.usage.is_estimated and end.usage.output_tokens >= TEXT_TOKENS_MIN
     await check_logged(door, got, 200, code, 1)
 
 

@@ -6,8 +6,10 @@ Only time is not real where the pipeline waits: a wait moves its clock at once.
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+import socket
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -36,7 +38,8 @@ from pointsman.server.protocol import Protocol
 from pointsman.server.request_log import LOGGER, RequestLog
 from pointsman.server.routes import Services
 
-DEADLINE_S = 30.0
+DEADLINE_S = 20.0
+LEDGER = "ledger.db"
 QUICK = Timeouts(connect_s=1.0, first_byte_s=0.15, reply_s=0.15, idle_s=0.15, total_s=20.0)
 PATIENT = Timeouts(first_byte_s=60.0, reply_s=60.0, idle_s=60.0)
 ALONE = (TierSettings("weak", ("p/weak",)),)
@@ -131,9 +134,17 @@ class Door:
     asked: int = 0
 
     async def begin(
-        self, text: str = "", *, model: str = "auto", headers: Mapping[str, str] | None = None
+        self,
+        text: str = "",
+        *,
+        model: str = "auto",
+        headers: Mapping[str, str] | None = None,
+        is_slow: bool = False,
     ) -> Wire:
-        """Send a request; without a `text` it is like no other."""
+        """Send a request; without a `text` it is like no other.
+
+        `is_slow`: the client's machine takes little before it is read.
+        """
         self.asked += 1
         body = self.dialect.request(
             text or f"Say hello, number {self.asked}.", model=model, is_stream=self.is_stream
@@ -141,7 +152,7 @@ class Door:
         lines = [f"POST {self.dialect.path} HTTP/1.1", "Host: localhost", "Connection: close"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
-        wire = Wire(*await self.server.connect())
+        wire = await connected(self.server.port, is_slow=is_slow)
         wire.writer.write("\r\n".join([*lines, "", ""]).encode() + body)
         return wire
 
@@ -196,6 +207,24 @@ class Door:
         await until(lambda: all(seen.was_closed for seen in self.upstream.seen if seen.was_cut))
 
 
+async def connected(port: int, *, is_slow: bool = False) -> Wire:
+    """Connect a client."""
+    connection = socket.socket()
+    connection.setblocking(False)
+    if is_slow:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port))
+    return Wire(*await asyncio.open_connection(sock=connection))
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Have another process hold the lock of the ledger in a folder."""
+    with closing(sqlite3.connect(folder / LEDGER, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
 @asynccontextmanager
 async def opened(
     dialect: Dialect,
@@ -228,7 +257,7 @@ async def opened(
         )
         clock = Jumping()
         routing = build_routing(settings, {}, clock=clock)
-        ledger = SqliteLedger(folder / "ledger.db", busy_s=busy_s)
+        ledger = SqliteLedger(folder / LEDGER, busy_s=busy_s)
         stores = Stores(
             ledger=ledger,
             cache=build_cache(cache),
@@ -250,7 +279,7 @@ async def opened(
 
 
 @contextmanager
-def _logged() -> Any:
+def _logged() -> Iterator[list[dict[str, Any]]]:
     """Keep the request log's lines."""
     lines: list[dict[str, Any]] = []
 

@@ -1,10 +1,11 @@
 """The matrix: all its cases, and the cells that they make."""
 
-from tests.faults import after_content, before_content, resting
+from tests.faults import after_content, before_content, leaving, resting
 from tests.faults.cells import Case, cells_of
 
+_MODULES = (before_content, after_content, resting, leaving)
 CASES: tuple[Case, ...] = tuple(
-    sorted((*before_content.CASES, *after_content.CASES, *resting.CASES), key=lambda case: case.row)
+    sorted((case for module in _MODULES for case in module.CASES), key=lambda case: case.row)
 )
 CELLS = cells_of(CASES)
 ROWS = (*range(1, 23), *range(25, 33))

@@ -142,7 +142,7 @@ async def larger_window(place: Place) -> None:
         for name, tokens in (("small", 4096), ("same", 4096), ("large", 32_768))
     )
     full = does.fails(400, TOO_LONG, "context_length_exceeded")
-    script = {"small": full, "same": full, "large": [does.answers(), full]}
+    script: Script = {"small": full, "same": full, "large": [does.answers(), full]}
     code = "context_length_exceeded"
     async with place.door(script, tiers=(TierSettings("weak", (small, same, large)),)) as door:
         got = await door.ask()
