@@ -1,0 +1,189 @@
+"""Clients: they ask the real App as a server would, read slowly, leave, and ask again."""
+
+import asyncio
+import json
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.simulation.plan import KEYS, MAX_TOKENS, Ask
+
+from pointsman.server.app import App
+
+_PATHS = {
+    "openai-chat": "/v1/chat/completions",
+    "openai-responses": "/v1/responses",
+    "anthropic": "/v1/messages",
+}
+_FINISHED = {"response.completed", "response.incomplete"}
+
+
+@dataclass
+class Got:
+    """What came of one request. `is_whole`: the server has ended its reply.
+
+    `lagged_s`: how long the client itself has held things up. `crashes`: of the server, meanwhile.
+    """
+
+    ask: Ask
+    life: int
+    began_s: float
+    ended_s: float | None = None
+    messages: list[MutableMapping[str, Any]] = field(default_factory=list)
+    has_left: bool = False
+    has_crashed: bool = False
+    is_over: bool = False
+    lagged_s: float = 0.0
+    wrong: str = ""
+
+    @property
+    def status(self) -> int:
+        return int(self.messages[0]["status"]) if self.messages else 0
+
+    @property
+    def headers(self) -> dict[str, str]:
+        if not self.messages:
+            return {}
+        return {n.decode(): v.decode("latin-1") for n, v in self.messages[0]["headers"]}
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(m.get("body", b"") for m in self.messages[1:])
+
+    @property
+    def is_whole(self) -> bool:
+        return len(self.messages) > 1 and not self.messages[-1].get("more_body", True)
+
+    @property
+    def is_stream(self) -> bool:
+        return self.headers.get("content-type", "").startswith("text/event-stream")
+
+    @property
+    def error_code(self) -> str:
+        """Return the code of a refusal in OpenAI's shape, or its type in Anthropic's."""
+        if self.status == 200 or not self.is_whole:
+            return ""
+        error = json.loads(self.body)["error"]
+        return str(error.get("code") or error.get("type"))
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An answer as a client reads it. `is_clean`: it says itself that it is whole."""
+
+    text: str
+    is_clean: bool
+    has_error: bool
+
+
+async def ask(app: App, got: Got) -> None:
+    """Send one request and keep what comes."""
+    wanted, loop = got.ask, asyncio.get_running_loop()
+    gone = asyncio.Event()
+    incoming = [{"type": "http.request", "body": body_of(wanted), "more_body": False}]
+
+    def leave() -> None:
+        got.has_left = True
+        gone.set()
+
+    async def receive() -> dict[str, Any]:
+        if incoming:
+            return incoming.pop()
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if got.has_left or got.has_crashed:
+            return
+        got.messages.append(message)
+        if len(got.messages) - 1 == wanted.leaves_after_parts:
+            leave()
+        elif wanted.lag_s and message.get("more_body"):
+            wait_s = wanted.lag_s * (len(message["body"]) % 7) / 7
+            got.lagged_s += wait_s
+            await asyncio.sleep(wait_s)
+
+    if wanted.leaves_after_s is not None:
+        timer = loop.call_later(wanted.leaves_after_s, leave)
+    else:
+        timer = None
+    try:
+        await app(_scope(wanted), receive, send)
+    finally:
+        if timer is not None:
+            timer.cancel()
+        got.ended_s, got.is_over = loop.time(), True
+
+
+def body_of(wanted: Ask) -> bytes:
+    """Return the body of a request: its group tells the upstream whose call it is."""
+    text = f"[g{wanted.group}] Tell me of rivers and of stones."
+    body: dict[str, object] = {"model": wanted.model, "stream": wanted.is_stream}
+    match wanted.dialect:
+        case "openai-responses":
+            body |= {"input": text, "max_output_tokens": MAX_TOKENS, "store": False}
+        case _:
+            body |= {"messages": [{"role": "user", "content": text}], "max_tokens": MAX_TOKENS}
+    return json.dumps(body).encode()
+
+
+def read(got: Got) -> Read:
+    """Read a 200's body."""
+    if not got.is_stream:
+        return _read_reply(got.ask.dialect, json.loads(got.body))
+    text, is_clean, has_error = "", False, False
+    for line in got.body.decode().splitlines():
+        if not line.startswith("data:"):
+            continue
+        data = line.removeprefix("data:").strip()
+        if data == "[DONE]":
+            is_clean = True
+            continue
+        frame = json.loads(data)
+        kind = frame.get("type", "")
+        text += _delta(got.ask.dialect, frame)
+        is_clean = is_clean or kind == "message_stop" or kind in _FINISHED
+        has_error = has_error or bool(frame.get("error")) or kind in {"error", "response.failed"}
+    return Read(text, is_clean, has_error)
+
+
+def _delta(dialect: str, frame: dict[str, Any]) -> str:
+    match dialect:
+        case "openai-chat":
+            choices = frame.get("choices") or [{}]
+            return (choices[0].get("delta") or {}).get("content") or ""
+        case "openai-responses":
+            return frame["delta"] if frame.get("type") == "response.output_text.delta" else ""
+        case _:
+            return (frame.get("delta") or {}).get("text") or ""
+
+
+def _read_reply(dialect: str, body: dict[str, Any]) -> Read:
+    match dialect:
+        case "openai-chat":
+            text = body["choices"][0]["message"]["content"] or ""
+        case "openai-responses":
+            parts = [part for item in body["output"] for part in item.get("content", ())]
+            text = "".join(part.get("text", "") for part in parts)
+        case _:
+            text = "".join(block.get("text", "") for block in body["content"])
+    return Read(text, is_clean=True, has_error=False)
+
+
+def _scope(wanted: Ask) -> dict[str, Any]:
+    headers = {
+        "host": "localhost",
+        "content-length": str(len(body_of(wanted))),
+        "authorization": f"Bearer {KEYS[wanted.key]}",
+        "x-pointsman-tags": f"group={wanted.group}",
+        "x-pointsman-cache": wanted.cache,
+    }
+    if wanted.once:
+        headers["idempotency-key"] = wanted.once
+    return {
+        "type": "http",
+        "method": "POST",
+        "path": _PATHS[wanted.dialect],
+        "query_string": b"",
+        "headers": [(n.encode(), v.encode()) for n, v in headers.items()],
+    }

@@ -1,0 +1,207 @@
+"""The judge: what must hold of every world, however it went. Each claim says what it compares."""
+
+import asyncio
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.simulation.accounts import Account, Line, read_lines
+from tests.simulation.clients import Got, Read, read
+from tests.simulation.network import MemoryNetwork
+from tests.simulation.plan import Plan
+from tests.simulation.replies import FINISH, USAGE
+from tests.simulation.trace import Trace
+from tests.simulation.upstream import Book, Entry
+
+from pointsman.router import Pipeline
+from pointsman.server.app import App
+
+ATTEMPTS_MAX = 4
+TRIES_MAX = 2
+# What else than its own limit a request may take: commits that wait for a lock, and the drain.
+SLACK_S = 12.0
+_INTENTS = "SELECT count(*) FROM intents WHERE tags = ? AND deployment = ?"
+
+
+class Judge:
+    """One world's. It looks at the ledger's file through a connection of its own."""
+
+    def __init__(self, plan: Plan, trace: Trace, book: Book, path: Path) -> None:
+        self._plan = plan
+        self._trace = trace
+        self._book = book
+        self._path = path
+        self._calls: Counter[tuple[int, str]] = Counter()
+
+    # While things happen.
+
+    def called(self, entry: Entry) -> None:
+        """Claim that a call that has come to an upstream has a committed intent of its own."""
+        key = (entry.group, entry.deployment)
+        self._calls[key] += 1
+        tags = json.dumps({"group": str(entry.group)})
+        connection = sqlite3.connect(self._path)
+        try:
+            ((count,),) = connection.execute(_INTENTS, (tags, entry.deployment))
+        finally:
+            connection.close()
+        told = f"call {entry.number} of {entry.deployment}: {count} intents"
+        self._trace.claim(count >= self._calls[key], told)
+
+    def attempt_begins(self, deployment: str, now_s: float) -> None:
+        """Claim that nobody is called before the time that it has named itself."""
+        since_s, until_s = self._book.rested.get(deployment, (now_s, now_s))
+        told = f"{deployment} begins at {now_s}, told at {since_s} to wait until {until_s}"
+        self._trace.claim(now_s <= since_s or now_s >= until_s - 1e-6, told)
+
+    def committed(self, connection: sqlite3.Connection, writes: int) -> None:
+        """Claim that what is settled and what is held stay within every limit."""
+        del writes
+        if self._plan.is_lying or not self._plan.limits:
+            return
+        rows = connection.execute('SELECT scope, "window", nanousd, held_nanousd FROM budgets')
+        for scope, window, nanousd, held_nanousd in rows:
+            kind = "day" if window.count("-") == 2 else "month"
+            limit = self._plan.limits.get(f"{scope} {kind}")
+            told = f"budget {scope} of {window}: {nanousd} + {held_nanousd} > {limit}"
+            self._trace.claim(limit is None or nanousd + held_nanousd <= limit, told)
+            self._trace.claim(nanousd >= 0 and held_nanousd >= 0, f"{scope} of {window} below 0")
+
+    def answered(self, got: Got) -> None:
+        """Claim that a request took no longer than it may, and ended as its dialect ends."""
+        limit_s = self._plan.settings.timeouts.total_s + SLACK_S + got.lagged_s
+        took_s = (got.ended_s or 0.0) - got.began_s
+        self._trace.claim(took_s <= limit_s, f"ask {got.ask.number} took {took_s} s > {limit_s} s")
+        if got.has_left:
+            return
+        self._trace.claim(got.is_whole, f"ask {got.ask.number} has no end: {got.messages[-1:]}")
+        self._trace.claim(got.status not in {0, 401, 500}, f"ask {got.ask.number}: {got.status}")
+
+    def at_rest(self, pipeline: Pipeline, app: App, path: Path) -> None:
+        """Claim that nothing is under way, held or open once all clients have gone."""
+        claim = self._trace.claim
+        for target in self._plan.targets:
+            record = pipeline.health._record(target.deployment)
+            claim(not record.in_flight, f"{target.name}: {record.in_flight} in flight at rest")
+            claim(not record.probes, f"{target.name}: {len(record.probes)} probes at rest")
+            claim(not record.retrying, f"{target.name}: {record.retrying} retries at rest")
+        claim(not app._in_flight, f"{app._in_flight} requests in flight at rest")
+        claim(not pipeline._flights.count, f"{pipeline._flights.count} flights at rest")
+        connection = sqlite3.connect(path)
+        try:
+            (holds,) = connection.execute("SELECT count(*) FROM holds").fetchone()
+            (claims,) = connection.execute(
+                "SELECT count(*) FROM outcomes"
+                " WHERE status IS NULL AND run IN (SELECT run FROM runs)"
+            ).fetchone()
+            (open_count,) = connection.execute(
+                "SELECT count(*) FROM intents AS i WHERE NOT EXISTS (SELECT 1 FROM ends AS e"
+                " WHERE e.request_id = i.request_id AND e.attempt = i.attempt)"
+            ).fetchone()
+        finally:
+            connection.close()
+        claim(not holds, f"{holds} holds at rest")
+        claim(not claims, f"{claims} Idempotency-Keys claimed at rest")
+        claim(not open_count, f"{open_count} attempts open at rest")
+
+    def after(self, network: MemoryNetwork, tasks: Iterable[asyncio.Task[object]]) -> None:
+        """Claim that a process that has ended has left nothing behind."""
+        left = [task.get_coro() for task in tasks if task is not asyncio.current_task()]
+        self._trace.claim(not left, f"tasks left: {left}")
+        wires = len(network.open_wires)
+        self._trace.claim(not wires, f"{wires} connections left")
+
+    # At the end.
+
+    def at_end(self, everything: list[Got]) -> None:
+        """Judge what clients got, and the books."""
+        by_text = {entry.reply.text: entry for entry in self._book.entries}
+        lines = read_lines(self._path)
+        settled = {line.usage: line for line in lines if line.is_answer}
+        for got in everything:
+            if got.status == 200:
+                self._judge_answer(got, by_text, settled)
+        self._judge_once(everything)
+        self._judge_attempts(lines)
+        account = Account(self._plan, self._trace, self._book)
+        account.judge(lines, self._path)
+
+    def _judge_answer(
+        self,
+        got: Got,
+        by_text: dict[str, Entry],
+        settled: dict[tuple[int, int], Line],
+    ) -> None:
+        """Claim that an answer is one call's, whole where it says so, and booked."""
+        if not got.is_stream and not got.is_whole:
+            return
+        claim, number = self._trace.claim, got.ask.number
+        answer = read(got)
+        claim(
+            not (answer.is_clean and answer.has_error), f"ask {number}: an error, and a clean end"
+        )
+        if got.is_whole and not answer.is_clean:
+            claim(answer.has_error, f"ask {number}: neither an error nor an end")
+        if not answer.text:
+            return
+        found = by_text.get(answer.text) or self._begun_by(answer.text)
+        claim(found is not None, f"ask {number}: {answer.text!r} is no call's answer")
+        if found is None:
+            return
+        claim(found.group == got.ask.group, f"ask {number} got the answer of another's call")
+        if answer.is_clean:
+            self._judge_whole(got, answer, found, settled)
+
+    def _judge_whole(
+        self, got: Got, answer: Read, entry: Entry, settled: dict[tuple[int, int], Line]
+    ) -> None:
+        claim, number = self._trace.claim, got.ask.number
+        claim(answer.text == entry.reply.text, f"ask {number}: a clean end after part of an answer")
+        claim(FINISH in entry.told, f"ask {number}: a clean end that call {entry.number} had not")
+        said = entry.reply.said
+        if got.is_whole and USAGE in entry.told and said is not None:
+            line = settled.get((said.input_tokens, said.output_tokens))
+            is_late = self._is_told_of(got, "settles late")
+            claim(line is not None or is_late, f"ask {number}: call {entry.number} is not booked")
+
+    def _is_told_of(self, got: Got, what: str) -> bool:
+        """Return whether the log says so of this request."""
+        request_id = got.headers.get("x-request-id") or got.headers.get("request-id", "")
+        return any(what in line and request_id in line for line in self._trace.lines)
+
+    def _begun_by(self, text: str) -> Entry | None:
+        """Return the one call whose answer begins so."""
+        found = [e for e in self._book.entries if e.reply.text.startswith(text)]
+        return found[0] if (found and ":" in text) or len(found) == 1 else None
+
+    def _judge_once(self, everything: list[Got]) -> None:
+        """Claim that all who sent one Idempotency-Key got one outcome, byte for byte."""
+        kept: dict[str, Got] = {}
+        for got in everything:
+            if not got.ask.once or not got.is_whole:
+                continue
+            first, told = kept.get(got.ask.once), f"ask {got.ask.number}"
+            if got.headers.get("x-pointsman-idempotent") == "replayed":
+                first = kept.setdefault(got.ask.once, got)
+                same = (got.status, got.body) == (first.status, first.body)
+                self._trace.claim(same, f"{told}: replayed is not what came first")
+            elif _is_whole(got) and not self._is_told_of(got, "is not kept"):
+                self._trace.claim(first is None, f"{told}: run again, not replayed")
+                kept[got.ask.once] = got
+
+    def _judge_attempts(self, lines: list[Line]) -> None:
+        """Claim the bounds of FAULTS: so many attempts a request, so many a target."""
+        called = [line for line in lines if line.outcome != "hit"]
+        per_request = Counter(line.request_id for line in called)
+        per_target = Counter((line.request_id, line.deployment) for line in called)
+        for name, count in per_request.items():
+            self._trace.claim(count <= ATTEMPTS_MAX, f"{name}: {count} attempts")
+        for target, count in per_target.items():
+            self._trace.claim(count <= TRIES_MAX, f"{target}: {count} tries")
+
+
+def _is_whole(got: Got) -> bool:
+    """Return whether it is a whole answer."""
+    return got.status == 200 and read(got).is_clean and not read(got).has_error
