@@ -1,7 +1,8 @@
-"""G8: every parser under a fuzzer that sees which branches an input reaches.
+"""G8: every parser under a fuzzer that sees which branches an input reaches, and HTTP requests.
 
 Each target runs in a process of its own, as many at a time as there are cores. Without atheris
-(it is for Linux) the same targets get inputs of our own making, blindly.
+(it is for Linux) the same targets get inputs of our own making, blindly. The HTTP requests are
+schemathesis's, and each of them changed a few times: it makes some ten a second.
 """
 
 import importlib.util
@@ -16,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
+import msgspec
+from tests.fuzz.http_cases import Tally
 from tests.fuzz.mutation import next_input
 from tests.fuzz.target import BrokenContract, Target, check
 from tests.fuzz.targets import TARGETS
@@ -23,13 +26,18 @@ from tests.fuzz.targets import TARGETS
 from soak import Figure
 
 INPUTS = 2_000_000
+HTTP_CASES = 100_000
 _DEADLINE_S = 3_600.0
 _RUNS = re.compile(r"stat::number_of_executed_units: (\d+)")
 _ERROR = re.compile(r" === Uncaught Python exception: ===\n(.+)")
 
 
 def measure(scale: float = 1.0, *, seed: int = 1) -> list[Figure]:
-    """Return how many inputs the parsers took, and what broke their contracts."""
+    """Return what broke the parsers' contracts, and what the server did undeclared."""
+    return [_parsers(scale, seed), _requests(scale, seed)]
+
+
+def _parsers(scale: float, seed: int) -> Figure:
     runs = max(100, -(-round(INPUTS * scale) // len(TARGETS)))
     is_guided = importlib.util.find_spec("atheris") is not None
     fuzz = _guided if is_guided else _blind
@@ -45,7 +53,38 @@ def measure(scale: float = 1.0, *, seed: int = 1) -> list[Figure]:
         told += f"; first: {faults[0]}"
     is_met = not faults and inputs >= runs * len(TARGETS)
     what = f"inputs to {len(TARGETS)} parsers that break a contract or take over 100 ms"
-    return [Figure("G8", what, f"0 of {runs * len(TARGETS):,}", told, is_met)]
+    return Figure("G8", what, f"0 of {runs * len(TARGETS):,}", told, is_met)
+
+
+def _requests(scale: float, seed: int) -> Figure:
+    workers = os.cpu_count() or 1
+    each = max(100, -(-round(HTTP_CASES * scale) // workers))
+    began_s = time.monotonic()
+    with ThreadPoolExecutor(workers) as pool:
+        tallies = list(pool.map(partial(_sent, each), range(seed, seed + workers)))
+    took_s = time.monotonic() - began_s
+    cases, generated = sum(t.cases for t in tallies), sum(t.generated for t in tallies)
+    faults = [fault for tally in tallies for fault in tally.faults]
+    statuses = sorted({status for tally in tallies for status in tally.statuses})
+    told = (
+        f"{len(faults)} of {cases:,} in {took_s:.0f} s ({generated:,} of schemathesis, the others"
+        f" those changed); statuses {', '.join(statuses)};"
+        f" longest {1000 * max(t.slowest_s for t in tallies):.0f} ms"
+    )
+    if faults:
+        told += f"; first: {faults[0]}"
+    what = "HTTP requests with an undeclared 5xx or reply, a crash, or 100 ms on the loop"
+    asked = f"0 of {each * workers:,}"
+    return Figure("G8", what, asked, told, not faults and cases >= each * workers)
+
+
+def _sent(cases: int, number: int) -> Tally:
+    """Return what came of requests that a process of its own sends."""
+    command = [sys.executable, "-m", "tests.fuzz.http_cases", str(cases), str(number)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_DEADLINE_S, check=False)
+    if done.returncode:
+        return Tally(faults=[f"status {done.returncode}: {done.stderr[-300:]}"])
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=Tally)
 
 
 def _guided(name: str, *, runs: int, seed: int) -> tuple[int, list[str]]:
