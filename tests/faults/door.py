@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 from tests.faults import upstream as up
 from tests.faults.spoken import Dialect, Heard
 from tests.pipeline.rig import PRICES, FakeClock, until
@@ -24,7 +25,7 @@ from pointsman.access.environment import stated_keys
 from pointsman.access.keyring import Keyring
 from pointsman.assembly import build_routing, new_request_id
 from pointsman.cache import CacheSettings, build_cache
-from pointsman.config import Settings, TierSettings
+from pointsman.config import ModelSettings, Settings, TierSettings
 from pointsman.config.settings import ProviderSettings, RoutingSettings
 from pointsman.ledger import Row
 from pointsman.ledger.sqlite import SqliteLedger
@@ -132,6 +133,7 @@ class Door:
     settings: Settings
     lines: list[dict[str, Any]]
     asked: int = 0
+    wires: list[Wire] = field(default_factory=list)
 
     async def begin(
         self,
@@ -153,6 +155,7 @@ class Door:
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
         wire = await connected(self.server.port, is_slow=is_slow)
+        self.wires.append(wire)
         wire.writer.write("\r\n".join([*lines, "", ""]).encode() + body)
         return wire
 
@@ -197,6 +200,17 @@ class Door:
             (row.intent.deployment.partition("/")[2], row.settlement.state, row.settlement.error)
             for row in rows
         ]
+
+    def with_models(self, models: Sequence[str | ModelSettings]) -> Settings:
+        """Return the settings with other models in the first tier."""
+        first, *others = self.settings.tiers
+        tiers = (TierSettings(first.name, tuple(models)), *others)
+        return msgspec.structs.replace(self.settings, tiers=tiers)
+
+    @property
+    def in_flight(self) -> int:
+        """Return how many requests have been let in and have not ended."""
+        return self.app._in_flight
 
     async def until(self, claim: Callable[[], object]) -> None:
         """Let others run until the claim holds."""
@@ -272,9 +286,14 @@ async def opened(
             app = App(Services(pipeline=pipeline, metrics=metrics), keyring, log=log)
             with _logged() as lines:
                 async with listening(app, protocol) as server:
-                    yield Door(
+                    door = Door(
                         dialect, is_stream, pipeline, app, clock, server, upstream, settings, lines
                     )
+                    try:
+                        yield door
+                    finally:
+                        for wire in door.wires:
+                            wire.leave()
             await keyring.close()
 
 

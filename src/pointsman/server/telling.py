@@ -9,6 +9,7 @@ from typing import Any
 from pointsman.core.errors import (
     Draining,
     GatewayError,
+    LedgerUnavailable,
     MethodNotAllowed,
     RequestTimeout,
     Unauthorized,
@@ -76,10 +77,20 @@ async def _run_once(
 async def tell(responder: Responder, error: GatewayError, request_id: str, dialect: str) -> None:
     """Tell the client of an error: as a reply, or inside a stream that has begun."""
     responder.error_code = error.code
+    if isinstance(error, LedgerUnavailable):
+        error = _said_plainly(error)
     if not responder.has_started:
         await refuse(responder, error, request_id, dialect)
     elif responder.error_frame is not None:
         await responder.send(responder.error_frame(error))
+
+
+def _said_plainly(error: LedgerUnavailable) -> LedgerUnavailable:
+    """Return the error without its file and what SQLite says of it: the log has those."""
+    text = "the ledger is not available now, so nothing was called; try again later"
+    told = LedgerUnavailable(text, retry_after_s=error.retry_after_s)
+    told.attempts = error.attempts
+    return told
 
 
 async def refuse(responder: Responder, error: GatewayError, request_id: str, dialect: str) -> None:
