@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import TypeAlias
 
 from pointsman.core.secret import unsaid
@@ -16,13 +16,13 @@ log = logging.getLogger("pointsman")
 
 
 class Flights:
-    """The flights under way, by their cache key."""
+    """The flights under way, by a key that only those have who may share an answer."""
 
     def __init__(self) -> None:
-        self._flights: dict[bytes, Flight] = {}
+        self._flights: dict[Hashable, Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def join(self, key: bytes, commit: Commit, on_landed: Landed) -> tuple["Flight", bool]:
+    def join(self, key: Hashable, commit: Commit, on_landed: Landed) -> tuple["Flight", bool]:
         """Return the flight of a key, and whether it was started for this reader.
 
         The reader is counted: it must leave. `commit` makes the draft that passes its gate, and
@@ -47,7 +47,7 @@ class Flights:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start(self, key: bytes, flight: "Flight", commit: Commit, on_landed: Landed) -> None:
+    def _start(self, key: Hashable, flight: "Flight", commit: Commit, on_landed: Landed) -> None:
         def forget(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
             if self._flights.get(key) is flight:

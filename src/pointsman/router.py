@@ -246,7 +246,9 @@ class Pipeline:
                 key, job.decision, committed, recording, snapshot=snapshot, request_id=request_id
             )
 
-        flight, is_leader = self._flights.join(key, lambda: self._metered(job, routing), land)
+        # A budget of the first reader's may deny or downgrade it, which is no other's business.
+        shared = (key, routing.budgets.of_caller(job.request.caller))
+        flight, is_leader = self._flights.join(shared, lambda: self._metered(job, routing), land)
         try:
             committed = await flight.committed()
             events = self._watched(job, routing, committed, flight.recording.read())

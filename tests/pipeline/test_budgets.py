@@ -211,6 +211,34 @@ async def test_a_flight_whose_leader_leaves_goes_on_holding_until_its_end(tmp_pa
         assert await booked(found) == {"all": (WEAK_NANOUSD, 0)}
 
 
+@pytest.mark.parametrize(
+    ("near_end", "first_got"), [("deny", BudgetExceeded), ("downgrade", "weak")]
+)
+async def test_who_shares_an_answer_is_not_denied_for_the_first_ones_budget(
+    tmp_path, near_end, first_got
+):
+    """The tag's budget has room for one try of "weak", and none for any of "strong"."""
+    budgets = BudgetSettings(
+        tags={"team=x": SpendSettings(daily_usd=usd(WORST))}, near_end=near_end
+    )
+    free = asking(max_tokens=10, cache="on", tenant="a")
+    bound = msgspec.structs.replace(
+        free, caller=msgspec.structs.replace(free.caller, tags=(("team", "x"),))
+    )
+    async with rig(
+        tmp_path,
+        {"weak": [GOOD], "strong": [GOOD]},
+        tiers=TWO_TIERS,
+        default="strong",
+        budgets=budgets,
+        cache=CacheSettings(exact=True),
+    ) as found:
+        both = [asyncio.create_task(outcome(found.pipeline, asked)) for asked in (bound, free)]
+        first, second = await asyncio.gather(*both)
+        assert first_got in (type(first.error), first.tier)
+        assert (second.error, second.tier) == (None, "strong")
+
+
 @pytest.mark.parametrize("near_end", ["deny", "downgrade"])
 async def test_where_the_choice_does_not_fit_the_cheapest_tier_may(tmp_path, near_end):
     budgets = BudgetSettings(daily_usd=usd(3 * WORST), near_end=near_end)
