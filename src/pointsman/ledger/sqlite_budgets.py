@@ -100,7 +100,8 @@ class Releases:
     """Gives holds back for one writer, in its thread: what is held lasts until all has ended.
 
     A release may come before the last end is written, when the disk was full meanwhile, say. Then
-    it is done with that end.
+    it is done with that end, and remembered all the same: the transaction that gave the hold back
+    may be undone, and then the next one is to do it.
     """
 
     def __init__(self) -> None:
@@ -112,7 +113,8 @@ class Releases:
         if is_held is None:
             self._late.add(request_id)
             return True
-        self._late.discard(request_id)
+        if not is_held:
+            self._late.discard(request_id)
         return is_held
 
     def note_end(self, connection: sqlite3.Connection, request_id: str) -> None:
