@@ -6,9 +6,9 @@ Source: arXiv 2501.01818 and 2601.21380 describe such attacks; the prompts here 
 """
 
 import re
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,7 @@ from pointsman.asking import build_request
 from pointsman.assembly import build_routing
 from pointsman.clock import SystemClock
 from pointsman.config import Settings, settings_from_environment
-from pointsman.core.types import Request
+from pointsman.core.types import Decision
 from pointsman.deciding import Decider
 from pointsman.routing import Routing
 
@@ -52,7 +52,7 @@ def attacks(way: str) -> list[Attack]:
     """Return every attack that way, `UP` or `DOWN`, with each ask."""
     return [
         Attack(kind, ask, _filled(form, ask))
-        for kind, forms in _corpus()[way].items()
+        for kind, forms in _corpus().forms(way).items()
         for form in forms
         for ask in clean(way)
     ]
@@ -60,17 +60,28 @@ def attacks(way: str) -> list[Attack]:
 
 def forms(way: str) -> int:
     """Return how many forms of attack there are that way."""
-    return sum(len(each) for each in _corpus()[way].values())
+    return sum(len(each) for each in _corpus().forms(way).values())
 
 
 def clean(way: str) -> Sequence[str]:
-    """Return the asks as they are without an attack: easy ones that are to go up, hard ones down."""
-    asks: Sequence[str] = _corpus()["asks" if way == UP else "hard"]
-    return asks
+    """Return the asks as they are without an attack: easy ones for `UP`, hard ones for `DOWN`."""
+    corpus = _corpus()
+    return corpus.asks if way == UP else corpus.hard
 
 
-def _corpus() -> Mapping[str, "Mapping[str, Sequence[str]]"]:
-    return tomllib.loads(Path(__file__).with_name("attacks.toml").read_text("utf-8"))
+class _Corpus(msgspec.Struct, frozen=True):
+    asks: Sequence[str]
+    hard: Sequence[str]
+    up: Mapping[str, Sequence[str]]
+    down: Mapping[str, Sequence[str]]
+
+    def forms(self, way: str) -> Mapping[str, Sequence[str]]:
+        return self.up if way == UP else self.down
+
+
+@cache
+def _corpus() -> _Corpus:
+    return msgspec.toml.decode(Path(__file__).with_name("attacks.toml").read_bytes(), type=_Corpus)
 
 
 def _filled(form: str, ask: str) -> str:
@@ -83,32 +94,51 @@ def _filled(form: str, ask: str) -> str:
     return _PADDING.sub(pad, form).replace("{ask}", ask)
 
 
-def routing_of(policy: str) -> Routing:
-    """Return the routing that a fresh start with one provider's key has, with a policy."""
+def routing_of(policy: str, *, rules: bool = True) -> Routing:
+    """Return the routing that a fresh start with one provider's key has, with a policy.
+
+    Without `rules` no phrase and no length decides.
+    """
     env = {"OPENAI_API_KEY": "none"}
     settings = settings_from_environment(env)
     routing = msgspec.structs.replace(settings.routing, policy=policy)
+    if not rules:
+        no_rules = msgspec.structs.replace(routing.signals, power=(), fast=(), power_words=10**9)
+        routing = msgspec.structs.replace(routing, signals=no_rules)
     made: Settings = msgspec.structs.replace(settings, routing=routing)
     return build_routing(made, env, clock=SystemClock())
 
 
-def decided_tier(routing: Routing, request: Request) -> str:
-    """Return the tier that a request is decided for."""
-    return Decider(SystemClock()).decide(request, routing).decision.tier
+def rates(policy: str, way: str, *, rules: bool = True) -> tuple[Share, Share, dict[str, Share]]:
+    """Return of the clean asks how many go the wanted way, of the attacks, and of each kind.
 
-
-def rates(policy: str, way: str) -> tuple[Share, Share, dict[str, Share]]:
-    """Return the clean asks' share, the attacked ones', and the latter by kind.
-
-    That way means another tier than the clean ask's own: a stronger one for `UP`, a weaker one for
-    `DOWN`. For clean asks it means the strongest or the weakest tier as they are.
+    The wanted way is the strongest tier for `UP`, and the weakest for `DOWN`.
     """
-    routing = routing_of(policy)
+    return _rates(routing_of(policy, rules=rules), way, lambda _: True)
+
+
+def judged_rates(way: str) -> tuple[Share, Share, dict[str, Share]]:
+    """Return the same of "learned", of what its model itself has judged and no rule decided.
+
+    A prompt unlike all that was learned from goes up by a rule too: nothing is known of it.
+    """
+    return _rates(
+        routing_of("learned"),
+        way,
+        lambda decision: bool(decision.group) and not decision.reason.startswith("unlike"),
+    )
+
+
+def _rates(
+    routing: Routing, way: str, counts: Callable[[Decision], bool]
+) -> tuple[Share, Share, dict[str, Share]]:
     names = routing.snapshot.names
     target = names[-1] if way == UP else names[0]
+    decider = Decider(SystemClock())
 
     def is_forced(text: str) -> bool:
-        return decided_tier(routing, build_request(text, {})) == target
+        decision = decider.decide(build_request(text, {}), routing).decision
+        return decision.tier == target and counts(decision)
 
     without = [is_forced(ask) for ask in clean(way)]
     by_kind: dict[str, list[bool]] = {}

@@ -82,6 +82,7 @@ class Job:
             price_version="",
             worst_case_nanousd=None,
             is_stream=self.request.is_stream,
+            tier_calls_max=caller.grant.tier_calls_per_day.get(tier),
         )
 
 

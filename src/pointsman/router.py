@@ -24,7 +24,12 @@ from pointsman.content_copy import copied
 from pointsman.core.budgets import Budget
 from pointsman.core.conversation import Standing
 from pointsman.core.decision import downgraded, resolve
-from pointsman.core.errors import BudgetExceeded, LedgerUnavailable, UpstreamError
+from pointsman.core.errors import (
+    BudgetExceeded,
+    LedgerUnavailable,
+    QuotaExceeded,
+    UpstreamError,
+)
 from pointsman.core.events import Event, Finished, UsageReport
 from pointsman.core.health import Health
 from pointsman.core.types import CacheOutcome, Decision, Request
@@ -289,8 +294,18 @@ class Pipeline:
     async def _commit(self, job: Job, routing: Routing) -> Committed:
         """Return the draft that passes its gate, of the plan for the job's decision.
 
-        Or for the cheapest tier's, where a budget nears its end and the configuration says so.
+        Or for the cheapest tier's, where a budget nears its end and the configuration says so, or
+        where the key's calls of the tier are used up.
         """
+        try:
+            return await self._budgeted(job, routing)
+        except QuotaExceeded as error:
+            cheaper = _downgraded(job, routing, "its key has no calls of a better one left today")
+            if error.attempts or cheaper is None or cheaper.decision.tier == job.decision.tier:
+                raise
+        return await self._budgeted(cheaper, routing)
+
+    async def _budgeted(self, job: Job, routing: Routing) -> Committed:
         budgets = routing.budgets.of_caller(job.request.caller)
         if not budgets or routing.budgets.near_end == "deny":
             return await self._walked(job, routing, budgets)
@@ -301,7 +316,7 @@ class Pipeline:
             return await self._walked(job, routing, budgets)
         except BudgetExceeded as error:
             cheaper = _downgraded(job, routing, "more does not fit the budget")
-            if cheaper is None or cheaper.decision.tier == job.decision.tier:
+            if error.attempts or cheaper is None or cheaper.decision.tier == job.decision.tier:
                 raise
             log.info("%s: %s", job.request.caller.request_id, error.message)
         return await self._walked(cheaper, routing, budgets)

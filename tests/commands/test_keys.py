@@ -128,6 +128,7 @@ def test_every_option_is_what_the_key_may_do(terminal: Terminal):
         *("create", "--tier", "fast", "--tier", "vectors", "web", "--model", "ollama/x"),
         *("--tag", "team=web", "--tag", "plan=basic", "--scope", "call"),
         *("--requests-per-minute", "60", "--tokens-per-minute", "9000", "--concurrency", "3"),
+        *("--tier-calls", "fast=100", "--tier-calls", "power=0"),
         *("--daily-usd", "2.50", "--monthly-usd", "$40", "--expires", "30d"),
     )
     wanted = Grant(
@@ -138,6 +139,7 @@ def test_every_option_is_what_the_key_may_do(terminal: Terminal):
         requests_per_minute=60,
         tokens_per_minute=9_000,
         concurrency=3,
+        tier_calls_per_day={"fast": 100, "power": 0},
         day_nanousd=2_500_000_000,
         month_nanousd=40_000_000_000,
     )
@@ -224,6 +226,10 @@ def test_a_revoked_name_is_gone_for_ever(terminal: Terminal):
         (["--requests-per-minute", "0"], "--requests-per-minute 0: goes from 1"),
         (["--tokens-per-minute", "-5"], "--tokens-per-minute -5: goes from 1"),
         (["--concurrency", "-1"], "--concurrency -1: goes from 1"),
+        (["--tier-calls", "fast"], "write tier=number"),
+        (["--tier-calls", "fast=x"], "write tier=number, such as power=100"),
+        (["--tier-calls", "fast=1", "--tier-calls", "fast=2"], "comes twice"),
+        (["--tier-calls", "quick=1"], "the configuration has none of this name"),
         (["--daily-usd", "0"], '--daily-usd "0": goes from'),
         (["--daily-usd", "NaN"], '--daily-usd "NaN": goes from'),
         (["--monthly-usd", "inf"], '--monthly-usd "inf": goes from'),

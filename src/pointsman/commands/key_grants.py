@@ -18,6 +18,7 @@ NS_PER_S = 1_000_000_000
 CONCURRENCY = 100
 # Past this a number is a slip, and far past it SQLite has no room for it.
 _COUNT_MAX = 10**12
+_COUNT_DIGITS_MAX = 12
 _USD_MAX = Decimal(10) ** 9
 _TAG_CHARS_MAX = 200
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -48,6 +49,9 @@ class Bounds:
         int | None, Parameter(help="In and out, in any 60 s; else any.")
     ] = None
     concurrency: Annotated[int, Parameter(help="Requests in flight; 0: any.")] = CONCURRENCY
+    tier_calls: Annotated[
+        tuple[str, ...], _Several, Parameter(help="tier=number: its calls there in a UTC day.")
+    ] = ()
     daily_usd: Annotated[str | None, Parameter(help="Budget of a UTC day; else none.")] = None
     monthly_usd: Annotated[str | None, Parameter(help="Budget of a UTC month; else none.")] = None
 
@@ -61,6 +65,7 @@ class Bounds:
             requests_per_minute=read_count("--requests-per-minute", self.requests_per_minute),
             tokens_per_minute=read_count("--tokens-per-minute", self.tokens_per_minute),
             concurrency=read_count("--concurrency", self.concurrency or None),
+            tier_calls_per_day=read_quotas(self.tier_calls, tiers),
             day_nanousd=read_usd("--daily-usd", self.daily_usd),
             month_nanousd=read_usd("--monthly-usd", self.monthly_usd),
         )
@@ -92,6 +97,21 @@ def read_tags(given: Sequence[str]) -> dict[str, str]:
             raise RequestError(f"--tag {name!r}: comes twice; a tag has one value")
         tags[name] = value
     return tags
+
+
+def read_quotas(given: Sequence[str], tiers: Collection[str]) -> dict[str, int]:
+    """Return calls a day by tier, of `tier=number`. Raises RequestError for what is not that."""
+    quotas: dict[str, int] = {}
+    for part in given:
+        name, equals, number = (piece.strip() for piece in part.rpartition("="))
+        is_number = number.isascii() and number.isdecimal() and len(number) <= _COUNT_DIGITS_MAX
+        if not (equals and is_number):
+            raise RequestError(f'--tier-calls "{part[:80]}": write tier=number, such as power=100')
+        (tier,) = read_names("--tier-calls", (name,), tiers)
+        if tier in quotas:
+            raise RequestError(f'--tier-calls "{tier}": comes twice; a tier has one number')
+        quotas[tier] = int(number)
+    return quotas
 
 
 def read_count(option: str, given: int | None) -> int | None:

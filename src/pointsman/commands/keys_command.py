@@ -228,11 +228,12 @@ def _told_grant(grant: Grant | None) -> tuple[str, str, str]:
     if grant is None:
         return "cannot be read", "", ""
     scopes = "" if grant.scopes == CLIENT_SCOPES else f"; scopes {', '.join(sorted(grant.scopes))}"
-    limits = {
+    limits: dict[str, int | None] = {
         "requests/min": grant.requests_per_minute,
         "tokens/min": grant.tokens_per_minute,
         "at once": grant.concurrency,
     }
+    limits |= {f"calls of {name} a day": most for name, most in grant.tier_calls_per_day.items()}
     money = {"a day": grant.day_nanousd, "a month": grant.month_nanousd}
     told = [f"{value:,} {unit}" for unit, value in limits.items() if value is not None]
     told += [f"{format_usd(value)} {unit}" for unit, value in money.items() if value is not None]

@@ -17,6 +17,7 @@ GatewayError
 │   ├── IdempotencyReused       422 idempotency_key_reused
 │   ├── RateLimited             429 rate_limited
 │   └── BudgetExceeded          429 budget_exceeded
+│       └── QuotaExceeded       429 budget_exceeded
 ├── ConfigError                 500 config_invalid (stops the start)
 ├── Overloaded                  503 overloaded
 ├── Draining                    503 draining
@@ -224,6 +225,10 @@ class BudgetExceeded(RequestError):
         self.scope = scope
         self.window = window
         self.left_nanousd = left_nanousd
+
+
+class QuotaExceeded(BudgetExceeded):
+    """The key has made as many calls of a tier as it may make in a day."""
 
 
 class ConfigError(GatewayError):

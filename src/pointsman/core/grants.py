@@ -7,6 +7,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 _Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
+_Calls: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 _Money: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -27,7 +28,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     `tiers` and `models` (`provider/model`) are those that it may use, whatever it asks for and
     however its answers escalate. `tags` are put on all its requests; the client cannot change them.
     `concurrency`: requests in flight at once. `day_nanousd` and `month_nanousd`: what it may spend
-    in one UTC day and month.
+    in one UTC day and month. `tier_calls_per_day`: by tier, how many calls it may make there in one
+    UTC day, retries and fallbacks included; whatever leads a request there, that is the last guard.
     """
 
     scopes: frozenset[Scope] = CLIENT_SCOPES
@@ -37,6 +39,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     requests_per_minute: _Count | None = None
     tokens_per_minute: _Count | None = None
     concurrency: _Count | None = None
+    tier_calls_per_day: Mapping[str, _Calls] = {}
     day_nanousd: _Money | None = None
     month_nanousd: _Money | None = None
 

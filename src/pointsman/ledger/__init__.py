@@ -47,6 +47,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     `attempt` counts from 1 within its request; no two requests share a `request_id`.
     `worst_case_nanousd`: what it may cost at most, None where no price or bound is known.
     `alias`: the name the client asked for. `key`: the name of the caller's key, never the key.
+    `tier_calls_max`: how many calls of this tier the key may make in the UTC day of `at_ns`, this
+    one included, None for any number; it is checked, and not kept.
     """
 
     request_id: str
@@ -63,6 +65,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     price_version: str
     worst_case_nanousd: int | None
     is_stream: bool
+    tier_calls_max: int | None = None
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,9 +183,10 @@ class Ledger(Protocol):
         window that the store has not seen begins with what is booked in it. Returns what was held,
         None without `hold`, which costs nothing more than it did without budgets.
 
-        Raises BudgetExceeded where no amount fits; LedgerUnavailable when it cannot be written, or
-        when another intent has its request id and attempt. Then nothing may be called. When
-        cancelled, the attempt is voided and the hold given back.
+        Raises BudgetExceeded where no amount fits, QuotaExceeded where the key has made as many
+        calls of the tier as it may, over all writers of the store; LedgerUnavailable when it cannot
+        be written, or when another intent has its request id and attempt. Then nothing may be
+        called. When cancelled, the attempt is voided and the hold given back.
         """
 
     async def settle(

@@ -46,6 +46,7 @@ from pointsman.ledger.sqlite_labels import (
     select_labels,
 )
 from pointsman.ledger.sqlite_outcomes import SqliteOutcomes
+from pointsman.ledger.sqlite_quotas import check_quota
 from pointsman.ledger.sqlite_rows import (
     Query,
     Values,
@@ -262,6 +263,8 @@ class SqliteLedger:
             apply = partial(insert_intent, values=values, run=self._run)
         else:
             apply = partial(_insert_held, values=values, run=self._run, hold=hold, taken=taken)
+        if intent.tier_calls_max is not None:
+            apply = partial(_within_quota, intent=intent, apply=apply)
         try:
             await self._writer.awaited(apply)
         except (LedgerUnavailable, BudgetExceeded):
@@ -328,6 +331,13 @@ def _insert_held(
         return insert_intent(connection, values, run)
     taken.append(take(connection, request_id, hold, run))
     return insert_intent(connection, values, run)
+
+
+def _within_quota(
+    connection: sqlite3.Connection, *, intent: Intent, apply: Callable[[sqlite3.Connection], bool]
+) -> bool:
+    check_quota(connection, intent)  # before anything is written
+    return apply(connection)
 
 
 def _insert_both(connection: sqlite3.Connection, *, values: Values, end: Values, run: int) -> bool:
