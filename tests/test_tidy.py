@@ -20,8 +20,14 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULE_LINES_WANTED, MODULE_LINES_MAX = 300, 500
 FUNCTION_LINES_WANTED, FUNCTION_LINES_MAX = 40, 60
 NAMES_THAT_SAY_NOTHING = {"common", "helper", "helpers", "manager", "misc", "util", "utils"}
-UNSAFE_MODULES = {"cloudpickle", "dill", "marshal", "pickle", "shelve"}
-UNSAFE_CALLS = {"eval", "exec"}
+# What runs or rebuilds what a file or a client says: objects, code, YAML's tags, templates.
+UNSAFE_MODULES = {
+    "chameleon", "cloudpickle", "code", "codeop", "dill", "imp", "jinja2", "joblib", "jsonpickle",
+    "mako", "marshal", "pickle", "pickletools", "ruamel", "runpy", "shelve", "yaml",
+}  # fmt: skip
+UNSAFE_CALLS = {"__import__", "compile", "eval", "exec"}
+# Arguments that have a call run what it is given, whatever it is called: numpy's, subprocess's.
+UNSAFE_FLAGS = {"allow_pickle", "shell"}
 PURE_PACKAGES = ("core", "policies")
 
 # Third-party packages any function may import: optional, or too slow to load for those who do
@@ -142,8 +148,13 @@ def nothing_runs_foreign_code(source: Source) -> Iterator[str]:
                 for module in imported(node):
                     if module.split(".")[0] in UNSAFE_MODULES:
                         yield f"{node.lineno}: imports {module}"
-            case ast.Call(func=ast.Name(id=name)) if name in UNSAFE_CALLS:
-                yield f"{node.lineno}: calls {name}"
+            case ast.Name(id=name) if name in UNSAFE_CALLS:
+                yield f"{node.lineno}: names {name}"
+            case ast.Attribute(value=ast.Name(id="builtins"), attr=name) if name in UNSAFE_CALLS:
+                yield f"{node.lineno}: names builtins.{name}"
+            case ast.keyword(arg=str(name), value=value) if name in UNSAFE_FLAGS:
+                if not (isinstance(value, ast.Constant) and value.value is False):
+                    yield f"{value.lineno}: {name} is not False"
             case _:
                 pass
 
@@ -236,6 +247,15 @@ BAD: list[tuple[Rule, str, str]] = [
     (nothing_runs_foreign_code, "pointsman.a", "from pickle import loads\n"),
     (nothing_runs_foreign_code, "pointsman.a", "x = eval(y)\n"),
     (nothing_runs_foreign_code, "pointsman.a", "def f():\n    exec(y)\n"),
+    (nothing_runs_foreign_code, "pointsman.a", "run = eval\n"),
+    (nothing_runs_foreign_code, "pointsman.a", "x = compile(y, 'f', 'exec')\n"),
+    (nothing_runs_foreign_code, "pointsman.a", "import builtins\nbuiltins.exec(y)\n"),
+    (nothing_runs_foreign_code, "pointsman.a", "import marshal\n"),
+    (nothing_runs_foreign_code, "pointsman.a", "import shelve as s\n"),
+    (nothing_runs_foreign_code, "pointsman.a", "def f():\n    import yaml\n"),
+    (nothing_runs_foreign_code, "pointsman.a", "from jinja2 import Template\n"),
+    (nothing_runs_foreign_code, "pointsman.a", "np.load(f, allow_pickle=True)\n"),
+    (nothing_runs_foreign_code, "pointsman.a", "subprocess.run(x, shell=y)\n"),
     (pure_packages_do_not_wait, "pointsman.core.a", "async def f(): ...\n"),
     (pure_packages_do_not_wait, "pointsman.policies.a", "class A:\n    async def f(self): ...\n"),
     (file_keeps_to_itself, "requirements/dev.txt", f"--index-url https://{HOST}/simple\n"),
@@ -265,6 +285,7 @@ GOOD: list[tuple[Rule, str, str]] = [
     ),
     (nothing_is_left_unfinished, "pointsman.a", "METHODOLOGY = 'mastodon'\n"),
     (nothing_runs_foreign_code, "pointsman.a", "re.compile(x).eval(y)\n"),
+    (nothing_runs_foreign_code, "pointsman.a", "run(x, shell=False)\n"),
     (pure_packages_do_not_wait, "pointsman.router", "async def f(): ...\n"),
     (file_keeps_to_itself, "a.py", "from pointsman.lib" + "rary import x  # a sha" + "red lock\n"),
 ]
