@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -88,6 +88,10 @@ class Judge:
             claim(not record.probes, f"{target.name}: {len(record.probes)} probes at rest")
             claim(not record.retrying, f"{target.name}: {record.retrying} retries at rest")
         claim(not app._in_flight, f"{app._in_flight} requests in flight at rest")
+        held = [name for name, use in pipeline._tokens._keys.items() if use.in_flight]
+        claim(not held, f"{held} hold tokens at rest")
+        inside = [name for name, use in app._rates._keys.items() if use.in_flight]
+        claim(not inside, f"{inside} are inside at rest")
         claim(not pipeline._flights.count, f"{pipeline._flights.count} flights at rest")
         connection = sqlite3.connect(path)
         try:
@@ -120,9 +124,14 @@ class Judge:
         by_text = {entry.reply.text: entry for entry in self._book.entries}
         lines = read_lines(self._path)
         settled = {line.usage: line for line in lines if line.is_answer}
+        per_request: defaultdict[str, list[Line]] = defaultdict(list)
+        for line in lines:
+            per_request[line.request_id].append(line)
         for got in everything:
             if got.status == 200:
                 self._judge_answer(got, by_text, settled)
+                self._judge_headers(got, per_request[request_id(got)])
+        self._judge_grants(everything)
         self._judge_once(everything)
         self._judge_attempts(lines)
         account = Account(self._plan, self._trace, self._book)
@@ -166,10 +175,30 @@ class Judge:
             is_late = self._is_told_of(got, "settles late")
             claim(line is not None or is_late, f"ask {number}: call {entry.number} is not booked")
 
+    def _judge_headers(self, got: Got, lines: list[Line]) -> None:
+        """Claim that the attempts and the cost that an answer tells are those that are booked."""
+        told, number = got.headers, got.ask.number
+        called = [line for line in lines if line.outcome != "hit"]
+        stated = 0 if told["x-pointsman-cache"] == "hit" else int(told["x-pointsman-attempts"])
+        text = f"ask {number} tells of {stated} attempts, {len(called)} are booked"
+        self._trace.claim(stated == len(called), text)
+        if "x-pointsman-cost-usd" in told and not self._is_told_of(got, "settles late"):
+            cost = round(float(told["x-pointsman-cost-usd"]) * 1e9)
+            booked = sum(line.cost_nanousd or 0 for line in lines)
+            self._trace.claim(cost == booked, f"ask {number} cost {cost}, booked {booked}")
+
+    def _judge_grants(self, everything: list[Got]) -> None:
+        """Claim that no key has anybody called that it may not use."""
+        keys = {got.ask.group: got.ask.key for got in everything}
+        for entry in self._book.entries:
+            key, tier = keys[entry.group], self._plan.tier_of(entry.deployment)
+            allowed = self._plan.grants[key].tiers
+            text = f"call {entry.number}: {key} has tier {tier} called"
+            self._trace.claim(not allowed or tier in allowed, text)
+
     def _is_told_of(self, got: Got, what: str) -> bool:
         """Return whether the log says so of this request."""
-        request_id = got.headers.get("x-request-id") or got.headers.get("request-id", "")
-        return any(what in line and request_id in line for line in self._trace.lines)
+        return any(what in line and request_id(got) in line for line in self._trace.lines)
 
     def _begun_by(self, text: str) -> Entry | None:
         """Return the one call whose answer begins so."""
@@ -200,6 +229,10 @@ class Judge:
             self._trace.claim(count <= ATTEMPTS_MAX, f"{name}: {count} attempts")
         for target, count in per_target.items():
             self._trace.claim(count <= TRIES_MAX, f"{target}: {count} tries")
+
+
+def request_id(got: Got) -> str:
+    return got.headers["x-request-id"]
 
 
 def _is_whole(got: Got) -> bool:

@@ -1,14 +1,17 @@
 """Plan: what one world is like, drawn from its seed: tiers, faults, disk, budgets, clients."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
+
+import msgspec
 
 from pointsman.budgets import BudgetSettings
 from pointsman.budgets.settings import SpendSettings
 from pointsman.cache import CacheSettings
 from pointsman.config import ModelSettings, ProviderSettings, Settings, TierSettings
 from pointsman.config.settings import PriceSettings, RoutingSettings
+from pointsman.core.grants import EVERYTHING, Grant
 from pointsman.gate import HedgingSettings
 from pointsman.ledger import Durability
 from pointsman.policies import SignalSettings
@@ -73,7 +76,8 @@ class Plan:
     """A whole world. `ends`: when its processes end, and whether by a crash.
 
     `jumps`: by how much the wall clock jumps, and when. `is_lying`: the upstreams report more
-    tokens than they may produce.
+    tokens than they may produce. `limits`: in nano-USD by scope and kind of window, as "all day".
+    `reloads`: when the configuration is read anew, and what it is then.
     """
 
     targets: tuple[Target, ...]
@@ -84,7 +88,17 @@ class Plan:
     jumps: tuple[tuple[float, float], ...]
     wall_s: float
     is_lying: bool
-    limits: Mapping[str, int] = field(default_factory=dict)
+    limits: Mapping[str, int]
+    grants: Mapping[str, Grant]
+    reloads: tuple[tuple[float, Settings], ...]
+
+    def tier_of(self, deployment: str) -> str:
+        """Return the tier that a deployment stands in."""
+        return next(
+            tier.name
+            for tier in self.settings.tiers
+            if deployment in [entry.model for entry in tier.entries]
+        )
 
 
 def draw(rng: Random) -> Plan:
@@ -120,6 +134,10 @@ def draw(rng: Random) -> Plan:
         wall_s=rng.choice((1_795_000_000.0, 1_796_083_180.0, 1_795_996_790.0)),
         is_lying=rng.random() < 0.1,
         limits=_limits(budgets),
+        grants={"alice": EVERYTHING, "bob": _grant(settings, rng)},
+        reloads=tuple(
+            (_about(busy_s, rng), _reloaded(settings, rng)) for _ in range(rng.choice((0, 0, 1)))
+        ),
     )
 
 
@@ -181,6 +199,25 @@ def _budgets(rng: Random) -> BudgetSettings:
     )
 
 
+def _grant(settings: Settings, rng: Random) -> Grant:
+    """Return what one of the keys may do."""
+    names = [tier.name for tier in settings.tiers]
+    return Grant(
+        tiers=tuple(rng.sample(names, rng.randint(1, len(names)))) if rng.random() < 0.4 else (),
+        requests_per_minute=rng.choice((None, None, 4)),
+        tokens_per_minute=rng.choice((None, None, 1_500)),
+        concurrency=rng.choice((None, None, 2)),
+        day_nanousd=rng.choice((None, None, 20_000_000)),
+    )
+
+
+def _reloaded(settings: Settings, rng: Random) -> Settings:
+    """Return the same tiers, chosen in another way."""
+    policy = rng.choice(("signals", "cascade", f"fixed:{settings.tiers[-1].name}"))
+    routing = msgspec.structs.replace(settings.routing, policy=policy)
+    return msgspec.structs.replace(settings, routing=routing)
+
+
 def _limits(budgets: BudgetSettings) -> dict[str, int]:
     """Return the limit in nano-USD of each (scope, kind of window), as "all day"."""
     alice = budgets.keys.get("alice", SpendSettings())
@@ -198,6 +235,9 @@ def _disk(busy_s: tuple[float, ...], rng: Random) -> DiskPlan:
         (begins := _about(busy_s, rng), begins + rng.choice((0.3, 1.5, 4.0, 20.0)), kind)
         for kind in rng.sample(("full", "busy"), rng.choice((0, 0, 0, 1, 2)))
     ]
+    if rng.random() < 0.1:  # a lock that is held too long, and then no room
+        begins = _about(busy_s, rng)
+        troubles = [(begins, begins + 2.6, "busy"), (begins + 2.6, begins + 3.2, "full")]
     latency_s = rng.choice((0.0005, 0.005, 0.05))
     durability: Durability = "relaxed" if rng.random() < 0.3 else "strict"
     return DiskPlan(latency_s, durability, tuple(troubles))

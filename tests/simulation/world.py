@@ -19,15 +19,17 @@ from tests.simulation.plan import KEYS, Ask, Plan, draw
 from tests.simulation.trace import Trace
 from tests.simulation.upstream import Book, Entry, Upstream
 
-from pointsman.access.environment import API_KEYS_ENV, stated_keys
+from pointsman.access.environment import StatedKeys
 from pointsman.access.keyring import Keyring
+from pointsman.access.secret import digest
 from pointsman.assembly import build_routing
 from pointsman.cache import build_cache
+from pointsman.config import Settings
 from pointsman.core.health import Call, Health
 from pointsman.ledger.sqlite import SqliteLedger
 from pointsman.providers.http import HttpProvider
 from pointsman.router import Pipeline
-from pointsman.routing import Stores
+from pointsman.routing import Routing, Stores
 from pointsman.server.app import App
 from pointsman.server.metrics import Metrics
 from pointsman.server.routes import Services
@@ -50,10 +52,11 @@ def replayed(seed: int) -> Trace:
 
     The ledger's file is put where nothing waits for a disk, if there is such a place.
     """
-    gc.freeze()  # so that collecting what a crash leaves behind looks at nothing else
+    gc.freeze()  # so that collecting what a world leaves behind looks at nothing else
     try:
         return _happened(seed)
     finally:
+        gc.collect()
         gc.unfreeze()
 
 
@@ -114,15 +117,6 @@ class Life:
             durability=plan.disk.durability,
             writer=self._write,
         )
-        http = HttpProvider(
-            timeouts=plan.settings.timeouts, key_of=lambda _: None, now_s=self.clock.wall_s
-        )
-        routing = build_routing(
-            plan.settings,
-            {},
-            clock=self.clock,
-            providers={target.name: http for target in plan.targets},
-        )
         stores = Stores(
             ledger=self.ledger,
             cache=build_cache(plan.settings.cache),
@@ -131,9 +125,28 @@ class Life:
             outcomes=self.ledger.outcomes(self.clock.wall_ns),
             contents=None,
         )
-        self.pipeline = Pipeline(routing, stores, clock=self.clock, rng=rng, new_id=world.new_id)
+        self.pipeline = Pipeline(
+            self._routing(plan.settings), stores, clock=self.clock, rng=rng, new_id=world.new_id
+        )
         self.pipeline.health = WatchedHealth(rng, world.judge)
         self.services = Services(pipeline=self.pipeline, metrics=Metrics())
+
+    def _routing(self, settings: Settings) -> Routing:
+        http = HttpProvider(
+            timeouts=settings.timeouts, key_of=lambda _: None, now_s=self.clock.wall_s
+        )
+        providers = {target.name: http for target in self.world.plan.targets}
+        return build_routing(settings, {}, clock=self.clock, providers=providers)
+
+    def _keys(self) -> StatedKeys:
+        pepper = b"of the simulation"
+        grants = self.world.plan.grants
+        by_digest = {digest(key, pepper): (name, grants[name]) for name, key in KEYS.items()}
+        return StatedKeys(pepper=pepper, by_digest=by_digest)
+
+    def _reload(self, settings: Settings) -> None:
+        self.world.trace.note(self.loop.time(), "reload", settings.routing.policy)
+        self.pipeline.swap(self._routing(settings))
 
     def _write(self, connection: sqlite3.Connection, **given: object) -> SimulatedWriter:
         writer = SimulatedWriter(connection, disk=self.disk, **given)
@@ -142,9 +155,11 @@ class Life:
 
     async def live(self, asks: list[Ask], ends_s: float | None) -> None:
         """Serve what is asked until `ends_s`, or until all is answered."""
-        env = {API_KEYS_ENV: ",".join(f"{name}:{key}" for name, key in KEYS.items())}
-        keyring = Keyring(stated_keys(env), None, self.clock)
+        keyring = Keyring(self._keys(), None, self.clock)
         app = App(self.services, keyring, new_id=self.world.new_id)
+        for at_s, settings in self.world.plan.reloads:
+            if at_s > self.loop.time():
+                self.loop.call_at(at_s, self._reload, settings)
         clients = [asyncio.create_task(self._client(app, each)) for each in asks]
         if ends_s is not None:
             await asyncio.sleep(max(0.0, ends_s - self.loop.time()))
