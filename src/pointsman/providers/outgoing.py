@@ -10,6 +10,7 @@ from pointsman.core.types import Deployment, Request, Step
 from pointsman.core.wire import upstream_codec
 from pointsman.core.wire.prompt import Written
 from pointsman.core.wire.splice import splice
+from pointsman.core.wire.steering import without_steering
 from pointsman.core.wire.translate import encode_request
 
 _BEARER_HEADER = "authorization"
@@ -23,6 +24,11 @@ def written(request: Request, step: Step) -> Written:
 
     Raises RequestError for what must not be dropped and the upstream's dialect cannot say.
     """
+    asked, steering = without_steering(request.body)
+    if steering:
+        request = msgspec.structs.replace(
+            request, body=asked, dropped=(*request.dropped, *steering)
+        )
     encoded = encode_request(request, step)
     body, refused = _without(encoded.body, (*step.deployment.drops, *_refused(request, step)))
     names = (*request.dropped, *encoded.dropped, *refused)
