@@ -151,12 +151,9 @@ class Door:
         body = self.dialect.request(
             text or f"Say hello, number {self.asked}.", model=model, is_stream=self.is_stream
         )
-        lines = [f"POST {self.dialect.path} HTTP/1.1", "Host: localhost", "Connection: close"]
-        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
         wire = await connected(self.server.port, is_slow=is_slow)
         self.wires.append(wire)
-        wire.writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+        wire.writer.write(request_bytes(self.dialect, body, headers))
         return wire
 
     async def ask(
@@ -219,6 +216,14 @@ class Door:
     async def until_let_go(self) -> None:
         """Wait until the upstream has no connection left open that a reply was cut on."""
         await until(lambda: all(seen.was_closed for seen in self.upstream.seen if seen.was_cut))
+
+
+def request_bytes(dialect: Dialect, body: bytes, headers: Mapping[str, str] | None = None) -> bytes:
+    """Return a request as it goes over the wire; the server closes after its reply."""
+    lines = [f"POST {dialect.path} HTTP/1.1", "Host: localhost", "Connection: close"]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    lines += ["Content-Type: application/json", f"Content-Length: {len(body)}", "", ""]
+    return "\r\n".join(lines).encode() + body
 
 
 async def connected(port: int, *, is_slow: bool = False) -> Wire:
