@@ -34,6 +34,7 @@ from pointsman.core.events import Event, Finished, UsageReport
 from pointsman.core.health import Health
 from pointsman.core.types import CacheOutcome, Decision, Request
 from pointsman.core.usage import Usage
+from pointsman.core.wire.premium import at_stated_price
 from pointsman.deciding import Decided, Decider
 from pointsman.explanation import Explanation, explain
 from pointsman.flights import Flights
@@ -323,6 +324,8 @@ class Pipeline:
 
     async def _walked(self, job: Job, routing: Routing, budgets: tuple[Budget, ...]) -> Committed:
         ledger = self.stores.ledger
+        if budgets:
+            job = replace(job, request=at_stated_price(job.request))
         desk = Desk(ledger, self._clock, self.health, self.meter, routing.price_of, self._observe)
         run = PlanRun(
             routing.plan(job, self.health, self._clock.monotonic_s()),

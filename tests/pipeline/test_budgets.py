@@ -28,7 +28,8 @@ from pointsman.core.errors import BudgetExceeded, UpstreamTimeout, UpstreamUnava
 from pointsman.core.features import extract
 from pointsman.core.grants import Grant
 from pointsman.core.usage import Usage
-from pointsman.providers.fake import Scripted
+from pointsman.core.wire.splice import splice
+from pointsman.providers.fake import FakeProvider, Scripted
 
 USAGE = Usage(input_tokens=10, output_tokens=5)
 GOOD = Scripted(pieces=("Hello there. ", "Friend."), usage=USAGE)
@@ -132,6 +133,22 @@ async def test_where_only_one_try_fits_that_is_made(tmp_path):
     async with rig(tmp_path, {"weak": [BROKEN]}, tiers=TWO_TIERS, budgets=budgets) as found:
         await outcome(found.pipeline, msgspec.structs.replace(ASKED, model="weak"))
         assert len(found.fake.calls) <= 1, "nor is it tried twice"
+
+
+@pytest.mark.parametrize("budgets", [LARGE, BudgetSettings()])
+async def test_what_is_dearer_than_what_is_held_does_not_go_out(tmp_path, budgets):
+    asked = msgspec.structs.replace(ASKED, body=splice(ASKED.body, {"service_tier": b'"priority"'}))
+
+    class Heard(FakeProvider):
+        async def call(self, request, step):
+            bodies.append(request.body)
+            async for event in super().call(request, step):
+                yield event
+
+    bodies: list[bytes] = []
+    async with rig(tmp_path, Heard({"weak": [GOOD]}), budgets=budgets) as found:
+        assert (await outcome(found.pipeline, asked)).is_whole
+    assert (b"priority" in bodies[0]) == (budgets is not LARGE)
 
 
 async def test_a_model_of_unknown_price_cannot_be_held_and_is_left_out(tmp_path):

@@ -19,6 +19,7 @@ from pointsman.core.events import Finished
 from pointsman.core.filters import capable
 from pointsman.core.plan import affordable, bounded, build_plan
 from pointsman.core.types import Decision, Features, Plan, Request, Snapshot, Step
+from pointsman.core.wire.premium import at_stated_price
 from pointsman.gate.draft import draft_of
 from pointsman.ledger import AUDIT, Intent, Outcome, Settlement
 from pointsman.providers import Provider
@@ -93,6 +94,8 @@ class Calls:
         """
         job = self._job(request, features, step, name)
         purse = self._purse(step)
+        if purse is not None:
+            job = replace(job, request=at_stated_price(job.request))
         attempt = Attempt(job, step, 1, self._desk, is_retry=False, purse=purse)
         try:
             async with asyncio.timeout(self._scene.total_s):
