@@ -22,13 +22,28 @@ from pointsman.ledger import AUDIT, BudgetRow, Settlement
 from pointsman.ledger.opening import open_ledger
 from pointsman.ledger.sqlite import SqliteLedger
 from pointsman.ledger.sqlite_budgets import rebuild, rebuilt
-from pointsman.ledger.sqlite_file import open_for_writing
+from pointsman.ledger.sqlite_file import open_for_writing, transaction
+from pointsman.ledger.sqlite_writer import RETRY_S, GroupWriter
 
 NOON_NS = int(datetime(2026, 11, 23, 12, tzinfo=UTC).timestamp()) * 10**9
 DAY_NS = 86_400 * 10**9
 ALL_DAY = Budget("all", "day", 100)
 UNKNOWN = Settlement(state="unknown", outcome="failed", error="upstream_timeout")
 LEDGER = "ledger.db"
+
+
+class BrokenOnce(GroupWriter):
+    """Undoes the next group at the last moment, when told so."""
+
+    is_breaking = False
+
+    def _commit(self, group):
+        with self.lock, transaction(self._connection):
+            results = [self._apply(write) for write in group]
+            if self.is_breaking:
+                self.is_breaking = False
+                raise sqlite3.OperationalError("broken")
+        return results
 
 
 def settled(cost_nanousd: int) -> Settlement:
@@ -156,6 +171,28 @@ async def test_a_release_waits_for_the_last_end_and_happens_once(ledger):
     ledger.release("r1")
     await written(ledger)
     assert booked(ledger) == (11, 0)
+
+
+async def test_a_release_that_waited_survives_a_commit_that_fails(tmp_path, caplog):
+    """A hedged request: the winner's end gives the hold back, with the loser's end still to come."""
+    writers: list[BrokenOnce] = []
+
+    def writer(*args, **named):
+        writers.append(BrokenOnce(*args, **named))
+        return writers[-1]
+
+    ledger = SqliteLedger(tmp_path / LEDGER, writer=writer)
+    await reserve(ledger, "r1", 60)
+    await ledger.reserve(intent("r1", 2, at_ns=NOON_NS, worst_case_nanousd=20))
+    await ledger.settle("r1", 1, settled(11), is_last=True)
+    assert booked(ledger) == (0, 60)
+    writers[0].is_breaking = True
+    with pytest.raises(LedgerUnavailable, match="broken"):
+        await ledger.settle("r1", 2, settled(5))
+    await asyncio.sleep(2 * RETRY_S)
+    await written(ledger)
+    assert booked(ledger) == (16, 0)
+    await ledger.close()
 
 
 async def test_usage_beyond_the_hold_is_booked_in_full_and_logged(ledger, caplog):

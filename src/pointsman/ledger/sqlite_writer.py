@@ -27,7 +27,7 @@ Apply: TypeAlias = Callable[[sqlite3.Connection], bool]
 
 _GROUP_MAX = 512
 _ENDS_MAX = 100_000
-_RETRY_S = 0.25
+RETRY_S = 0.25
 _BUSY_STEP_MS = 100
 # With the sync's own time, no more than the last second is at risk.
 _SYNC_S = 0.9
@@ -272,7 +272,7 @@ class GroupWriter:
             if write.is_end:
                 write.future, write.queued_at = None, self._now_s()
                 self._kept.append(write)
-        self._retry_at = self._now_s() + _RETRY_S
+        self._retry_at = self._now_s() + RETRY_S
 
     def _is_sync_due(self) -> bool:
         return self._unsynced_since is not None and self._unsynced_since + _SYNC_S <= self._now_s()
