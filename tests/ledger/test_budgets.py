@@ -174,7 +174,7 @@ async def test_a_release_waits_for_the_last_end_and_happens_once(ledger):
 
 
 async def test_a_release_that_waited_survives_a_commit_that_fails(tmp_path, caplog):
-    """A hedged request: the winner's end gives the hold back, with the loser's end still to come."""
+    """A hedged request: the winner gives the hold back, with the loser's end still to come."""
     writers: list[BrokenOnce] = []
 
     def writer(*args, **named):
