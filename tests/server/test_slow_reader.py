@@ -178,6 +178,9 @@ class Pipe(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return self.waiting
 
+    def is_closing(self) -> bool:
+        return self.is_cut
+
     def abort(self) -> None:
         self.is_cut = True
 

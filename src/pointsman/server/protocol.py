@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -22,15 +23,23 @@ REQUEST_LINE_BYTES_MAX = 8 * 1024
 HEADERS_S = 10.0
 STALL_S = 60.0
 CONNECTIONS_MAX = 10_000
+# So many requests may wait on a connection behind the one that is being answered.
+PIPELINED_MAX = 8
 # Set in a request's state where it came on a connection beyond the limit: only a probe is answered.
 IS_EXCESS = "pointsman.is_excess"
 
 _SPARE_CONNECTIONS = 100
 _LINGER_S = 2.0
 _LEFTOVER_BODY_S = 10.0
+# The parser gathers a header, and skips what may follow a chunk's size, without a word to us.
+_UNTOLD_BYTES_MAX = 2 * HEADERS_BYTES_MAX
 _NO_HTTP = "this is not HTTP/1.1 as RFC 9112 has it"
 _FRAMING = (b"content-length", b"transfer-encoding")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)", re.IGNORECASE)
+
+
+class _Refused(Exception):
+    """A client has gone past a limit."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -50,6 +59,8 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self._header_bytes = 0
+        self._untold_bytes = 0
+        self._running: RequestResponseCycle | None = None
         self._fault = (400, _NO_HTTP)
         self._deadline: asyncio.TimerHandle | None = None
         self._stalls: StallWatch | None = None
@@ -73,10 +84,14 @@ class Protocol(HttpToolsProtocol):
         self._wait_for_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
+        """Wait no longer, and tell the request that runs; uvicorn tells the latest to have come."""
         self._stop_waiting()
         if self._stalls is not None:
             self._stalls.stop()
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
+        self.pipeline.clear()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -84,15 +99,24 @@ class Protocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         if self._is_refused:
             return
+        self._untold_bytes += len(data)
         try:
             self._feed(data)
-        except httptools.HttpParserError:
+            if self._untold_bytes > _UNTOLD_BYTES_MAX:
+                self._refuse(431, f"one header or chunk's head is over {HEADERS_BYTES_MAX} bytes")
+        except (httptools.HttpParserError, _Refused):
             self.send_400_response("")
+            return
+        if self._is_idle() and self._deadline is None:  # what came was no request's beginning
+            self._deadline = self.loop.call_later(self.headers_s, self.timeout_keep_alive_handler)
 
     def on_message_begin(self) -> None:
         """Begin a request."""
         if self._is_going_on:
             return
+        self._untold_bytes = 0
+        if len(self.pipeline) >= PIPELINED_MAX:
+            self._refuse(400, f"over {PIPELINED_MAX} requests wait here; await their replies")
         super().on_message_begin()
         self.scope["state"][IS_EXCESS] = self._is_excess
         self._header_bytes = 0
@@ -114,6 +138,7 @@ class Protocol(HttpToolsProtocol):
         """
         if self._is_going_on:
             return
+        self._untold_bytes = 0
         self._header_bytes += len(name) + len(value)
         if self._is_reading_headers:
             super().on_header(name, value)
@@ -131,6 +156,13 @@ class Protocol(HttpToolsProtocol):
         self._stop_waiting()
         super().on_headers_complete()
         self._is_reading_body = True
+        if self.pipeline:  # uvicorn stops reading here, and would not see the client leave
+            self.flow.resume_reading()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self._untold_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Note the body's end, which after an offer to upgrade is still to come."""
@@ -175,6 +207,16 @@ class Protocol(HttpToolsProtocol):
         )
         self._linger()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _is_idle(self) -> bool:
+        """Return whether no request is on its way in, and none is being answered."""
+        latest: RequestResponseCycle | None = self.cycle
+        is_answered = latest is None or latest.response_complete
+        return is_answered and not (self._is_reading_headers or self._is_reading_body)
+
     def _may_speak(self) -> bool:
         """Return whether an error now would be the reply to the request that is at fault."""
         latest: RequestResponseCycle | None = self.cycle
@@ -211,7 +253,7 @@ class Protocol(HttpToolsProtocol):
 
     def _refuse(self, status: int, message: str) -> None:
         self._fault = (status, message)
-        raise ValueError(message)  # stops the parser, which asks for send_400_response
+        raise _Refused(message)  # stops the parser, and has send_400_response called
 
     def _wait_for_headers(self) -> None:
         self._wait_for(self.headers_s, "the headers")

@@ -34,7 +34,9 @@ class CountingTransport:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Write, and count."""
+        """Write, and count; what comes too late goes nowhere, which for uvloop is an error."""
+        if self._transport.is_closing():
+            return
         self._written += len(data)
         self._transport.write(data)
 
