@@ -209,6 +209,23 @@ def test_snake_case_says_the_same_as_camel_case():
     assert asked.unread == ()
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        b'{"max_output_tokens":900}',
+        b'{"maxOutputTokens":1,"max_output_tokens":900}',
+        rb'{"maxOutputTokens":1,"max\u005foutput_tokens":900}',
+        rb'{"maxOutputTokens":1,"max\u005Foutput_tokens":900}',
+        rb'{"maxOutputTokens":1,"m\u0061x_output_tokens":900}',
+    ],
+)
+def test_no_bound_goes_out_that_was_not_read(config: bytes):
+    raw = b'{"contents":[{"parts":[{"text":"hi"}]}],"generationConfig":' + config + b"}"
+    read = request(raw)
+    sent = json.loads(GEMINI.encode_request(read, step(max_tokens=5)).body)
+    assert (read.max_tokens, sent["generationConfig"]) == (900, {"maxOutputTokens": 900})
+
+
 def test_names_inside_arguments_and_schemas_do_not_change_a_body():
     call = {"functionCall": {"name": "f", "args": {"top_p": 1, "inline_data": 2}}}
     snake = request({"contents": [{"role": "model", "parts": [call]}], "system_instruction": {}})
