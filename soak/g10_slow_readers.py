@@ -41,6 +41,8 @@ name = "fast"
 models = ["up/m"]
 [routing]
 policy = "fixed:fast"
+[timeouts]
+connect_s = 60.0
 [prices."up/m"]
 input = 1.0
 output = 2.0

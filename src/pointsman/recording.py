@@ -10,7 +10,7 @@ from pointsman.core.errors import Draining, GatewayError
 from pointsman.core.events import Event, Finished, UsageReport
 
 # With what a connection buffers (`server.stalls`) it makes the 256 KiB of FAULTS, row 18.
-LEAD_BYTES_MAX = 64 * 1024
+LEAD_BYTES_MAX = 16 * 1024
 _EVENT_BYTES = 64
 
 
