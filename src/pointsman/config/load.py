@@ -27,7 +27,7 @@ FILE_NAME = "pointsman.toml"
 CONFIG_ENV = "POINTSMAN_CONFIG"
 
 _FILE_BYTES_MAX = 256_000
-_TOML_PLACE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$")
+_TOML_PLACE = re.compile(r"(?<!\s)\s*\(at (?:line (\d+), column \d+|end of document)\)$")
 
 
 def load_settings(path: str | None, env: Mapping[str, str], *, needs_keys: bool = True) -> Settings:
