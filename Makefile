@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 UV_EXPORT := $(BIN)/uv export --quiet --frozen --no-emit-project --no-annotate --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help env check test e2e soak demo lock audit sbom wheel format clean
+.PHONY: help env check test e2e faults soak demo lock audit sbom wheel format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /:/' \
@@ -42,6 +42,9 @@ e2e: env  ## install people's clients into .e2e, run them all, write docs/client
 	rm -f .e2e/results.jsonl
 	$(BIN)/pytest --quiet tests/e2e/clients; status=$$?; \
 		$(BIN)/python -m tests.e2e.clients.table && exit $$status
+
+faults: env  ## run the fault matrix cell by cell, write its table into docs/reliability.md
+	$(BIN)/python -m tests.faults.table --docs docs/reliability.md
 
 # About an hour and a half on two cores. One goal alone: .venv/bin/python -m soak g1_crash
 soak: env  ## measure what FAULTS promises (G1 to G12) at full size, write docs/reliability.md

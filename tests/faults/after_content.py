@@ -16,7 +16,7 @@ from tests.faults.cells import (
     check_logged,
     check_refused,
 )
-from tests.faults.door import PATIENT, TIERS, TWO
+from tests.faults.door import PATIENT, QUICK, TIERS, TWO
 from tests.faults.spoken import TEXT
 
 from pointsman.core.wire.sse import FRAME_BYTES_MAX
@@ -40,7 +40,8 @@ async def breaks_off(
     """Have a stream break after its text: an error in the stream, no end, no other target."""
     once = asyncio.Event()
     script = {"weak": behaviour(once), "weak-2": does.answers("Another one.")}
-    async with place.door(script, tiers=TWO) as door:
+    timeouts = QUICK if was_cut else PATIENT
+    async with place.door(script, tiers=TWO, timeouts=timeouts) as door:
         got = await door.ask(on_content=once)
         await check_broken(door, got, code, status)
         assert door.upstream.seen[0].was_cut is was_cut
@@ -66,7 +67,7 @@ def early_end(peer: up.Peer) -> list[bytes]:
 
 async def splits(size: int, place: Place) -> None:
     """Have an answer come in segments that cut its letters: the client reads it as it was."""
-    async with place.door({"weak": does.answers_in_pieces(LETTERS, size)}, timeouts=PATIENT) as d:
+    async with place.door({"weak": does.answers_in_pieces(LETTERS, size)}) as d:
         got = await d.ask()
         await check_answered(d, got, [("weak", X, "")], LETTERS)
         assert "\ufffd" not in got.body.decode()
@@ -76,7 +77,7 @@ async def too_large(place: Place) -> None:
     """Have a whole reply of 64 MiB and more: told, and nobody else is asked."""
     huge = does.endless(b"x" * MIB, REPLY_BYTES_MAX // MIB + 1)
     script = {"weak": huge, "weak-2": does.answers()}
-    async with place.door(script, tiers=TWO, timeouts=PATIENT) as door:
+    async with place.door(script, tiers=TWO) as door:
         got = await door.ask()
         code = "upstream_too_large"
         await check_refused(door, got, 502, code, [("weak", "unknown", code)])
@@ -87,7 +88,7 @@ async def too_large_frame(place: Place) -> None:
     """Have one event of 8 MiB and more after the text: an error in the stream."""
     huge = does.endless(b"x" * MIB, FRAME_BYTES_MAX // MIB + 1, in_frame=True)
     script = {"weak": huge, "weak-2": does.answers()}
-    async with place.door(script, tiers=TWO, timeouts=PATIENT) as door:
+    async with place.door(script, tiers=TWO) as door:
         got = await door.ask()
         await check_broken(door, got, "upstream_too_large", 502)
 

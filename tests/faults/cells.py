@@ -10,9 +10,11 @@ from typing import Any, TypeAlias
 
 from tests.faults import upstream as up
 from tests.faults.behaviours import answers
-from tests.faults.door import TWO, Door, Got, opened
+from tests.faults.door import PATIENT, QUICK, TWO, Door, Got, opened
 from tests.faults.spoken import DIALECTS, INPUT_TOKENS, OUTPUT_TOKENS, TEXT, Dialect
 from tests.pipeline.rig import until
+
+from pointsman.providers import Timeouts
 
 # How an attempt is booked (FAULTS, "Bill").
 Z, P, E, X = "voided", "unknown", "settled", "settled"
@@ -102,6 +104,11 @@ class Fault:
     modes: tuple[str, ...] = tuple(MODES)
     why_not: str = ""
 
+    @property
+    def timeouts(self) -> Timeouts:
+        """Return what the upstream is given."""
+        return QUICK if self.was_cut else PATIENT
+
     def cases(self) -> Iterator[Case]:
         """Yield what is told where nobody else is there, and that somebody else answers."""
         modes = {"modes": self.modes, "why_not": self.why_not}
@@ -113,7 +120,7 @@ class Fault:
 
 async def told(fault: Fault, place: Place) -> None:
     """Have the only target fail: the client is told in its dialect, and all is booked."""
-    async with place.door({"weak": fault.behaviour}) as door:
+    async with place.door({"weak": fault.behaviour}, timeouts=fault.timeouts) as door:
         await _check_told(fault, door, await door.ask())
         assert door.pipeline.health.is_ready("p/weak", door.clock.now_s) is not fault.rests
 
@@ -138,7 +145,7 @@ async def _check_told(fault: Fault, door: Door, got: Got) -> None:
 async def taken_over(fault: Fault, place: Place) -> None:
     """Have the first of two targets fail: the client gets the other's answer, and no more."""
     script = {"weak": fault.behaviour, "weak-2": answers()}
-    async with place.door(script, tiers=TWO) as door:
+    async with place.door(script, tiers=TWO, timeouts=fault.timeouts) as door:
         got = await door.ask()
         booked = [("weak", fault.booked, fault.code)] * fault.tries + [("weak-2", X, "")]
         await check_answered(door, got, booked)

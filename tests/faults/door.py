@@ -41,7 +41,8 @@ from pointsman.server.routes import Services
 
 DEADLINE_S = 20.0
 LEDGER = "ledger.db"
-QUICK = Timeouts(connect_s=1.0, first_byte_s=0.15, reply_s=0.15, idle_s=0.15, total_s=20.0)
+# For who waits until it is over, and for who is not to be hurried by a busy machine.
+QUICK = Timeouts(first_byte_s=0.3, reply_s=0.3, idle_s=0.3)
 PATIENT = Timeouts(first_byte_s=60.0, reply_s=60.0, idle_s=60.0)
 ALONE = (TierSettings("weak", ("p/weak",)),)
 TWO = (TierSettings("weak", ("p/weak", "p/weak-2")),)
@@ -204,6 +205,10 @@ class Door:
         tiers = (TierSettings(first.name, tuple(models)), *others)
         return msgspec.structs.replace(self.settings, tiers=tiers)
 
+    def tasks(self) -> set[asyncio.Task[Any]]:
+        """Return all that run, but for those of the upstream."""
+        return asyncio.all_tasks() - self.upstream.tasks
+
     @property
     def in_flight(self) -> int:
         """Return how many requests have been let in and have not ended."""
@@ -252,7 +257,7 @@ async def opened(
     script: Mapping[str, up.Behaviour | Sequence[up.Behaviour]],
     *,
     tiers: Sequence[TierSettings] = ALONE,
-    timeouts: Timeouts = QUICK,
+    timeouts: Timeouts = PATIENT,
     base_url: str = "",
     protocol: type[Protocol] = Protocol,
     cache: CacheSettings = CacheSettings(),  # noqa: B008 - frozen

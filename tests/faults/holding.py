@@ -19,7 +19,7 @@ from tests.faults.cells import (
     Z,
     check_answered,
 )
-from tests.faults.door import LEDGER, PATIENT, TWO, Door, Got, Wire, locked
+from tests.faults.door import LEDGER, TWO, Door, Got, Wire, locked
 from tests.faults.spoken import TEXT
 from tests.ledger.test_sqlite import fill
 from tests.server.doors import TOML
@@ -54,7 +54,7 @@ async def disk_full(place: Place) -> None:
     go_on = asyncio.Event()
     script: Script = {"weak": [does.waits(go_on), does.answers()]}
     with small_disk(place.folder):
-        async with place.door(script, timeouts=PATIENT) as door:
+        async with place.door(script) as door:
             running = await door.begin()
             await door.until(lambda: door.upstream.seen)
             filler = place.folder / "filler"
@@ -95,7 +95,7 @@ async def lock_held(place: Place) -> None:
     """Have it hold the lock for too long: nobody is called; what runs is booked afterwards."""
     go_on = asyncio.Event()
     script: Script = {"weak": [does.waits(go_on), does.answers()]}
-    async with place.door(script, timeouts=PATIENT, busy_s=0.05) as door:
+    async with place.door(script, busy_s=0.05) as door:
         running = await door.begin()
         await door.until(lambda: door.upstream.seen)
         with locked(place.folder):
@@ -112,7 +112,7 @@ async def clock_jumps(ahead_s: float, place: Place) -> None:
     go_on = asyncio.Event()
     limited = does.fails(429, Retry_After="120")
     script: Script = {"weak": [limited, does.answers()], "weak-2": does.waits(go_on)}
-    async with place.door(script, tiers=TWO, timeouts=PATIENT) as door:
+    async with place.door(script, tiers=TWO) as door:
         running = await door.begin()
         await door.until(lambda: door.upstream.calls("weak-2"))
         door.clock.now_s += 1
@@ -131,7 +131,7 @@ async def bad_reload(place: Place) -> None:
     """Have a reload be refused: the old configuration serves on, also what runs."""
     go_on = asyncio.Event()
     script: Script = {"weak": [does.waits(go_on), does.answers()]}
-    async with place.door(script, timeouts=PATIENT) as door:
+    async with place.door(script) as door:
         running = await door.begin()
         await door.until(lambda: door.upstream.seen)
         with pytest.raises(ConfigError, match=r"new\.toml, line \d+: routing\.polcy"):
@@ -145,7 +145,7 @@ async def good_reload(place: Place) -> None:
     """Have a reload bring other models: what runs ends with the old, the next asks the new."""
     go_on = asyncio.Event()
     script: Script = {"weak": does.waits(go_on), "weak-2": does.answers()}
-    async with place.door(script, timeouts=PATIENT) as door:
+    async with place.door(script) as door:
         running = await door.begin()
         await door.until(lambda: door.upstream.seen)
         (tier,) = TWO
@@ -158,7 +158,7 @@ async def good_reload(place: Place) -> None:
 async def crowd(place: Place) -> None:
     """Have many ask the same at once: one call, the same answer for all, one bill."""
     go_on = asyncio.Event()
-    async with place.door({"weak": does.waits(go_on)}, timeouts=PATIENT) as door:
+    async with place.door({"weak": does.waits(go_on)}) as door:
         wires = [await door.begin(SAME) for _ in range(CROWD)]
         await door.until(lambda: door.in_flight == CROWD)
         go_on.set()
@@ -177,7 +177,7 @@ async def crowd(place: Place) -> None:
 async def leader_leaves(place: Place) -> None:
     """Have the first of several leave: the call goes on for the others."""
     go_on = asyncio.Event()
-    async with place.door({"weak": does.waits(go_on)}, timeouts=PATIENT) as door:
+    async with place.door({"weak": does.waits(go_on)}) as door:
         leader = await door.begin(SAME)
         await door.until(lambda: door.upstream.seen)
         follower = await door.begin(SAME)
@@ -194,7 +194,7 @@ async def leader_fails(place: Place) -> None:
     """Have the one call fail: all who waited are told, and the next one makes a call of its own."""
     go_on = asyncio.Event()
     script: Script = {"weak": [does.waits(go_on, does.fails(401)), does.answers()]}
-    async with place.door(script, timeouts=PATIENT) as door:
+    async with place.door(script) as door:
         wires = [await door.begin(SAME) for _ in range(3)]
         await door.until(lambda: door.in_flight == 3 and door.upstream.seen)
         go_on.set()
@@ -231,7 +231,7 @@ async def idle_crowd(place: Place) -> None:
     """Have many streams, or calls, be idle at once: a new one is served, and all end well."""
     go_on = asyncio.Event()
     script: Script = {"weak": [*[does.waits(go_on)] * IDLE, does.answers()]}
-    async with place.door(script, timeouts=PATIENT) as door:
+    async with place.door(script) as door:
         wires: list[Wire] = [await door.begin() for _ in range(IDLE)]
         await door.until(lambda: len(door.upstream.seen) == IDLE)
         await check_answered(door, await door.ask(), [("weak", X, "")])
@@ -245,11 +245,11 @@ async def long_run(place: Place) -> None:
     async with place.door({"weak": does.answers()}) as door:
         await door.ask()
         await door.until(lambda: not door.server.state.connections)
-        before = asyncio.all_tasks()
+        before = door.tasks()
         for _ in range(LONG_RUN):
             assert (await door.ask()).is_whole
         await door.until(lambda: not door.server.state.connections)
-        await door.until(lambda: not asyncio.all_tasks() - before)
+        await door.until(lambda: not door.tasks() - before)
         assert len(door.upstream.seen) == LONG_RUN + 1
         assert door.upstream.connections <= 2  # they are used again
         assert len(await door.booked()) == LONG_RUN + 1

@@ -17,7 +17,7 @@ from tests.faults.cells import (
     check_headers,
     check_refused,
 )
-from tests.faults.door import PATIENT, TWO, Door, Wire, locked
+from tests.faults.door import TWO, Door, Wire, locked
 from tests.faults.spoken import TEXT
 
 from pointsman.server.bodies import DRAIN_RETRY_AFTER_S
@@ -40,10 +40,8 @@ async def leaves(behaviour: up.Behaviour, state: str, place: Place, *, reads: bo
     """Have the client leave: the upstream is cut, all is booked, and nothing is left running."""
     if behaviour is does.hangs_in_preamble and place.dialect.name == "anthropic":
         state = E  # it has said what the input takes
-    async with place.door(
-        {"weak": behaviour, "weak-2": does.answers()}, tiers=TWO, timeouts=PATIENT
-    ) as door:
-        before = asyncio.all_tasks()
+    async with place.door({"weak": behaviour, "weak-2": does.answers()}, tiers=TWO) as door:
+        before = door.tasks()
         wire = await door.begin()
         await door.until(lambda: door.upstream.seen and door.upstream.seen[0].was_cut)
         if reads:
@@ -52,13 +50,13 @@ async def leaves(behaviour: up.Behaviour, state: str, place: Place, *, reads: bo
         wire.leave()
         await ended_as_gone(door, ("weak", state, ""))
         await door.until_let_go()
-        await door.until(lambda: not asyncio.all_tasks() - before)
+        await door.until(lambda: not door.tasks() - before)
         assert not door.upstream.open_connections and not door.upstream.calls("weak-2")
 
 
 async def leaves_the_queue(place: Place) -> None:
     """Have the client leave while the ledger is locked: nobody is called, and nothing is owed."""
-    async with place.door({"weak": does.answers()}, timeouts=PATIENT, busy_s=60.0) as door:
+    async with place.door({"weak": does.answers()}, busy_s=60.0) as door:
         reached, ledger = asyncio.Event(), door.pipeline.stores.ledger
         reserve = ledger.reserve
 
@@ -96,7 +94,7 @@ def logged(door: Door) -> list[int]:
 async def stalls(place: Place) -> None:
     """Have the client read nothing of a large answer: it is cut off, and so is the upstream."""
     large = does.endless(b"x" * (MIB // 4), 64)
-    async with place.door({"weak": large}, timeouts=PATIENT, protocol=Hasty) as door:
+    async with place.door({"weak": large}, protocol=Hasty) as door:
         wire = await door.begin(is_slow=True)
         await door.until(lambda: door.server.state.connections)
         await door.until(lambda: not door.server.state.connections)
@@ -115,7 +113,7 @@ async def stalls(place: Place) -> None:
 async def drains(place: Place) -> None:
     """Have the server be told to stop: what runs ends well, what is new is told to come again."""
     go_on = asyncio.Event()
-    async with place.door({"weak": does.waits(go_on)}, timeouts=PATIENT) as door:
+    async with place.door({"weak": does.waits(go_on)}) as door:
         running = await door.begin()
         await door.until(lambda: door.upstream.seen)
         door.app.services.is_draining = True
@@ -132,7 +130,7 @@ async def drains(place: Place) -> None:
 async def stops(place: Place) -> None:
     """Have the time to end be over: who still waits is told, and the upstream is cut."""
     behaviour = does.hangs_mid_stream if place.is_stream else up.hang
-    async with place.door({"weak": behaviour}, timeouts=PATIENT) as door:
+    async with place.door({"weak": behaviour}) as door:
         running: Wire = await door.begin()
         if place.is_stream:
             await running.head()
