@@ -48,6 +48,11 @@ class Line:
         return int(json.loads(self.tags)["group"])
 
     @property
+    def day(self) -> str:
+        """Return the UTC day of its intent."""
+        return datetime.fromtimestamp(self.at_ns // 10**9, UTC).date().isoformat()
+
+    @property
     def is_answer(self) -> bool:
         """Return whether it is a whole answer whose tokens the upstream has reported."""
         return self.state == "settled" and self.outcome in _WHOLE and not self.is_estimated
@@ -129,9 +134,8 @@ class Account:
         windows: dict[str, tuple[str, str]] = {}
         sums: defaultdict[tuple[str, str], int] = defaultdict(int)
         for line in lines:
-            day = datetime.fromtimestamp(line.at_ns // 10**9, UTC).date().isoformat()
             if line.attempt == 1:
-                windows[line.request_id] = (day, day[:7])
+                windows[line.request_id] = (line.day, line.day[:7])
             cost = 0 if line.state == "voided" else line.cost_nanousd
             counted = (line.worst_nanousd or 0) if cost is None else cost
             for window in windows.get(line.request_id, ()):

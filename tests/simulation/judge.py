@@ -22,6 +22,8 @@ ATTEMPTS_MAX = 4
 TRIES_MAX = 2
 # What else than its own limit a request may take: commits that wait for a lock, and the drain.
 SLACK_S = 12.0
+# A reply that is whole may take so long to be read to its end. FAULTS, row 17, has it for a cut.
+CUT_S = 0.25
 _INTENTS = "SELECT count(*) FROM intents WHERE tags = ? AND deployment = ?"
 
 
@@ -132,6 +134,8 @@ class Judge:
                 self._judge_answer(got, by_text, settled)
                 self._judge_headers(got, per_request[request_id(got)])
         self._judge_grants(everything)
+        self._judge_quotas(lines)
+        self._judge_leavers(everything)
         self._judge_once(everything)
         self._judge_attempts(lines)
         account = Account(self._plan, self._trace, self._book)
@@ -186,6 +190,27 @@ class Judge:
             cost = round(float(told["x-pointsman-cost-usd"]) * 1e9)
             booked = sum(line.cost_nanousd or 0 for line in lines)
             self._trace.claim(cost == booked, f"ask {number} cost {cost}, booked {booked}")
+
+    def _judge_quotas(self, lines: list[Line]) -> None:
+        """Claim that no key calls a tier more often in a day than it may."""
+        calls = Counter(
+            (line.key, self._plan.tier_of(line.deployment), line.day)
+            for line in lines
+            if line.outcome != "hit"
+        )
+        for (key, tier, day), count in calls.items():
+            most = self._plan.grants[key].tier_calls_per_day.get(tier, count)
+            self._trace.claim(count <= most, f"{key} called {tier} {count} times on {day}")
+
+    def _judge_leavers(self, everything: list[Got]) -> None:
+        """Claim that no call goes on once all who have asked for it have gone."""
+        last_s: defaultdict[int, float] = defaultdict(float)
+        for got in everything:
+            last_s[got.ask.group] = max(last_s[got.ask.group], got.ended_s or 0.0)
+        for entry in self._book.entries:
+            ends_s = last_s[entry.group] + CUT_S
+            text = f"call {entry.number} is over at {entry.over_s}, who asked went before {ends_s}"
+            self._trace.claim(entry.over_s is not None and entry.over_s <= ends_s, text)
 
     def _judge_grants(self, everything: list[Got]) -> None:
         """Claim that no key has anybody called that it may not use."""

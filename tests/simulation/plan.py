@@ -207,6 +207,7 @@ def _grant(settings: Settings, rng: Random) -> Grant:
         requests_per_minute=rng.choice((None, None, 4)),
         tokens_per_minute=rng.choice((None, None, 1_500)),
         concurrency=rng.choice((None, None, 2)),
+        tier_calls_per_day={names[-1]: rng.randint(0, 2)} if rng.random() < 0.3 else {},
         day_nanousd=rng.choice((None, None, 20_000_000)),
     )
 

@@ -24,7 +24,10 @@ _STREAMS = re.compile(rb'"stream": ?true')
 
 @dataclass
 class Entry:
-    """One call in an upstream's book. `told`: which parts of the reply its caller has read."""
+    """One call in an upstream's book. `told`: which parts of the reply its caller has read.
+
+    `over_s`: when the caller had read all of it, or had gone.
+    """
 
     number: int
     deployment: str
@@ -33,7 +36,7 @@ class Entry:
     is_stream: bool
     reply: Reply
     told: set[str] = field(default_factory=set)
-    has_gone: bool = False
+    over_s: float | None = None
 
 
 @dataclass
@@ -123,10 +126,9 @@ class Exchange:
     def left(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._entry is not None and "all" not in self._entry.told:
-            self._entry.has_gone = True
-            book = self._upstream.book
-            book.trace.note(self._wire.loop.time(), "cut", self._entry.number)
+        if self._entry is not None and self._entry.over_s is None:
+            now_s = self._entry.over_s = self._wire.loop.time()
+            self._upstream.book.trace.note(now_s, "cut", self._entry.number)
 
     def _play(self, entry: Entry, loop: VirtualLoop) -> None:
         """Send a reply's pieces one after the other, then end it as it ends."""
@@ -154,7 +156,8 @@ class Exchange:
         entry.told |= {name for name, offset in reply.marks.items() if offset <= ends}
         if ends != len(reply.raw):
             return
-        entry.told.add("all")
+        if reply.ends == "keep":
+            entry.over_s = now_s
         if reply.retry_after_s is not None:
             _, until_s = book.rested.get(entry.deployment, (0.0, 0.0))
             until_s = max(until_s, now_s + reply.retry_after_s)
@@ -163,8 +166,8 @@ class Exchange:
     def _end(self, entry: Entry) -> None:
         match entry.reply.ends:
             case "keep":
-                entry.told.add("all")
-                self._entry = None
+                if self._entry is entry:  # there may be a next call by now
+                    self._entry = None
             case "close":
                 self._wire.close_by_peer()
             case "reset":

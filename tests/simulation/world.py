@@ -251,7 +251,7 @@ class World:
             loop.run_until_complete(life.live(asks, None if is_crash else ends_s))
         except Crash:
             self.trace.note(loop.time(), "crash")
-            self._crashed(asks)
+            self._crashed(asks, loop.time())
             life.bury()
             _declare_dead(self.path)
             is_dead = True
@@ -265,13 +265,14 @@ class World:
             _forget(self.trace)
         return loop.time(), is_dead
 
-    def _crashed(self, asks: list[Ask]) -> None:
+    def _crashed(self, asks: list[Ask], now_s: float) -> None:
         """Tell those whose request was under way; who has a key for it asks again."""
         begun = {got.ask.number for got in self.got}
         self._later += [each for each in asks if each.number not in begun]
         for got in self.got:
             if got.life == self._lives and not got.is_over:
                 got.has_crashed = got.is_over = True
+                got.ended_s = now_s
                 if got.ask.once:
                     self._later.append(got.ask)
 
