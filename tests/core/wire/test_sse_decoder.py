@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pointsman.core.errors import UpstreamReset, UpstreamTooLarge
+from pointsman.core.errors import UpstreamBadResponse, UpstreamReset, UpstreamTooLarge
 from pointsman.core.events import Event, Finished, TextDelta
 from pointsman.core.wire import sse
 from pointsman.core.wire.sse import SseFrame, data_frame
@@ -62,3 +62,12 @@ def test_a_frame_over_the_limit_is_an_upstream_that_says_too_much(monkeypatch):
     monkeypatch.setattr(sse, "FRAME_BYTES_MAX", 1_000)
     with pytest.raises(UpstreamTooLarge, match="1000 bytes"):
         list(SseDecoder(Echo()).feed(b"data: " + b"a" * 1_000))
+
+
+def test_what_is_no_utf8_ends_the_stream_before_a_reader_sees_it():
+    """No decoder looks into what it passes over, and that goes on to the client as it came."""
+    reader = Echo()
+    decoder = SseDecoder(reader)
+    with pytest.raises(UpstreamBadResponse, match="cannot be read"):
+        list(decoder.feed(data_frame(b"Hi") + data_frame(b"\xc8x")))
+    assert reader.read_data == [b"Hi"]
