@@ -12,6 +12,7 @@ import pytest
 from soak.trust.rerouting import DOWN, POINTS_MAX, UP, attacks, clean, forms, judged_rates, rates
 from tests.pipeline.rig import THREE_TIERS, TWO_TIERS, Rig, Script, asking, outcome, rig
 
+from pointsman.cache import CacheSettings
 from pointsman.core.errors import BudgetExceeded, QuotaExceeded, UpstreamUnavailable
 from pointsman.core.grants import Grant
 from pointsman.core.types import Request
@@ -130,6 +131,20 @@ async def test_fallbacks_and_escalations_count_and_stop_at_the_quota(tmp_path):
         got = [await outcome(found.pipeline, granted("hi", grant)) for _ in range(3)]
         assert calls(found)["strong"] == 2
         assert all(each.error is not None for each in got)
+
+
+async def test_hits_use_up_no_quota_whenever_it_is_set(tmp_path):
+    unbound = granted("architect", Grant(), cache="on")
+    bound = granted("architect", Grant(tier_calls_per_day={"strong": 3}), cache="on")
+    async with rig(tmp_path, ALL, cache=CacheSettings(exact=True)) as found:
+        for asked in (*[unbound] * 5, *[bound] * 5):
+            assert (await outcome(found.pipeline, asked)).tier == "strong"
+        for number in range(4):
+            other = granted(f"architect {number}", bound.caller.grant)
+            got = await outcome(found.pipeline, other)
+            assert got.tier == ("strong" if number < 2 else "weak"), (
+                "one was a call, nine were hits"
+            )
 
 
 async def test_keys_have_quotas_of_their_own(tmp_path):

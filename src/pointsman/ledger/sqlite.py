@@ -46,7 +46,7 @@ from pointsman.ledger.sqlite_labels import (
     select_labels,
 )
 from pointsman.ledger.sqlite_outcomes import SqliteOutcomes
-from pointsman.ledger.sqlite_quotas import check_quota
+from pointsman.ledger.sqlite_quotas import book_within_quota
 from pointsman.ledger.sqlite_rows import (
     Query,
     Values,
@@ -264,7 +264,7 @@ class SqliteLedger:
         else:
             apply = partial(_insert_held, values=values, run=self._run, hold=hold, taken=taken)
         if intent.tier_calls_max is not None:
-            apply = partial(_within_quota, intent=intent, apply=apply)
+            apply = partial(book_within_quota, intent=intent, apply=apply)
         try:
             await self._writer.awaited(apply)
         except (LedgerUnavailable, BudgetExceeded):
@@ -331,13 +331,6 @@ def _insert_held(
         return insert_intent(connection, values, run)
     taken.append(take(connection, request_id, hold, run))
     return insert_intent(connection, values, run)
-
-
-def _within_quota(
-    connection: sqlite3.Connection, *, intent: Intent, apply: Callable[[sqlite3.Connection], bool]
-) -> bool:
-    check_quota(connection, intent)  # before anything is written
-    return apply(connection)
 
 
 def _insert_both(connection: sqlite3.Connection, *, values: Values, end: Values, run: int) -> bool:
