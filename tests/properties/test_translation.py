@@ -153,11 +153,21 @@ def thinks(reasoning: Reasoning) -> bool | None:
     return reasoning.effort != "none" and reasoning.budget_tokens != 0
 
 
+# What else a name stands for; on the short road it is told as the client wrote it.
+_ALSO = {
+    "reasoning_budget": ("reasoning_effort",),
+    "thinking": ("reasoning_effort", "reasoning_shown", "reasoning_summary"),
+    "thinking.budget_tokens": ("reasoning_effort",),
+    "thinking.display": ("reasoning_shown",),
+    "output_config.effort": ("reasoning_effort",),
+}
+
+
 def differences(before: Prompt, after: Prompt, dropped: tuple[str, ...]) -> dict[str, object]:
     """Return what two prompts say differently and nobody told of."""
     old, new = views(before), views(after)
-    if "reasoning_budget" in dropped:
-        dropped = (*dropped, "reasoning_effort")
+    also = {name: _ALSO[name] for name in dropped if name in _ALSO}
+    dropped = (*dropped, *(name for names in also.values() for name in names))
     nothing: tuple[object, ...] = (None, "", (), [])
     return {
         name: (old[name], new[name])

@@ -135,7 +135,8 @@ def test_a_loop_whose_thinking_has_been_taken_away_goes_on_without(makers, expec
 def test_the_rule_is_that_of_a_budget_whatever_the_model(to, thinking, expected):
     body, dropped = sent(asking(ASKS, UNLED, GIVES, thinking=thinking), to)
     assert body["thinking"] == expected
-    assert dropped == (("thinking",) if thinking != OFF == expected else ())
+    named = "thinking" if expected == OFF else "thinking.budget_tokens"
+    assert dropped == (() if thinking == expected else (named,))
 
 
 def test_what_needs_no_change_keeps_every_byte():

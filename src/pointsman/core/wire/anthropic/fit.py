@@ -14,7 +14,7 @@ from pointsman.core.wire.anthropic.models import (
     takes_adaptive,
     takes_budget,
 )
-from pointsman.core.wire.anthropic.thinking import ask_for, is_forced
+from pointsman.core.wire.anthropic.thinking import DISPLAYS, ask_for, is_forced
 from pointsman.core.wire.prompt import EFFORTS, Effort, Reasoning, Written
 from pointsman.core.wire.splice import splice
 
@@ -22,6 +22,7 @@ from pointsman.core.wire.splice import splice
 class _Thinking(msgspec.Struct):
     type: str = ""
     budget_tokens: int | None = None
+    display: str | None = None
 
 
 class _Config(msgspec.Struct):
@@ -33,6 +34,9 @@ class _Body(msgspec.Struct):
     output_config: _Config | None = None
 
 
+# How the client wrote what `ask_for` names.
+_NAMES = {"reasoning_budget": "thinking.budget_tokens", "reasoning_shown": "thinking.display"}
+
 _body = msgspec.json.Decoder(_Body)
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -40,8 +44,8 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def fitted(body: bytes, deployment: Deployment, *, max_tokens: int) -> Written:
     """Return a body whose thinking and effort the deployment's model takes, as near as it can.
 
-    One that it takes already is returned untouched, as is one that cannot be read. Names what is
-    given up or rounded: `thinking`, `output_config.effort`.
+    One that it takes already is returned untouched, as is one that cannot be read. What is given up
+    or rounded is named as the client wrote it, such as `thinking` or `output_config.effort`.
     """
     if b'"thinking"' not in body and b'"effort"' not in body:
         return Written(body)
@@ -56,10 +60,8 @@ def fitted(body: bytes, deployment: Deployment, *, max_tokens: int) -> Written:
     if effort is None or effort == fitting_effort(deployment.model, effort):
         return written
     nearest = fitting_effort(deployment.model, effort)
-    config = _members.decode(written.body)["output_config"]
-    word_now = None if nearest is None else msgspec.json.encode(nearest)
-    body = splice(written.body, {"output_config": splice(bytes(config), {"effort": word_now})})
-    return Written(body, (*written.dropped, "output_config.effort"))
+    new = _with_effort(written.body, nearest)
+    return Written(new, (*written.dropped, "output_config.effort"))
 
 
 def _with_thinking(
@@ -75,12 +77,26 @@ def _with_thinking(
     if thinking.type == "disabled":
         return Written(splice(body, {"thinking": None}), ("thinking",))
     wanted = Reasoning(
-        effort=effort, budget_tokens=thinking.budget_tokens, is_adaptive=thinking.type == "adaptive"
+        effort=effort,
+        budget_tokens=thinking.budget_tokens,
+        is_adaptive=thinking.type == "adaptive",
+        is_shown=DISPLAYS.get(thinking.display or ""),
     )
     asked = ask_for(wanted, deployment, max_tokens=max_tokens, is_forced=is_forced(body))
-    new = None if asked.thinking is None else msgspec.json.encode(asked.thinking)
-    dropped = () if asked.is_thinking else ("thinking",)
-    return Written(splice(body, {"thinking": new}), dropped)
+    if not asked.is_thinking:
+        off = None if asked.thinking is None else msgspec.json.encode(asked.thinking)
+        return Written(splice(body, {"thinking": off}), ("thinking",))
+    body = splice(body, {"thinking": msgspec.json.encode(asked.thinking)})
+    if effort is None and asked.effort is not None:
+        body = _with_effort(body, asked.effort)
+    return Written(body, tuple(_NAMES[name] for name in asked.dropped if name in _NAMES))
+
+
+def _with_effort(body: bytes, effort: str | None) -> bytes:
+    """Return the body with an effort, None for one that says none."""
+    config = _members.decode(body).get("output_config", msgspec.Raw(b"{}"))
+    word = None if effort is None else msgspec.json.encode(effort)
+    return splice(body, {"output_config": splice(bytes(config), {"effort": word})})
 
 
 def _takes(model: str, kind: str) -> bool:

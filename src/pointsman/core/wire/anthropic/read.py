@@ -6,6 +6,7 @@ from pointsman.core.errors import RequestError
 from pointsman.core.types import Request
 from pointsman.core.wire.anthropic.read_messages import MessageReader, read_mark
 from pointsman.core.wire.anthropic.request import CLIENT_TOOLS, OPTIONAL_TOOLS
+from pointsman.core.wire.anthropic.thinking import DISPLAYS
 from pointsman.core.wire.decoding import client_json
 from pointsman.core.wire.fields import Fields, Refused, closed
 from pointsman.core.wire.prompt import (
@@ -32,7 +33,6 @@ _MODES: dict[str, ToolMode] = {
     "tool": "named",
     "none": "none",
 }
-_DISPLAYS = {"summarized": True, "omitted": False}
 # OpenAI's words, which the neutral form uses; "auto" is what is meant where nothing is said.
 _SERVICE_TIERS = {"auto": "", "standard_only": "default"}
 # Read from the request, where they are checked already.
@@ -154,10 +154,10 @@ def _thinking(body: Fields) -> Reasoning:
         return Reasoning()
     kind, budget = fields.needed_text("type"), fields.whole("budget_tokens")
     said = fields.text("display")
-    if said and said not in _DISPLAYS:
+    if said and said not in DISPLAYS:
         fields.tell("display")
     fields.close()
-    shown = _DISPLAYS.get(said)
+    shown = DISPLAYS.get(said)
     match kind:
         case "enabled":
             return Reasoning(budget_tokens=budget, is_adaptive=budget is None, is_shown=shown)

@@ -20,6 +20,8 @@ from pointsman.core.wire.splice import splice
 # Source: platform.claude.com/docs/en/build-with-claude/extended-thinking (read 2026-11-23):
 # `budget_tokens` is at least this, and less than `max_tokens`.
 _BUDGET_MIN = 1_024
+# What a `display` says of the wish to see the thinking.
+DISPLAYS = {"summarized": True, "omitted": False}
 _PARAM = "reasoning_effort"
 _FORCED = frozenset({"any", "tool"})
 
