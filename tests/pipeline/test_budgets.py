@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -29,6 +30,7 @@ from pointsman.core.features import extract
 from pointsman.core.grants import Grant
 from pointsman.core.usage import Usage
 from pointsman.core.wire.splice import splice
+from pointsman.pricing import price_from_usd_per_mtok
 from pointsman.providers.fake import FakeProvider, Scripted
 
 USAGE = Usage(input_tokens=10, output_tokens=5)
@@ -149,6 +151,21 @@ async def test_what_is_dearer_than_what_is_held_does_not_go_out(tmp_path, budget
     async with rig(tmp_path, Heard({"weak": [GOOD]}), budgets=budgets) as found:
         assert (await outcome(found.pipeline, asked)).is_whole
     assert (b"priority" in bodies[0]) == (budgets is not LARGE)
+
+
+async def test_what_is_held_is_held_at_the_price_of_the_hour(tmp_path):
+    """Some models cost more by day than they did when the configuration was read at night."""
+    fake = StoppingProvider({"weak": [GOOD], "weak-2": [GOOD]}, stops_at=1)
+    async with rig(tmp_path, fake, tiers=ONE_TIER, budgets=LARGE) as found:
+        night = found.pipeline.routing
+        by_day = price_from_usd_per_mtok(input=3, output=6)
+        found.pipeline.swap(replace(night, price_of=lambda _step: by_day))
+        asked = asyncio.create_task(outcome(found.pipeline, ASKED))
+        await fake.reached.wait()
+        assert await booked(found) == {"all": (0, 3 * 4 * WORST)}
+        fake.go_on.set()
+        await asked
+        assert await booked(found) == {"all": (3 * WEAK_NANOUSD, 0)}
 
 
 async def test_a_model_of_unknown_price_cannot_be_held_and_is_left_out(tmp_path):

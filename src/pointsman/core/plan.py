@@ -6,7 +6,7 @@ from heapq import nlargest
 import msgspec
 
 from pointsman.core.errors import BudgetExceeded
-from pointsman.core.prices import worst_case_nanousd
+from pointsman.core.prices import Price, worst_case_nanousd
 from pointsman.core.types import Decision, Deployment, Features, Need, Plan, Snapshot, Step, Tier
 
 # Source: FAULTS, "Retry".
@@ -38,6 +38,23 @@ def build_plan(
             else:
                 resting.append(deployment.id)
     return Plan(steps=_gated(steps), resting=tuple(dict.fromkeys(resting)))
+
+
+def at_prices(plan: Plan, features: Features, price_of: Callable[[Step], Price | None]) -> Plan:
+    """Return the plan with its worst cases at other prices than those of its deployments.
+
+    Some providers ask more at some hours of the day than when the configuration was read.
+    """
+
+    def priced(step: Step) -> Step:
+        price = price_of(step)
+        if price == step.deployment.price:
+            return step
+        tier = Tier(name=step.tier, deployments=(), max_tokens=step.max_tokens)
+        worst = _worst_case(price, output_bound(tier, step.deployment, features), features)
+        return msgspec.structs.replace(step, worst_case_nanousd=worst)
+
+    return msgspec.structs.replace(plan, steps=tuple(map(priced, plan.steps)))
 
 
 def plan_worst_case_nanousd(steps: Sequence[Step], attempts_max: int) -> int:
@@ -129,17 +146,19 @@ def _tiers(decision: Decision, snapshot: Snapshot, *, upwards: bool) -> Iterator
 
 def _step(tier: Tier, deployment: Deployment, features: Features) -> Step:
     bound = output_bound(tier, deployment, features)
-    worst = None
-    if deployment.price is not None and bound is not None:
-        worst = worst_case_nanousd(
-            deployment.price, input_tokens=features.input_tokens, output_tokens=bound
-        )
     return Step(
         tier=tier.name,
         deployment=deployment,
         max_tokens=tier.max_tokens,
-        worst_case_nanousd=worst,
+        worst_case_nanousd=_worst_case(deployment.price, bound, features),
     )
+
+
+def _worst_case(price: Price | None, bound: int | None, features: Features) -> int | None:
+    """Return what a try may cost with so many tokens of output, None where that is not known."""
+    if price is None or bound is None:
+        return None
+    return worst_case_nanousd(price, input_tokens=features.input_tokens, output_tokens=bound)
 
 
 def output_bound(tier: Tier, deployment: Deployment, features: Features) -> int | None:
