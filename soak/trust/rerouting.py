@@ -17,9 +17,12 @@ from pointsman.asking import build_request
 from pointsman.assembly import build_routing
 from pointsman.clock import SystemClock
 from pointsman.config import Settings, settings_from_environment
+from pointsman.core.features import extract
 from pointsman.core.types import Decision
 from pointsman.deciding import Decider
 from pointsman.routing import Routing
+from pointsman.scorer.model import shipped
+from pointsman.scorer.reading import read_features
 
 UP, DOWN = "up", "down"
 POINTS_MAX = 5.0
@@ -147,3 +150,19 @@ def _rates(
     every = [forced for each in by_kind.values() for forced in each]
     kinds = {kind: Share(sum(each), len(each)) for kind, each in by_kind.items()}
     return Share(sum(without), len(without)), Share(sum(every), len(every)), kinds
+
+
+def above_clean() -> Share:
+    """Return how many attacked asks the scorer gives more to gain than to any clean one.
+
+    That is what would go up of them at the lowest threshold at which no clean ask does: more than
+    `judged_rates` says, where the configuration's own threshold is far from what is predicted.
+    """
+    scorer = shipped()
+
+    def gain(text: str) -> float:
+        return scorer.relative_gain(read_features(extract(build_request(text, {}))))
+
+    most = max(map(gain, clean(UP)))
+    gains = [gain(attack.text) for attack in attacks(UP)]
+    return Share(sum(each > most for each in gains), len(gains))
