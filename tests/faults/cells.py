@@ -14,6 +14,7 @@ from tests.faults.door import PATIENT, QUICK, TWO, Door, Got, opened
 from tests.faults.spoken import DIALECTS, INPUT_TOKENS, OUTPUT_TOKENS, TEXT, Dialect
 from tests.pipeline.rig import until
 
+from pointsman.gate.walk import JITTER_S
 from pointsman.providers import Timeouts
 
 # How an attempt is booked (FAULTS, "Bill").
@@ -122,6 +123,8 @@ async def told(fault: Fault, place: Place) -> None:
     """Have the only target fail: the client is told in its dialect, and all is booked."""
     async with place.door({"weak": fault.behaviour}, timeouts=fault.timeouts) as door:
         await _check_told(fault, door, await door.ask())
+        assert len(door.clock.slept) == fault.tries - 1
+        assert all(waited_s <= JITTER_S for waited_s in door.clock.slept)
         assert door.pipeline.health.is_ready("p/weak", door.clock.now_s) is not fault.rests
 
 
@@ -198,6 +201,7 @@ async def check_refused(
     for row in await door.rows(got):
         end = row.settlement
         assert (end.outcome, end.cost_nanousd) == ("failed", {Z: 0, P: None}[end.state])
+        assert end.usage.total_tokens == 0
     await check_logged(door, got, status, code, len(booked))
 
 

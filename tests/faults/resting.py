@@ -155,6 +155,16 @@ async def larger_window(place: Place) -> None:
         assert [door.upstream.calls(name) for name in ("small", "same", "large")] == [2, 0, 2]
 
 
+async def too_long_for_all(place: Place) -> None:
+    """Have a prompt be too long for the only target: the client is told in the upstream's words."""
+    code = "context_length_exceeded"
+    async with place.door({"weak": does.fails(400, TOO_LONG, code)}) as door:
+        got = await door.ask()
+        await check_refused(door, got, 400, code, [("weak", Z, code)], is_relayed=True)
+        assert got.body == place.dialect.error(400, TOO_LONG, code)
+        assert door.pipeline.health.is_ready("p/weak", door.clock.now_s)
+
+
 async def all_down(place: Place) -> None:
     """Have all targets fail, each in its way: the client is told of each attempt."""
     script: Script = {"weak": does.fails(500), "weak-2": does.fails(401)}
@@ -224,6 +234,7 @@ CASES = (
     Case(4, "no TLS", no_tls),
     Case(5, "its own words are relayed", relayed_as_it_came),
     *(Case(6, f"{status}: it rests", partial(parked, status)) for status in (401, 403, 404)),
+    Case(16, "too long for the only one", too_long_for_all),
     Case(16, "only larger windows are asked", larger_window),
     Case(27, "told with the attempts", all_down),
     Case(27, "one probe a second", probed_once_a_second),
