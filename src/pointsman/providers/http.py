@@ -27,6 +27,7 @@ from pointsman.core.wire.asked_effort import asked_effort
 from pointsman.providers import Timeouts
 from pointsman.providers.addresses import GuardedResolver
 from pointsman.providers.blanking import blanked
+from pointsman.providers.connections import Connector
 from pointsman.providers.inflate import Inflater
 from pointsman.providers.outgoing import address, headers, written
 from pointsman.providers.retry_after import retry_after_s
@@ -36,6 +37,8 @@ ERROR_BYTES_MAX = 64 * 1024
 DRAIN_S = 0.25
 # How much of a reply is read, and then decoded, at once. A reader that stalls holds all of it.
 _READ_BYTES = 16 * 1024
+# So many events of one piece are passed on before others may run.
+_EVENTS_AT_ONCE = 100
 COUNT_S = 5.0
 _EVENT_STREAM = "text/event-stream"
 # A server that speaks a dialect and does not count in it.
@@ -181,7 +184,7 @@ class HttpProvider:
         if is_private not in self._sessions:
             resolver = self._resolver()
             self._sessions[is_private] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
+                connector=Connector(
                     limit=0,
                     ttl_dns_cache=60,
                     resolver=resolver if is_private else GuardedResolver(resolver),
@@ -268,13 +271,17 @@ async def _stream_events(
     decoder = codec.stream_decoder()
     while piece := await reader.piece():
         has_content = False
-        for event in decoder.feed(piece):
+        for number, event in enumerate(decoder.feed(piece), start=1):
             has_content = has_content or is_content(event)
             yield event
             if isinstance(event, Finished):
                 return
+            if number % _EVENTS_AT_ONCE == 0:
+                await asyncio.sleep(0)
         if has_content:
             reader.left_s = idle_s
+        if len(piece) >= _READ_BYTES:  # there may be more, for which nothing has to wait
+            await asyncio.sleep(0)
     for event in decoder.finish():
         yield event
 
