@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import sqlite3
 import threading
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,18 @@ async def test_a_revocation_holds_within_a_second(rig: Rig):
     rig.clock.now_s += KNOWN_FOR_S + 0.001
     with pytest.raises(Unauthorized, match="revoked"):
         await rig.admit(made)
+
+
+async def test_a_store_that_loses_its_keys_lets_nobody_in(rig: Rig, tmp_path: Path):
+    """A backup from before the first key, put back while the server runs."""
+    made = rig.create()
+    assert await rig.code(made) == "web"
+    with closing(sqlite3.connect(tmp_path / "l.db")) as file, file:
+        file.execute('DELETE FROM "keys"')
+        file.execute("DELETE FROM facts")
+    rig.clock.now_s += KNOWN_FOR_S + 0.001
+    assert [await rig.code(sent) for sent in (made, "pm-unknown", "")] == ["invalid_api_key"] * 3
+    assert await rig.code(rig.create("again")) == "again"
 
 
 async def test_a_known_key_costs_one_look_a_second(rig: Rig):

@@ -58,6 +58,7 @@ class Keyring:
         # the last that could read the store.
         self._began_s = self._looked_s = self._read_s = -math.inf
         self._is_failing = False
+        self._has_had_any = False
 
     async def admit(self, sent: str) -> Admitted:
         """Return who has sent a key, "" where none was sent.
@@ -92,8 +93,12 @@ class Keyring:
 
     @property
     def _is_open(self) -> bool:
-        """Return whether there is no key and never was one: after a revocation it stays shut."""
-        return not self._stated.by_digest and not self._known.has_any
+        """Return whether there is no key and never was one.
+
+        After a revocation it stays shut, and where another file, without keys, takes the store's
+        place: a backup that is put back lets nobody in.
+        """
+        return not self._stated.by_digest and not self._has_had_any
 
     def _whose_stated(self, sent: str) -> Admitted | None:
         if not sent or not self._stated.by_digest:
@@ -160,6 +165,7 @@ class Keyring:
             self._read_s = self._began_s
             if found is not None:
                 self._known = _Known(found)
+                self._has_had_any |= self._known.has_any
                 self._known.tell_of_unusable(self._stated.names)
             if self._is_failing:
                 self._is_failing = False
