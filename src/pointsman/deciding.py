@@ -11,9 +11,11 @@ from pointsman.conversations import Answered, Conversations
 from pointsman.core.cache_key import answer_key
 from pointsman.core.conversation import Standing
 from pointsman.core.decision import decide, resolve
+from pointsman.core.errors import Forbidden
 from pointsman.core.features import extract
 from pointsman.core.types import Decision, Features, Place, Request
 from pointsman.core.wire import CODECS
+from pointsman.core.wire.steering import names_model
 from pointsman.gate import Committed
 from pointsman.routing import Routing
 
@@ -62,6 +64,12 @@ class Decider:
         `standing`: in place of what is known of its conversation. Raises RequestError.
         """
         snapshot, known = routing.offered(request), self._conversations
+        is_whole = snapshot is routing.snapshot or snapshot is routing.embedders
+        if not is_whole and names_model(request.body):
+            raise Forbidden(
+                "a tool of the request names a model, and what its key may use is bounded;"
+                " leave the tool out"
+            )
         features = extract(request)
         target = resolve(request.model, snapshot, routing.aliases_for(request))
         if standing is None:

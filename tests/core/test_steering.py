@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pointsman.core.types import Caller, Deployment, Step
 from pointsman.core.wire import CODECS
-from pointsman.core.wire.steering import FIELDS, without_steering
+from pointsman.core.wire.steering import FIELDS, names_model, without_steering
 from pointsman.providers.outgoing import written
 
 SAID = [{"role": "user", "content": 'Say "models": [1] and \\u006dodels.'}]
@@ -55,3 +55,25 @@ def test_all_else_stays_as_it_is(fields: dict[str, object]):
     kept = {name: value for name, value in fields.items() if name not in FIELDS}
     body = msgspec.json.encode(kept)
     assert without_steering(body) == (body, ())
+
+
+ADVISOR = {"type": "advisor_20260301", "name": "advisor", "model": "claude-opus-4-6"}
+OWN = {"type": "function", "function": {"name": "f", "parameters": {"model": {"type": "string"}}}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_named"),
+    [
+        ({"tools": [OWN, ADVISOR]}, True),
+        ({"tools": [{"type": "openrouter:advisor", "parameters": {"model": "a/b"}}]}, True),
+        ({"plugins": [{"id": "fusion", "analysis_models": ["a/b"]}]}, True),
+        ({"input": [{"type": "additional_tools", "tools": [ADVISOR]}]}, True),
+        ({"tools": [{"type": "namespace", "name": "n", "tools": [OWN, ADVISOR]}]}, True),
+        ({"tools": [OWN, {"type": "namespace", "name": "n", "tools": [OWN]}]}, False),
+        ({"tools": [{"name": "f", "input_schema": {"model": {}}}]}, False),
+        ({"tools": [{"type": "web_search", "max_uses": 2}], "model": "m", "input": "model"}, False),
+        ({"tools": "odd", "plugins": {"model": 1}, "input": [1, None]}, False),
+    ],
+)
+def test_a_tool_that_names_a_model_is_seen(fields: dict[str, object], is_named: bool):
+    assert names_model(msgspec.json.encode(fields)) is is_named

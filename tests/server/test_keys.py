@@ -253,6 +253,15 @@ async def test_an_answer_neither_escalates_nor_falls_back_to_what_the_key_may_no
         assert "spare" not in rig.client.upstream.calls[before:]
 
 
+async def test_no_tool_calls_another_model_for_a_key_that_is_bounded(tmp_path: Path):
+    advisor = {"type": "advisor_20260301", "name": "advisor", "model": "dear"}
+    async with house(tmp_path, {"capped": CAPPED, "client": EVERYTHING}) as found:
+        reply = await found.chat("capped", tools=[advisor])
+        assert (reply.status, reply.error()["code"]) == (403, "forbidden")
+        assert found.rows() == []
+        assert (await found.chat("client", tools=[advisor])).status == 200
+
+
 async def test_a_kept_answer_goes_to_nobody_who_may_not_use_its_model(tmp_path: Path):
     async with house(tmp_path) as rig:
         pipeline = rig.client.pipeline

@@ -7,8 +7,13 @@ own `params` set them.
 Source, read 2026-11-23: `models`, `route`, `preset` and `fallbacks` (Anthropic's own too) in
 openrouter.ai/docs/guides/routing and /docs/features/presets; `providerOptions` in
 vercel.com/docs/ai-gateway/models-and-providers/model-fallbacks; the others, and `fallbacks`, in
-docs.litellm.ai/docs/proxy/clientside_auth and /client_side_fallbacks.
+docs.litellm.ai/docs/proxy/clientside_auth and /client_side_fallbacks; `advisor` in
+docs.nano-gpt.com/api-reference/miscellaneous/advisor. Tools that name a model: Anthropic's
+`advisor_20260301` (platform.claude.com/docs/en/agents-and-tools/tool-use/advisor-tool),
+OpenRouter's (/docs/guides/features/server-tools/advisor), OpenAI's `image_generation`.
 """
+
+from collections.abc import Iterator
 
 import msgspec
 
@@ -19,6 +24,7 @@ FIELDS = (
     "route",
     "preset",
     "fallbacks",
+    "advisor",
     "providerOptions",
     "user_config",
     "model_list",
@@ -32,6 +38,17 @@ FIELDS = (
 # Passes over all else, which takes a fraction of the time of looking for each name.
 _Found = msgspec.defstruct("_Found", [(name, msgspec.Raw, None) for name in FIELDS])
 _found = msgspec.json.Decoder(_Found)
+# Tools of the client's own: what their schemas name is no upstream's to call.
+_OWN_TOOLS = ("function", "custom", "", None)
+
+
+class _Tooled(msgspec.Struct):
+    tools: object = None
+    plugins: object = None
+    input: object = None
+
+
+_tooled = msgspec.json.Decoder(_Tooled)
 
 
 def without_steering(body: bytes) -> tuple[bytes, tuple[str, ...]]:
@@ -39,3 +56,32 @@ def without_steering(body: bytes) -> tuple[bytes, tuple[str, ...]]:
     found = _found.decode(body)
     had = tuple(name for name in FIELDS if getattr(found, name) is not None)
     return (splice(body, dict.fromkeys(had)), had) if had else (body, ())
+
+
+def names_model(body: bytes) -> bool:
+    """Return whether a tool or plugin that the upstream runs has a model named for it."""
+    asked = _tooled.decode(body)
+    items = (item.get("tools") for item in _objects(asked.input))
+    plugins = any(map(_has_model, _objects(asked.plugins)))
+    return plugins or any(map(_tools_name_model, (asked.tools, *items)))
+
+
+def _tools_name_model(tools: object) -> bool:
+    for tool in _objects(tools):
+        inner = tool.pop("tools", None)
+        if _tools_name_model(inner) or (tool.get("type") not in _OWN_TOOLS and _has_model(tool)):
+            return True
+    return False
+
+
+def _has_model(value: object) -> bool:
+    """Return whether any name in a value, at any depth, speaks of a model."""
+    if isinstance(value, list):
+        return any(map(_has_model, value))
+    if not isinstance(value, dict):
+        return False
+    return any("model" in str(name).lower() or _has_model(inner) for name, inner in value.items())
+
+
+def _objects(value: object) -> Iterator[dict[str, object]]:
+    yield from (one for one in (value if isinstance(value, list) else ()) if isinstance(one, dict))
