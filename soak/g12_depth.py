@@ -142,7 +142,8 @@ def cover(part: Part) -> Covered:
         rc_file.write_text(
             f"[run]\nbranch = True\ndata_file = {data_file}\ndynamic_context = test_function\n"
             f"include = {include}\n[report]\n"
-            "exclude_also =\n    if TYPE_CHECKING:\n    \\.\\.\\.$\n    assert_never\n",
+            "exclude_also =\n    if TYPE_CHECKING:\n    \\.\\.\\.$\n    assert_never\n"
+            "    raise AssertionError\n",
             "utf-8",
         )
         command = [sys.executable, "-m", "coverage"]

@@ -42,3 +42,17 @@ def test_what_is_not_declared_is_seen(sent: Sent, fault: str):
         assert fault in told
     else:
         assert door.tally.faults == []
+
+
+def test_a_line_break_in_a_models_name_is_still_googles_to_answer():
+    """Found by schemathesis: the path was no route's, and the error in another dialect's shape."""
+    path = "/v1/models/{model}:streamGenerateContent"
+    door = Door()
+    try:
+        for body in (b"{}", b'{"contents":[{"parts":[{"text":"hi"}]}]}'):
+            target = path.replace("{model}", "a\nb") + "?alt=sse"
+            door.send(Sent(path, "POST", target, {}, body))
+    finally:
+        door.close()
+    assert door.tally.faults == []
+    assert door.tally.statuses == {"400": 1, "200": 1}

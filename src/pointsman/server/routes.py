@@ -256,7 +256,7 @@ ROUTES: Mapping[str, Route] = {
     "/openapi.json": Route("GET", _describe, Scope.READ),
 }
 _PATTERNS = tuple(
-    (re.compile(re.escape(path).replace(r"\{model\}", "(.+)")), route)
+    (re.compile(re.escape(path).replace(r"\{model\}", "(.+)"), re.DOTALL), route)
     for path, route in ROUTES.items()
     if "{" in path
 )
