@@ -54,6 +54,7 @@ def test_a_table_may_say_otherwise_than_the_catalogue(table: str):
         ("headers = { x-a = 1 }", ["headers.x-a = 1: must be text in quotes"]),
         ('max_tokens_field = "max"', ["must be one of", "max_completion_tokens"]),
         ('base_url = "https://{}.example.com"', ["must not hold braces"]),
+        ("base_url = 'https://a.example\\com/v1'", ["must not hold a backslash"]),
         ('base_url = "https://a.example.com/{a b}"', ["must not hold"]),
         ('base_url = "https://a.example.com/{OPENAI_API_KEY}"', ["must not hold a secret"]),
     ],

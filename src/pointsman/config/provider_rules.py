@@ -109,6 +109,8 @@ def _url_fault(url: str) -> str:
         return "must not hold a query or fragment: leave out what begins with ? or #"
     if any(character.isspace() or not character.isprintable() for character in url):
         return "must not hold blanks"
+    if "\\" in url:
+        return "must not hold a backslash: write / instead"
     if set(filled_url(url, dict.fromkeys(url_variables(url), "x"))) & set("{}"):
         return "must not hold braces, but for the name of an environment variable: {AWS_REGION}"
     if any(is_telling(name) for name in url_variables(url)):
