@@ -232,18 +232,21 @@ class Judge:
 
     def _judge_once(self, everything: list[Got]) -> None:
         """Claim that all who sent one Idempotency-Key got one outcome, byte for byte."""
-        kept: dict[str, Got] = {}
+        kept: dict[tuple[str, str], Got] = {}
         for got in everything:
             if not got.ask.once or not got.is_whole:
                 continue
-            first, told = kept.get(got.ask.once), f"ask {got.ask.number}"
+            whose = (got.ask.key, got.ask.once)
+            first, told = kept.get(whose), f"ask {got.ask.number}"
             if got.headers.get("x-pointsman-idempotent") == "replayed":
-                first = kept.setdefault(got.ask.once, got)
+                first = kept.setdefault(whose, got)
                 same = (got.status, got.body) == (first.status, first.body)
                 self._trace.claim(same, f"{told}: replayed is not what came first")
+                is_final = _is_whole(got) or got.status != 200
+                self._trace.claim(is_final, f"{told}: what broke off is replayed")
             elif _is_whole(got) and not self._is_told_of(got, "is not kept"):
                 self._trace.claim(first is None, f"{told}: run again, not replayed")
-                kept[got.ask.once] = got
+                kept[whose] = got
 
     def _judge_attempts(self, lines: list[Line]) -> None:
         """Claim the bounds of FAULTS: so many attempts a request, so many a target."""

@@ -45,7 +45,8 @@ class Ask:
     """One request of one client. Those of one `group` ask the same, and only they do.
 
     `leaves_after_s` and `leaves_after_parts`: when the client goes, None for never. `lag_s`: how
-    long it takes for each part at most. `once`: its Idempotency-Key, "" for none.
+    long it takes for each part at most. `once`: its Idempotency-Key, "" for none; another group, or
+    another key, may have chosen the same.
     """
 
     number: int
@@ -250,7 +251,7 @@ def _asks(settings: Settings, rng: Random, *, cached: bool) -> tuple[Ask, ...]:
     crowd_s = rng.choice((0.05, 2.0, 10.0, _WORLD_S))  # within which all of them come
     asks: list[Ask] = []
     for group in range(rng.randint(4, 10)):
-        goes = rng.random() < 0.25
+        goes = rng.random() < 0.35
         cache = rng.choice(("on", "off")) if cached else "off"
         first = Ask(
             number=len(asks),
@@ -261,13 +262,13 @@ def _asks(settings: Settings, rng: Random, *, cached: bool) -> tuple[Ask, ...]:
             model=rng.choice(names),
             key=rng.choice(tuple(KEYS)),
             cache=cache,
-            leaves_after_s=rng.expovariate(0.5) if goes and rng.random() < 0.5 else None,
+            leaves_after_s=rng.expovariate(1.0) if goes and rng.random() < 0.7 else None,
             leaves_after_parts=rng.randint(1, 6) if goes else None,
             lag_s=rng.choice((0.0, 0.0, 0.0, 0.3, 3.0)),
-            once=f"once-{group}" if rng.random() < 0.25 else "",
+            once=f"once-{rng.randrange(4)}" if rng.random() < 0.3 else "",
         )
         asks.append(first)
-        if (first.once or cache == "on") and rng.random() < 0.8:
+        if (first.once or cache == "on") and rng.random() < 0.6:
             asks += _again(first, len(asks), rng)
     return tuple(asks)
 
