@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 from tests.faults import upstream as up
@@ -198,6 +199,19 @@ class Door:
             (row.intent.deployment.partition("/")[2], row.settlement.state, row.settlement.error)
             for row in rows
         ]
+
+    @contextmanager
+    def reserving(self) -> Iterator[asyncio.Event]:
+        """Yield what is set once the ledger has been asked to take an intent."""
+        reached, ledger = asyncio.Event(), self.pipeline.stores.ledger
+        reserve = ledger.reserve
+
+        async def noted(*given: Any) -> Any:
+            reached.set()
+            return await reserve(*given)
+
+        with patch.object(ledger, "reserve", noted):
+            yield reached
 
     def with_models(self, models: Sequence[str | ModelSettings]) -> Settings:
         """Return the settings with other models in the first tier."""

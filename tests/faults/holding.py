@@ -84,9 +84,9 @@ async def check_closed(door: Door) -> None:
 async def lock_waited_out(place: Place) -> None:
     """Have another process hold the ledger's lock for a while: the client waits, that is all."""
     async with place.door({"weak": does.answers()}, busy_s=60.0) as door:
-        with locked(place.folder):
+        with locked(place.folder), door.reserving() as reached:
             running = await door.begin()
-            await asyncio.sleep(0.05)  # nothing shows that somebody waits for a lock
+            await reached.wait()
             assert not door.upstream.seen
         await check_answered(door, await running.rest(), [("weak", X, "")])
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from functools import partial
-from unittest.mock import patch
 
 from tests.faults import behaviours as does
 from tests.faults import upstream as up
@@ -57,14 +56,7 @@ async def leaves(behaviour: up.Behaviour, state: str, place: Place, *, reads: bo
 async def leaves_the_queue(place: Place) -> None:
     """Have the client leave while the ledger is locked: nobody is called, and nothing is owed."""
     async with place.door({"weak": does.answers()}, busy_s=60.0) as door:
-        reached, ledger = asyncio.Event(), door.pipeline.stores.ledger
-        reserve = ledger.reserve
-
-        async def noted(*given: object) -> object:
-            reached.set()
-            return await reserve(*given)  # type: ignore[arg-type]
-
-        with locked(place.folder), patch.object(ledger, "reserve", noted):
+        with locked(place.folder), door.reserving() as reached:
             wire = await door.begin()
             await reached.wait()
             wire.leave()
