@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Hashable
 from typing import TypeAlias
 
+from pointsman.core.errors import AllTargetsFailed, UpstreamError
 from pointsman.core.secret import unsaid
 from pointsman.gate import Committed
 from pointsman.recording import Recording, as_told
@@ -36,6 +37,25 @@ class Flights:
         flight.readers += 1
         return flight, is_leader
 
+    async def board(
+        self, key: Hashable, commit: Commit, on_landed: Landed
+    ) -> tuple["Flight", Committed, bool]:
+        """Return what `join` does once a draft has passed its gate, and that draft.
+
+        Where another reader's call fails, one of those who waited makes a new one for all of them,
+        once (FAULTS, row 29). Raises what kept the last from passing; then nobody need leave.
+        """
+        is_second = False
+        while True:
+            flight, is_leader = self.join(key, commit, on_landed)
+            try:
+                return flight, await flight.committed(), is_leader
+            except BaseException as error:  # whatever it is, this reader is gone from the flight
+                flight.leave()
+                if is_leader or is_second or not _may_pass_next(error):
+                    raise
+            is_second = True
+
     @property
     def count(self) -> int:
         """Return how many are under way."""
@@ -58,6 +78,13 @@ class Flights:
         task = flight.start(commit, on_landed)
         self._tasks.add(task)
         task.add_done_callback(forget)
+
+
+def _may_pass_next(error: BaseException) -> bool:
+    """Return whether the same request may fare better: it was an upstream's fault, not its own."""
+    if isinstance(error, UpstreamError):
+        return error.remedy != "none"
+    return isinstance(error, AllTargetsFailed)
 
 
 class Flight:

@@ -255,9 +255,10 @@ class Pipeline:
 
         # A budget of the first reader's may deny or downgrade it, which is no other's business.
         shared = (key, routing.budgets.of_caller(job.request.caller))
-        flight, is_leader = self._flights.join(shared, lambda: self._metered(job, routing), land)
+        flight, committed, is_leader = await self._flights.board(
+            shared, lambda: self._metered(job, routing), land
+        )
         try:
-            committed = await flight.committed()
             events = self._watched(job, routing, committed, flight.recording.read())
             if not is_leader:
                 events = self._followed(job, committed, events)

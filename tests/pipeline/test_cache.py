@@ -261,10 +261,30 @@ async def test_when_all_leave_the_call_is_stopped_and_not_kept(tmp_path, stops_a
         assert sorted(row[2] for row in r.booked()) == ["answered", "cancelled"]
 
 
-@pytest.mark.parametrize("draft", [REFUSED, NEVER_KEPT["broken-off"][0]], ids=["before", "after"])
-async def test_all_get_the_error_and_the_next_one_asks_anew(tmp_path, draft: Scripted):
+async def test_where_the_one_call_fails_another_reader_makes_one_for_the_rest(tmp_path):
     alone = (TierSettings("weak", ("p/weak",)),)
-    fake = FakeProvider({"weak": [draft, FINE]})
+    fake = FakeProvider({"weak": [REFUSED, FINE]})
+    async with rig(tmp_path, fake, tiers=alone) as r:
+        told = await asyncio.gather(*(outcome(r.pipeline, cached()) for _ in range(20)))
+        assert sorted((got.error is not None, got.text) for got in told) == [
+            *([(False, FINE)] * 19),
+            (True, ""),
+        ]
+        assert len(fake.calls) == 2
+
+
+async def test_where_the_second_call_fails_too_all_are_told(tmp_path):
+    alone = (TierSettings("weak", ("p/weak",)),)
+    fake = FakeProvider({"weak": [REFUSED, REFUSED, FINE]})
+    async with rig(tmp_path, fake, tiers=alone) as r:
+        told = await asyncio.gather(*(outcome(r.pipeline, cached()) for _ in range(20)))
+        assert all(got.error is not None for got in told)
+        assert len(fake.calls) == 2
+
+
+async def test_all_get_the_error_of_an_answer_that_breaks_off_and_the_next_asks_anew(tmp_path):
+    alone = (TierSettings("weak", ("p/weak",)),)
+    fake = FakeProvider({"weak": [NEVER_KEPT["broken-off"][0], FINE]})
     async with rig(tmp_path, fake, tiers=alone) as r:
 
         async def ask_again() -> tuple[object, str]:
