@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from typing import ClassVar
 
 import pytest
 from tests.server.connections import DEADLINE_S, listening, statuses
@@ -14,6 +15,7 @@ from pointsman.server.protocol import HEADERS_BYTES_MAX, PIPELINED_MAX, Protocol
 
 PROBE = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = b"POST %b HTTP/1.1\r\nHost: localhost\r\n" % CHAT.encode()
+CLOSING = PROBE[:-2] + b"Connection: close\r\n\r\n"
 ENDLESS = {
     "a header's value": b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ",
     "a header's name": b"GET / HTTP/1.1\r\nHost: localhost\r\n",
@@ -121,3 +123,37 @@ async def test_stray_bytes_behind_a_reply_keep_no_connection_open(data: bytes):
             rest = await reader.read()
         writer.close()
     assert len(statuses(begun + rest)) == 1
+
+
+class Turns(Protocol):
+    """Notes in which turn of the loop each piece has come."""
+
+    turn = 0
+    taken: ClassVar[list[int]] = []
+
+    def data_received(self, data: bytes) -> None:
+        if len(data) >= 64 * 1024:
+            Turns.taken.append(Turns.turn)
+        super().data_received(data)
+
+
+def test_one_client_is_not_read_twice_in_a_turn():
+    async def send_much() -> None:
+        head = b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        async with opened() as client, listening(client.app, Turns) as server:
+            other = asyncio.create_task(take_turns())
+            data = head + b"400\r\n%b\r\n" % (b"a" * 1024) * 16_000
+            received = await server.raw(data + b"0\r\n\r\n" + CLOSING, piece=len(data))
+            other.cancel()
+        assert statuses(received) == [404, 200]
+
+    async def take_turns() -> None:
+        while True:
+            Turns.turn += 1
+            await asyncio.sleep(0)
+
+    uvloop = pytest.importorskip("uvloop")  # asyncio's own loop reads once in a turn
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(send_much())
+    assert len(Turns.taken) > 1
+    assert len(set(Turns.taken)) == len(Turns.taken)

@@ -33,6 +33,8 @@ _LINGER_S = 2.0
 _LEFTOVER_BODY_S = 10.0
 # The parser gathers a header, and skips what may follow a chunk's size, without a word to us.
 _UNTOLD_BYTES_MAX = 2 * HEADERS_BYTES_MAX
+# After so much at once others have their turn; libuv else reads up to 32 times in a row.
+_TURN_BYTES = 64 * 1024
 _NO_HTTP = "this is not HTTP/1.1 as RFC 9112 has it"
 _FRAMING = (b"content-length", b"transfer-encoding")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)", re.IGNORECASE)
@@ -109,6 +111,9 @@ class Protocol(HttpToolsProtocol):
             return
         if self._is_idle() and self._deadline is None:  # what came was no request's beginning
             self._deadline = self.loop.call_later(self.headers_s, self.timeout_keep_alive_handler)
+        if len(data) >= _TURN_BYTES and not self.flow.read_paused:
+            self.transport.pause_reading()
+            self.loop.call_soon(self._read_on)
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -206,6 +211,10 @@ class Protocol(HttpToolsProtocol):
             + body
         )
         self._linger()
+
+    def _read_on(self) -> None:
+        if not self.flow.read_paused and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
