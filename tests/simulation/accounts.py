@@ -118,15 +118,19 @@ class Account:
         return (exact + 500_000) // 1_000_000
 
     def _judge_calls(self, lines: list[Line]) -> None:
-        """Claim that no call that gave content is booked as if it had not been made."""
-        gave = Counter((e.group, e.deployment) for e in self.book.entries if CONTENT in e.told)
+        """Claim that no call that may be charged for is booked as if it had not been made."""
+        gave = Counter(
+            (entry.group, entry.deployment)
+            for entry in self.book.entries
+            if CONTENT in entry.told or entry.reply.may_bill
+        )
         booked = Counter(
             (line.group, line.deployment)
             for line in lines
             if line.state != "voided" and line.outcome != "hit"
         )
         for key, count in gave.items():
-            told = f"{key}: {count} calls gave content, {booked[key]} are booked"
+            told = f"{key}: {count} calls may be charged for, {booked[key]} are booked"
             self.trace.claim(booked[key] >= count, told)
 
     def _judge_budgets(self, lines: list[Line], path: Path) -> None:

@@ -36,6 +36,11 @@ class Reply:
     retry_after_s: float | None = None
 
     @property
+    def may_bill(self) -> bool:
+        """Return whether an upstream may charge for it: all but what it has refused."""
+        return not self.kind.startswith(("4", "302", "context", "spent", "error 4"))
+
+    @property
     def text(self) -> str:
         return "" if self.said is None else self.said.text
 
@@ -210,6 +215,19 @@ def _error_inside(drawn: Draw) -> Reply:
     return Reply(f"error {status} inside", raw, marks, good.said)
 
 
+def _early_end(drawn: Draw) -> Reply:
+    """Say the stream's last word before the answer has ended."""
+    if drawn.dialect != "openai-chat":
+        return _stopped("close")(drawn)
+    raw = _head(200, "text/event-stream", length=None)
+    marks = {}
+    for frame, tells in replies.frames(drawn.dialect, drawn.said):
+        if not tells & {FINISH, USAGE}:
+            raw += _chunk(frame)
+            marks[CONTENT] = len(raw)
+    return Reply("early end", raw + b"0\r\n\r\n", marks, drawn.said)
+
+
 def _huge(drawn: Draw) -> Reply:
     """Send a frame that is larger than any may be."""
     frame = b"data: " + b"x" * _HUGE_BYTES if drawn.rng.random() < 0.1 else b"data: " + b"x" * 9_000
@@ -271,4 +289,7 @@ _FAULTS: tuple[Callable[[Draw], Reply], ...] = (
     _error_inside,
     _error_inside,
     _huge,
+    _early_end,
+    _early_end,
+    _early_end,
 )

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +23,7 @@ _FINISHED = {"response.completed", "response.incomplete"}
 class Got:
     """What came of one request. `is_whole`: the server has ended its reply.
 
-    `lagged_s`: how long the client itself has held things up. `crashes`: of the server, meanwhile.
+    `left_s`: when the client has gone. `lagged_s`: how long it has held things up itself.
     """
 
     ask: Ask
@@ -30,11 +31,10 @@ class Got:
     began_s: float
     ended_s: float | None = None
     messages: list[MutableMapping[str, Any]] = field(default_factory=list)
-    has_left: bool = False
+    left_s: float | None = None
     has_crashed: bool = False
     is_over: bool = False
     lagged_s: float = 0.0
-    wrong: str = ""
 
     @property
     def status(self) -> int:
@@ -83,7 +83,8 @@ async def ask(app: App, got: Got) -> None:
     incoming = [{"type": "http.request", "body": body_of(wanted), "more_body": False}]
 
     def leave() -> None:
-        got.has_left = True
+        if got.left_s is None:
+            got.left_s = loop.time()
         gone.set()
 
     async def receive() -> dict[str, Any]:
@@ -93,7 +94,7 @@ async def ask(app: App, got: Got) -> None:
         return {"type": "http.disconnect"}
 
     async def send(message: MutableMapping[str, Any]) -> None:
-        if got.has_left or got.has_crashed:
+        if got.left_s is not None or got.has_crashed:
             return
         got.messages.append(message)
         if len(got.messages) - 1 == wanted.leaves_after_parts:
@@ -101,7 +102,9 @@ async def ask(app: App, got: Got) -> None:
         elif wanted.lag_s and message.get("more_body"):
             wait_s = wanted.lag_s * (len(message["body"]) % 7) / 7
             got.lagged_s += wait_s
-            await asyncio.sleep(wait_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await gone.wait()
 
     if wanted.leaves_after_s is not None:
         timer = loop.call_later(wanted.leaves_after_s, leave)

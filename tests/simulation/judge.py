@@ -24,6 +24,8 @@ TRIES_MAX = 2
 SLACK_S = 12.0
 # A reply that is whole may take so long to be read to its end. FAULTS, row 17, has it for a cut.
 CUT_S = 0.25
+# Source: FAULTS, row 8.
+SILENT_S = 1.0
 _INTENTS = "SELECT count(*) FROM intents WHERE tags = ? AND deployment = ?"
 
 
@@ -76,7 +78,10 @@ class Judge:
         limit_s = self._plan.settings.timeouts.total_s + SLACK_S + got.lagged_s
         took_s = (got.ended_s or 0.0) - got.began_s
         self._trace.claim(took_s <= limit_s, f"ask {got.ask.number} took {took_s} s > {limit_s} s")
-        if got.has_left:
+        if got.left_s is not None:
+            late_s = (got.ended_s or 0.0) - got.left_s
+            is_let_go = late_s <= CUT_S or bool(got.ask.once)  # that one may ask again
+            self._trace.claim(is_let_go, f"ask {got.ask.number} goes on {late_s} s without it")
             return
         self._trace.claim(got.is_whole, f"ask {got.ask.number} has no end: {got.messages[-1:]}")
         self._trace.claim(got.status not in {0, 401, 500}, f"ask {got.ask.number}: {got.status}")
@@ -136,6 +141,7 @@ class Judge:
         self._judge_grants(everything)
         self._judge_quotas(lines)
         self._judge_leavers(everything)
+        self._judge_patience(everything)
         self._judge_once(everything)
         self._judge_attempts(lines)
         account = Account(self._plan, self._trace, self._book)
@@ -204,13 +210,27 @@ class Judge:
 
     def _judge_leavers(self, everything: list[Got]) -> None:
         """Claim that no call goes on once all who have asked for it have gone."""
-        last_s: defaultdict[int, float] = defaultdict(float)
+        spans: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
         for got in everything:
-            last_s[got.ask.group] = max(last_s[got.ask.group], got.ended_s or 0.0)
+            spans[got.ask.group].append((got.began_s, (got.ended_s or 0.0) + CUT_S))
         for entry in self._book.entries:
-            ends_s = last_s[entry.group] + CUT_S
-            text = f"call {entry.number} is over at {entry.over_s}, who asked went before {ends_s}"
-            self._trace.claim(entry.over_s is not None and entry.over_s <= ends_s, text)
+            over_s = entry.over_s or float("inf")
+            is_wanted = any(begins <= over_s <= ends for begins, ends in spans[entry.group])
+            text = f"call {entry.number} went on until {over_s}, who asked were there {spans}"
+            self._trace.claim(is_wanted, text)
+
+    def _judge_patience(self, everything: list[Got]) -> None:
+        """Claim that nobody waits for a silent upstream longer than its limit; slow readers may."""
+        slow = {got.ask.group for got in everything if got.lagged_s}
+        limits = self._plan.settings.timeouts
+        for entry in self._book.entries:
+            most_s = max(limits.first_byte_s, limits.idle_s)
+            if not entry.is_stream:  # it may be answered by a stream all the same
+                most_s = max(most_s, limits.reply_s)
+            waited_s = (entry.over_s or 0.0) - entry.heard_s
+            text = f"call {entry.number} was waited for {waited_s} s > {most_s} s"
+            is_over = waited_s <= most_s + SILENT_S or entry.group in slow
+            self._trace.claim(is_over, text)
 
     def _judge_grants(self, everything: list[Got]) -> None:
         """Claim that no key has anybody called that it may not use."""

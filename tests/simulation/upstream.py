@@ -26,7 +26,7 @@ _STREAMS = re.compile(rb'"stream": ?true')
 class Entry:
     """One call in an upstream's book. `told`: which parts of the reply its caller has read.
 
-    `over_s`: when the caller had read all of it, or had gone.
+    `over_s`: when the caller had read all of it, or had gone. `heard_s`: when it last read some.
     """
 
     number: int
@@ -37,6 +37,7 @@ class Entry:
     reply: Reply
     told: set[str] = field(default_factory=set)
     over_s: float | None = None
+    heard_s: float = 0.0
 
 
 @dataclass
@@ -90,7 +91,7 @@ class Upstream:
             date=email.utils.formatdate(self.book.wall_s(), usegmt=True),
         )
         deployment = self.target.deployment
-        entry = Entry(number, deployment, int(found[1]), now_s, is_stream, reply)
+        entry = Entry(number, deployment, int(found[1]), now_s, is_stream, reply, heard_s=now_s)
         self.book.entries.append(entry)
         self.book.trace.note(now_s, "call", number, deployment, found[1].decode(), reply.kind)
         self.book.on_call(entry)
@@ -153,6 +154,7 @@ class Exchange:
     def _note(self, entry: Entry, ends: int) -> None:
         """Note which parts of a reply its caller has read, once it has read up to `ends`."""
         reply, book, now_s = entry.reply, self._upstream.book, self._wire.loop.time()
+        entry.heard_s = now_s
         entry.told |= {name for name, offset in reply.marks.items() if offset <= ends}
         if ends != len(reply.raw):
             return

@@ -291,7 +291,7 @@ class World:
 
     def end(self, got: Got, now_s: float) -> None:
         self.trace.note(
-            now_s, "got", got.ask.number, got.status, got.is_whole, got.has_left, got.body
+            now_s, "got", got.ask.number, got.status, got.is_whole, got.left_s, got.body
         )
         self.judge.answered(got)
 
