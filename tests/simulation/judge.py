@@ -216,7 +216,7 @@ class Judge:
         for entry in self._book.entries:
             over_s = entry.over_s or float("inf")
             is_wanted = any(begins <= over_s <= ends for begins, ends in spans[entry.group])
-            text = f"call {entry.number} went on until {over_s}, who asked were there {spans}"
+            text = f"call {entry.number} went on until {over_s}: {spans[entry.group]}"
             self._trace.claim(is_wanted, text)
 
     def _judge_patience(self, everything: list[Got]) -> None:
