@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 import msgspec
 
+from pointsman.core.errors import GatewayError
 from pointsman.core.events import Finished
 from pointsman.core.types import Decision, Request
 from pointsman.core.wire import CODECS, Codec, StreamEncoder
@@ -101,16 +101,23 @@ async def _send_stream(
     stream: AnswerStream, request: Request, codec: Codec, responder: Responder
 ) -> None:
     encoder = codec.stream_encoder(request, stream.model)
+    has_ended = False
+
+    def error_frame(error: GatewayError) -> bytes:
+        """Return an error's frame; none after the end, which its reader may still wait for."""
+        return b"" if has_ended else encoder.error(error, request_id=stream.request_id)
+
     kind = ("content-type", "text/event-stream; charset=utf-8")
     await responder.start(
         200,
         [kind, *answer_headers(stream)],
-        error_frame=partial(encoder.error, request_id=stream.request_id),
+        error_frame=error_frame,
     )
     async with _kept_open(responder, encoder) as line:
         async for event in stream:
             if isinstance(event, Finished):
                 line.hang_up()
+                has_ended = True
             if frame := encoder.encode(event):
                 await line.send(frame)
 
