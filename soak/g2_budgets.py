@@ -54,6 +54,8 @@ exact = false
 url = "sqlite:///ledger.db"
 [server]
 log_requests = false
+[timeouts]
+connect_s = 30.0  # a thousand at once on a busy machine are no fault of the budgets'
 [budgets]
 daily_usd = 1000.0
 """
