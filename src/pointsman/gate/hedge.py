@@ -129,14 +129,18 @@ class Race:
         self._runs.append(asyncio.create_task(draft))
 
     async def is_over_within(self, seconds: float, clock: Clock) -> bool:
-        """Return whether the only draft so far has ended, for good or ill, within a time."""
+        """Return whether the only draft so far has ended, for good or ill, within a time.
+
+        One that has passed its gate has, though its booking may still wait for the disk: a second
+        call would be one that its hold, given back with that booking, no longer covers.
+        """
         timer = asyncio.ensure_future(clock.sleep(seconds))
         try:
             await asyncio.wait((*self._runs, timer), return_when=asyncio.FIRST_COMPLETED)
         finally:
             timer.cancel()
             await asyncio.gather(timer, return_exceptions=True)
-        return self._runs[0].done()
+        return self._runs[0].done() or self._winner is not None
 
     async def result(self) -> HeldDraft:
         """Return the draft that won, else one that was rejected. Raises what ended the first."""
