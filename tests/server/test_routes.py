@@ -42,6 +42,15 @@ async def test_a_method_of_googles_that_is_not_served_is_404_in_googles_shape(pa
     assert reply.json()["error"]["code"] == 404
 
 
+@pytest.mark.parametrize("version", ["v1", "v1beta"])
+async def test_an_empty_name_is_refused_in_googles_shape(version: str):
+    body = b'{"contents":[{"role":"user","parts":[{"text":"Hi"}]}]}'
+    async with opened() as client:
+        reply = await client.ask("POST", f"/{version}/models/:generateContent", body)
+    assert 400 <= reply.status < 500
+    assert reply.json()["error"]["code"] == reply.status
+
+
 @pytest.mark.parametrize("path", ROUTES)
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
 async def test_another_method_is_405(path: str, method: str):

@@ -108,6 +108,10 @@ def _asking(headers: Mapping[str, str]) -> str:
     return "openai-chat"
 
 
+def _named(place: re.Match[str]) -> str:
+    return "(.*):" if place[1] else "(.+)"
+
+
 def _completing(dialect: str, *, is_stream: bool | None = None) -> Route:
     async def handler(services: Services, exchange: Exchange, responder: Responder) -> None:
         await chat.complete(
@@ -255,8 +259,9 @@ ROUTES: Mapping[str, Route] = {
     "/metrics": Route("GET", _metrics, Scope.READ),
     "/openapi.json": Route("GET", _describe, Scope.READ),
 }
+# An empty name with something to do is still Google's to refuse, in its own shape.
 _PATTERNS = tuple(
-    (re.compile(re.escape(path).replace(r"\{model\}", "(.+)"), re.DOTALL), route)
+    (re.compile(re.sub(r"\\{model\\}(:?)", _named, re.escape(path)), re.DOTALL), route)
     for path, route in ROUTES.items()
     if "{" in path
 )
