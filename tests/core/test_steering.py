@@ -1,5 +1,7 @@
 """What would have an upstream call another model, address or key than the router's."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from pointsman.core.wire.steering import FIELDS, names_model, without_steering
 from pointsman.providers.outgoing import written
 
 SAID = [{"role": "user", "content": 'Say "models": [1] and \\u006dodels.'}]
-BODIES = {
+BODIES: dict[str, dict[str, Any]] = {
     "openai-chat": {"model": "auto", "messages": SAID},
     "openai-responses": {"model": "auto", "input": SAID},
     "anthropic": {"model": "auto", "max_tokens": 9, "messages": SAID},

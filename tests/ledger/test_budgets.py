@@ -237,7 +237,8 @@ async def test_a_budget_stated_at_noon_knows_of_the_morning(ledger):
         "an audit": {"policy": AUDIT},
     }
     for name, more in others.items():
-        await ledger.reserve(intent(name, **({"at_ns": NOON_NS - 9, "tags": tags} | more)))
+        members: dict[str, Any] = {"at_ns": NOON_NS - 9, "tags": tags} | more
+        await ledger.reserve(intent(name, **members))
         await ledger.settle(name, 1, settled(10))
     await ledger.reserve(intent("open", at_ns=NOON_NS - 9, tags=tags, worst_case_nanousd=3))
     budgets = [

@@ -56,7 +56,7 @@ async def test_a_draft_in_hand_answers_when_the_ledger_takes_no_second_intent(tm
                 raise LedgerUnavailable("no room")
             await reserve(intent)
 
-        ledger.reserve = once  # type: ignore[method-assign]
+        ledger.reserve = once  # type: ignore[assignment, method-assign]
         answer = await r.ask(asking(stream=False))
         assert (answer.content, answer.attempts) == (BAD, 1)
         assert r.fake.calls == ["p/weak"]
@@ -181,7 +181,7 @@ async def test_cancelled_while_its_end_is_written_the_end_stays(tmp_path):
             await asyncio.Event().wait()
             await writing
 
-        ledger.settle = slow  # type: ignore[method-assign]
+        ledger.settle = slow  # type: ignore[assignment, method-assign]
         client = asyncio.create_task(outcome(r.pipeline, asking()))
         await settling.wait()
         client.cancel()

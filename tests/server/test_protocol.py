@@ -42,7 +42,9 @@ def test_headers_may_take_ten_seconds():
     assert Protocol.headers_s == HEADERS_S == 10
 
 
-@pytest.mark.parametrize("data", [b"", b"GET /health/live HT", b"GET / HTTP/1.1\r\nhost: localhost\r\n"])
+@pytest.mark.parametrize(
+    "data", [b"", b"GET /health/live HT", b"GET / HTTP/1.1\r\nhost: localhost\r\n"]
+)
 async def test_headers_that_do_not_come_are_408_and_the_end(data: bytes):
     async with connected() as (reader, writer):
         writer.write(data)
