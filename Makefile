@@ -33,8 +33,9 @@ check: env  ## format, lint, types, layers, house rules
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest --quiet tests/test_tidy.py
 
+# One worker for each core; a test that needs a machine to itself belongs into `make soak`.
 test: check  ## check, then every test
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto
 
 # About 2 GB on disk, downloaded once; a client that cannot be installed is skipped by name.
 e2e: env  ## install people's clients into .e2e, run them all, write docs/clients.md
