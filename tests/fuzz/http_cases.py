@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from random import Random
 from typing import Any
-from urllib.parse import unquote, urlencode
+from urllib.parse import urlencode
 
 import jsonschema_rs
 import msgspec
@@ -193,7 +193,7 @@ def _send_all(door: Door, strategy: Any, cases: int, rng: Random) -> None:
 def _sent(case: Case[Any]) -> Sent:
     """Return a case as the server gets it."""
     query = urlencode(case.query or {}, doseq=True)
-    target = unquote(case.formatted_path, errors="replace") + (f"?{query}" if query else "")
+    target = case.formatted_path + (f"?{query}" if query else "")
     headers = {name.lower(): _latin(str(value)) for name, value in (case.headers or {}).items()}
     body = case.body
     match body:

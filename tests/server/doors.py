@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from pointsman.access import KeyStore
 from pointsman.access.environment import ADMIN_KEY_ENV, API_KEYS_ENV, stated_keys
@@ -144,7 +145,7 @@ class Client:
         scope = {
             "type": "http",
             "method": method,
-            "path": path,
+            "path": unquote(path, errors="replace"),
             "query_string": query.encode(),
             "headers": [
                 (n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in sent.items()
