@@ -1,14 +1,14 @@
 """G6: three times as many requests as the server can serve, from callers who do not wait in line.
 
-A real server with a real upstream that takes a tenth of a second; `in_flight_max` bounds what is
-taken on. Load is open: requests leave at their times whatever became of those before them. The
-upstream and the callers are processes of their own, so that they do not slow each other down, but
-all share this machine's cores: the figures say what this machine can do, and no more.
+A real server, as it is without any setting, with a real upstream that takes a tenth of a second.
+Load is open: requests leave at their times whatever became of those before them. The
+server has a core of its own where there are two; the upstream and the callers share another.
 """
 
 import asyncio
 import json
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,9 +16,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
 
-import aiohttp
 import msgspec
+import uvloop
 from aiohttp import web
 from tests.server.processes import Served
 
@@ -27,11 +29,10 @@ from soak import Figure
 GOODPUT_MIN, SLOWER_MAX, SHED_MS_MAX = 0.9, 2.0, 10.0
 _SECONDS = 60.0
 _UPSTREAM_S = 0.1
-_IN_FLIGHT = 40
+_PATIENCE_S = 60.0
 _TOML = """
 [server]
 log_requests = false
-in_flight_max = {in_flight}
 [providers.up]
 dialect = "openai-chat"
 base_url = "http://127.0.0.1:{port}/v1"
@@ -67,9 +68,10 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 def measure(scale: float = 1.0) -> list[Figure]:
     """Return what overload does to goodput, to those let in, and to those shed."""
     with tempfile.TemporaryDirectory() as folder, _upstream() as port:
-        toml = _TOML.format(port=port, in_flight=_IN_FLIGHT)
+        toml = _TOML.format(port=port)
         (Path(folder) / "pointsman.toml").write_text(toml, "utf-8")
-        server = Served(Path(folder), None)
+        with _pinned(0):
+            server = Served(Path(folder), None)
         try:
             return _figures(server, max(3.0, _SECONDS * scale))
         finally:
@@ -119,52 +121,110 @@ def _peak(server: Served, seconds: float) -> Seen:
     return best
 
 
+@contextmanager
+def _pinned(core: int) -> Iterator[None]:
+    """Run, and have children run, on one core, where there are as many."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(cores)[core : core + 1] or cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
 def _load(server: Served, per_s: float, seconds: float) -> Seen:
     """Have callers ask so often, in a process of their own."""
     command = [sys.executable, "-m", "soak.g6_overload", "ask", server.base_url]
     done = subprocess.run(
-        [*command, str(per_s), str(seconds)], capture_output=True, timeout=seconds + 120, check=True
+        [*command, str(per_s), str(seconds)],
+        stdout=subprocess.PIPE,
+        timeout=seconds + 120,
+        check=True,
     )
     return msgspec.json.decode(done.stdout, type=Seen)
 
 
+class _Line(asyncio.Protocol):
+    """A connection that asks one thing after another; as little work a request as can be."""
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.came = b""
+        self.reply: asyncio.Future[bytes] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.came += data
+        head, blank, body = self.came.partition(b"\r\n\r\n")
+        length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+        if blank and len(body) >= int(length) and self.reply is not None:
+            self.came = b""
+            self.reply.set_result(head.lower())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        if self.reply is not None and not self.reply.done():
+            self.reply.set_exception(exc or ConnectionError("hung up"))
+
+    async def ask(self, data: bytes) -> bytes:
+        """Return the head of the reply to a request, in small letters."""
+        assert self.transport is not None
+        self.reply = asyncio.get_running_loop().create_future()
+        self.transport.write(data)
+        return await self.reply
+
+
 async def _ask(base_url: str, per_s: float, seconds: float) -> Seen:
-    """Ask at even times, whatever became of the requests before."""
+    """Ask at even times, whatever became of the requests before, and reckon from those times."""
     answers_ms: list[float] = []
     sheds_ms: list[float] = []
     other = unsaid = 0
-    url = f"{base_url}/chat/completions"
-    body = json.dumps({"model": "auto", "messages": [{"role": "user", "content": "hi"}]})
+    url = urlsplit(base_url)
+    host, _, port = url.netloc.partition(":")
+    body = json.dumps({"model": "auto", "messages": [{"role": "user", "content": "hi"}]}).encode()
+    head = f"POST {url.path}/chat/completions HTTP/1.1\r\nHost: {url.netloc}\r\n"
+    data = f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    request = data.encode() + body
+    loop = asyncio.get_running_loop()
+    idle: list[_Line] = []
 
-    async def one(session: aiohttp.ClientSession) -> None:
+    async def one(due_s: float) -> None:
         nonlocal other, unsaid
-        began_s = time.perf_counter()
         try:
-            async with session.post(url, data=body) as reply:
-                await reply.read()
-        except (aiohttp.ClientError, TimeoutError):
+            line = idle.pop() if idle else None
+            if line is None or line.transport is None:
+                _, line = await loop.create_connection(_Line, host, int(port))
+            async with asyncio.timeout(_PATIENCE_S):
+                told = await line.ask(request)
+        except OSError:
             other += 1
             return
-        took_ms = 1000 * (time.perf_counter() - began_s)
-        match reply.status:
-            case 200:
+        took_ms = 1000 * (time.perf_counter() - due_s)
+        idle.append(line)
+        match told[9:12]:
+            case b"200":
                 answers_ms.append(took_ms)
-            case 503:
+            case b"503":
                 sheds_ms.append(took_ms)
-                unsaid += "retry-after" not in reply.headers
+                unsaid += b"\r\nretry-after:" not in told
             case _:
                 other += 1
 
-    connector = aiohttp.TCPConnector(limit=0)
-    limit = aiohttp.ClientTimeout(total=60)
+    with suppress(PermissionError):
+        os.nice(-15)  # that the callers come late is not the server's doing
     tasks: list[asyncio.Task[None]] = []
-    async with aiohttp.ClientSession(connector=connector, timeout=limit) as session:
-        began_s = time.perf_counter()
-        for number in range(math.ceil(per_s * seconds)):
-            await asyncio.sleep(max(0.0, began_s + number / per_s - time.perf_counter()))
-            tasks.append(asyncio.create_task(one(session)))
-        await asyncio.gather(*tasks)
-        took_s = time.perf_counter() - began_s
+    began_s = time.perf_counter()
+    for number in range(math.ceil(per_s * seconds)):
+        due_s = began_s + number / per_s
+        await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
+        tasks.append(asyncio.create_task(one(due_s)))
+    await asyncio.gather(*tasks)
+    took_s = time.perf_counter() - began_s
+    for line in idle:
+        if line.transport is not None:
+            line.transport.close()
     return Seen(
         asked=len(tasks), answered=len(answers_ms), shed=len(sheds_ms), other=other, unsaid=unsaid,
         per_s=len(answers_ms) / took_s, answer_p99_ms=_p99(answers_ms), shed_p99_ms=_p99(sheds_ms),
@@ -211,9 +271,9 @@ async def _serve() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "serve":
-        with suppress(KeyboardInterrupt):
-            asyncio.run(_serve())
-    else:
-        found = asyncio.run(_ask(sys.argv[2], float(sys.argv[3]), float(sys.argv[4])))
-        print(msgspec.json.encode(found).decode())
+    with _pinned(1), suppress(KeyboardInterrupt):
+        if sys.argv[1] == "serve":
+            uvloop.run(_serve())
+        else:
+            found = uvloop.run(_ask(sys.argv[2], float(sys.argv[3]), float(sys.argv[4])))
+            print(msgspec.json.encode(found).decode())

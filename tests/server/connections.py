@@ -52,8 +52,12 @@ async def listening(app: App, protocol: type[Protocol] = Protocol) -> AsyncItera
     )
     config.load()
     state = ServerState()
+
+    class Bound(protocol):  # type: ignore[misc, valid-type]
+        turned_away = staticmethod(app.turned_away)
+
     server = await asyncio.get_running_loop().create_server(
-        lambda: protocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+        lambda: Bound(config=config, server_state=state, app_state={}), "127.0.0.1", 0
     )
     async with server:
         yield Listening(server.sockets[0].getsockname()[1], state)

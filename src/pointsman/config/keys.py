@@ -177,6 +177,13 @@ KEYS: Mapping[Pattern, Key] = {
         least=1,
         most=_MANY,
     ),
+    ("server", "lag_max_s"): Key(
+        "Seconds by which the server may be late with its work. When it has been later for a tenth"
+        " of a second, and 64 requests are at work, new ones are told to come again (503) while it"
+        " still is; 0 never does.",
+        least=0,
+        most=60,
+    ),
     ("server", "connections_max"): Key(
         "Connections at once; those on top are answered 503, but for the probes.",
         least=1,

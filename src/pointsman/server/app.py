@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypeAlias
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from pointsman.access.keyring import Admitted, Keyring
 from pointsman.access.rates import RequestRates
@@ -26,13 +26,17 @@ from pointsman.server.exchange import ErrorFrame, Exchange, Headers
 from pointsman.server.headers import id_headers
 from pointsman.server.idempotency import has_key
 from pointsman.server.origins import Origins
-from pointsman.server.protocol import IS_EXCESS
+from pointsman.server.protocol import IS_EXCESS, RawHeaders, Refusal
 from pointsman.server.request_log import RequestLog, Served
 from pointsman.server.routes import Found, Route, Services, check_method, find_route
-from pointsman.server.telling import run_route, tell, tell_of_fault
+from pointsman.server.shedding import Lag
+from pointsman.server.telling import refusal, run_route, tell, tell_of_fault
 
 # The client hung up first. Source: FAULTS, row 17; nginx has the same number for it.
 CLIENT_GONE = 499
+
+_TOO_MANY = "too many requests are in flight here"
+_TOO_LATE = "this server is behind with the requests that it has"
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
@@ -58,7 +62,9 @@ class App:
         self._log = log
         self._limits = limits or Limits()
         self._bodies = Bodies(self._limits)
-        self._stopped = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._stopped = loop.create_future()
+        self._lag = Lag(self._limits.lag_max_s, loop)
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -74,6 +80,26 @@ class App:
         if not self._stopped.done():
             self._stopped.set_result(None)
             self._bodies.stop()
+
+    def turned_away(self, method: str, target: bytes, raw_headers: RawHeaders) -> Refusal | None:
+        """Return the reply to a request for which there is no room, None where there is.
+
+        It costs little: those who were let in are not to wait for those who were not.
+        """
+        error = self._overload()
+        if error is None:
+            return None
+        path = unquote(target.partition(b"?")[0].decode("latin-1"))
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw_headers}
+        found = find_route(path, headers)
+        if found.route is None or found.route.is_public:
+            return None
+        request_id = self._new_id()
+        if self._log is not None:
+            served = self._log.begin(request_id, method, path)
+            self._log.end(served, error.http_status, error.code, {})
+        told, body = refusal(error, request_id, found.dialect)
+        return error.http_status, (*id_headers(found.dialect, request_id), *told), body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
@@ -155,17 +181,28 @@ class App:
     @contextmanager
     def _counted(self, scope: Scope) -> Iterator[None]:
         """Have a request count as in flight. Raises Overloaded where there is no room for it."""
-        if self._in_flight >= self._limits.in_flight_max or scope.get("state", {}).get(IS_EXCESS):
-            text = "too many requests are in flight here"
-            raise Overloaded(text, retry_after_s=SHED_RETRY_AFTER_S)
+        if scope.get("state", {}).get(IS_EXCESS):
+            raise Overloaded(_TOO_MANY, retry_after_s=SHED_RETRY_AFTER_S)
+        if (error := self._overload()) is not None:
+            raise error
         self._in_flight += 1
         self._idle.clear()
+        self._lag.start()
         try:
             yield
         finally:
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
+                self._lag.stop()
+
+    def _overload(self) -> Overloaded | None:
+        """Return why one more request is not let in, None where it is."""
+        if self._in_flight >= self._limits.in_flight_max:
+            return Overloaded(_TOO_MANY, retry_after_s=SHED_RETRY_AFTER_S)
+        if self._lag.is_too_late(self._in_flight):
+            return Overloaded(_TOO_LATE, retry_after_s=SHED_RETRY_AFTER_S)
+        return None
 
     async def _serve(
         self,

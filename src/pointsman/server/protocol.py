@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import httptools
 from uvicorn._types import ASGI3Application
@@ -15,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from pointsman.assembly import new_request_id
 from pointsman.core.errors import RequestError
 from pointsman.core.wire import CODECS
+from pointsman.server.exchange import Headers
 from pointsman.server.stalls import CountingTransport, StallWatch
 
 HEADERS_BYTES_MAX = 16 * 1024
@@ -40,6 +42,11 @@ _FRAMING = (b"content-length", b"transfer-encoding")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)", re.IGNORECASE)
 
 
+RawHeaders: TypeAlias = Sequence[tuple[bytes, bytes]]
+# A reply's status, its headers but for those of its body, and that.
+Refusal: TypeAlias = tuple[int, Headers, bytes]
+
+
 class _Refused(Exception):
     """A client has gone past a limit."""
 
@@ -58,6 +65,12 @@ class Protocol(HttpToolsProtocol):
     leftover_body_s = _LEFTOVER_BODY_S
     connections_max = CONNECTIONS_MAX
 
+    @staticmethod
+    def turned_away(method: str, target: bytes, raw_headers: RawHeaders) -> Refusal | None:
+        """Return what the app says to a request at once, None to hear it out."""
+        del method, target, raw_headers
+        return None
+
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self._header_bytes = 0
@@ -71,6 +84,7 @@ class Protocol(HttpToolsProtocol):
         self._is_reading_body = False
         self._is_excess = False
         self._is_refused = False
+        self._is_turned_away = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for headers."""
@@ -109,7 +123,9 @@ class Protocol(HttpToolsProtocol):
         except (httptools.HttpParserError, _Refused):
             self.send_400_response("")
             return
-        if self._is_idle() and self._deadline is None:  # what came was no request's beginning
+        if self._is_turned_away and self._deadline is None:
+            self._wait_for_leftover_body()
+        elif self._is_idle() and self._deadline is None:  # what came was no request's beginning
             self._deadline = self.loop.call_later(self.headers_s, self.timeout_keep_alive_handler)
         if len(data) >= _TURN_BYTES and not self.flow.read_paused:
             self.transport.pause_reading()
@@ -159,7 +175,8 @@ class Protocol(HttpToolsProtocol):
         if fault := framing_fault(self.headers, self.url, self.parser.get_http_version()):
             self._refuse(400, fault)
         self._stop_waiting()
-        super().on_headers_complete()
+        if not self._turn_away():
+            super().on_headers_complete()
         self._is_reading_body = True
         if self.pipeline:  # uvicorn stops reading here, and would not see the client leave
             self.flow.resume_reading()
@@ -167,14 +184,18 @@ class Protocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
         self._untold_bytes = 0
-        super().on_body(body)
+        if not self._is_turned_away:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Note the body's end, which after an offer to upgrade is still to come."""
         if not self.parser.should_upgrade():
             self._is_reading_body = False
             self._stop_waiting()
-            super().on_message_complete()
+            if self._is_turned_away:
+                self._is_turned_away = False
+            else:
+                super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Go on to the next request; the rest of a body that nobody reads must come soon."""
@@ -184,7 +205,7 @@ class Protocol(HttpToolsProtocol):
         if self._is_excess:
             self.transport.close()
         elif self._is_reading_body:
-            self._wait_for(self.leftover_body_s, "the body's rest")
+            self._wait_for_leftover_body()
 
     def send_400_response(self, msg: str) -> None:
         """Say what is wrong with a request that never reached the app, and hang up.
@@ -203,14 +224,32 @@ class Protocol(HttpToolsProtocol):
         status, message = self._fault
         request_id = new_request_id()
         body = CODECS["openai-chat"].error_body(RequestError(message), request_id)
-        self.transport.write(
-            STATUS_LINE[status]
-            + b"content-type: application/json\r\nx-should-retry: false\r\nconnection: close\r\n"
-            + b"x-request-id: %b\r\n" % request_id.encode()
-            + b"content-length: %d\r\n\r\n" % len(body)
-            + body
-        )
+        told = (("x-should-retry", "false"), ("connection", "close"), ("x-request-id", request_id))
+        self._write_reply(status, told, body)
         self._linger()
+
+    def _turn_away(self) -> bool:
+        """Reply at once where the app has no room, and return whether that was done.
+
+        It hears out who waits behind another request, asks before sending a body, or hangs up then.
+        """
+        is_plain = self.parser.should_keep_alive() and not self.parser.should_upgrade()
+        latest: RequestResponseCycle | None = self.cycle
+        is_next = latest is None or latest.response_complete
+        if not is_plain or not is_next or self.expect_100_continue or self._is_excess:
+            return False
+        method = self.parser.get_method().decode("ascii")
+        refusal = self.turned_away(method, self.url, self.headers)
+        if refusal is None:
+            return False
+        self._is_turned_away = True
+        self._write_reply(*refusal)
+        return True
+
+    def _write_reply(self, status: int, headers: Headers, body: bytes) -> None:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+        length = f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        self.transport.write(STATUS_LINE[status] + (lines + length).encode("latin-1") + body)
 
     def _read_on(self) -> None:
         if not self.flow.read_paused and not self.transport.is_closing():
@@ -266,6 +305,9 @@ class Protocol(HttpToolsProtocol):
 
     def _wait_for_headers(self) -> None:
         self._wait_for(self.headers_s, "the headers")
+
+    def _wait_for_leftover_body(self) -> None:
+        self._wait_for(self.leftover_body_s, "the body's rest")
 
     def _wait_for(self, limit_s: float, what: str) -> None:
         self._stop_waiting()

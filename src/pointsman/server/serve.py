@@ -1,6 +1,7 @@
 """Serve: runs the app under uvicorn until it is told to stop, then lets what runs end."""
 
 import asyncio
+import gc
 import logging
 import math
 import os
@@ -32,6 +33,9 @@ from pointsman.server.upkeep import kept_tidy
 
 DRAIN_S = 30.0
 _LAST_WORDS_S = 2
+# libuv takes one connection for each round of its loop and each socket that listens, so that a busy
+# server would leave them waiting. Source: libuv's pull request 3696, read 2026-11-23.
+_ACCEPTS = 16
 
 log = logging.getLogger("pointsman")
 
@@ -135,13 +139,16 @@ async def _serve(
     app = App(
         services,
         keyring,
-        Limits(in_flight_max=server_settings.in_flight_max),
+        Limits(
+            in_flight_max=server_settings.in_flight_max,
+            lag_max_s=server_settings.lag_max_s,
+        ),
         origins_of(server_settings.host, server_settings.hosts, server_settings.origins),
         request_log,
     )
     config = uvicorn.Config(
         app,
-        http=_bounded_protocol(server_settings.connections_max),
+        http=_bounded_protocol(app, server_settings.connections_max),
         ws="none",
         lifespan="off",
         access_log=False,
@@ -155,17 +162,22 @@ async def _serve(
     try:
         with written_to(sys.stderr) if request_log is not None else nullcontext():
             async with kept_tidy(pipeline.stores):
-                await server.serve(sockets=[listener])
+                gc.collect()
+                gc.freeze()  # what is there now stays; looking through it takes tens of ms
+                await server.serve(
+                    sockets=[listener, *(listener.dup() for _ in range(_ACCEPTS - 1))]
+                )
     finally:
         await keyring.close()
         await pipeline.aclose()
 
 
-def _bounded_protocol(most: int) -> type[Protocol]:
+def _bounded_protocol(app: App, most: int) -> type[Protocol]:
     class Bounded(Protocol):
-        """Takes so many connections and no more."""
+        """Takes so many connections and no more, and of requests what the app has room for."""
 
         connections_max = most
+        turned_away = staticmethod(app.turned_away)
 
     return Bounded
 

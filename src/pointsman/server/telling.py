@@ -18,7 +18,7 @@ from pointsman.core.secret import unsaid
 from pointsman.core.wire import CODECS
 from pointsman.core.wire.limits import check_json
 from pointsman.server.apart import read_apart
-from pointsman.server.exchange import Exchange, Responder, reply_json
+from pointsman.server.exchange import Exchange, Headers, Responder, reply_json
 from pointsman.server.headers import printable
 from pointsman.server.idempotency import has_key, run_once
 from pointsman.server.routes import Route, Services
@@ -94,7 +94,13 @@ def _said_plainly(error: LedgerUnavailable) -> LedgerUnavailable:
 
 
 async def refuse(responder: Responder, error: GatewayError, request_id: str, dialect: str) -> None:
-    """Send an error reply. The headers tell the official SDKs whether to try again."""
+    """Send an error reply."""
+    headers, body = refusal(error, request_id, dialect)
+    await reply_json(responder, error.http_status, body, headers)
+
+
+def refusal(error: GatewayError, request_id: str, dialect: str) -> tuple[Headers, bytes]:
+    """Return an error reply. The headers tell the official SDKs whether to try again."""
     headers = [
         ("x-should-retry", "true" if error.is_client_retry_useful else "false"),
         ("x-pointsman-attempts", str(len(error.attempts))),
@@ -109,5 +115,4 @@ async def refuse(responder: Responder, error: GatewayError, request_id: str, dia
         headers.append(("allow", ", ".join(error.allowed)))  # RFC 9110, section 15.5.6
     if isinstance(error, RequestTimeout | Draining):
         headers.append(("connection", "close"))  # late bytes are no next request; or none is taken
-    body = CODECS[dialect].error_body(error, request_id)
-    await reply_json(responder, error.http_status, body, headers)
+    return headers, CODECS[dialect].error_body(error, request_id)
