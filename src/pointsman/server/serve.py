@@ -146,18 +146,7 @@ async def _serve(
         origins_of(server_settings.host, server_settings.hosts, server_settings.origins),
         request_log,
     )
-    config = uvicorn.Config(
-        app,
-        http=_bounded_protocol(app, server_settings.connections_max),
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        log_level="error",  # that somebody sent what is no HTTP is no news
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-    )
+    config = _configured(app, server_settings.connections_max)
     server = Server(app, config, drain_s=drain_s, on_ready=on_ready)
     try:
         with written_to(sys.stderr) if request_log is not None else nullcontext():
@@ -170,6 +159,21 @@ async def _serve(
     finally:
         await keyring.close()
         await pipeline.aclose()
+
+
+def _configured(app: App, connections_max: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=_bounded_protocol(app, connections_max),
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        log_level="error",  # that somebody sent what is no HTTP is no news
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+    )
 
 
 def _bounded_protocol(app: App, most: int) -> type[Protocol]:
