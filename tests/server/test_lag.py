@@ -56,6 +56,15 @@ def test_a_burst_is_served(loop: HandLoop):
         loop.run(LAG_MAX_S)
 
 
+def test_one_long_pause_is_no_overload(loop: HandLoop):
+    """Such as Python's collector makes among thousands of idle streams."""
+    lag = lag_on(loop)
+    loop.run(LAG_MAX_S, late_s=2 * INTERVAL_S)
+    assert not lag.is_too_late(IN_FLIGHT_MIN)
+    loop.run(LAG_MAX_S)
+    assert not lag.is_too_late(IN_FLIGHT_MIN)
+
+
 def test_what_stands_is_overload(loop: HandLoop):
     lag = lag_on(loop)
     loop.run(2 * INTERVAL_S, late_s=_LATE_S)

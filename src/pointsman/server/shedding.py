@@ -38,15 +38,15 @@ class Lag:
         self._monotonic_s = monotonic_s  # uvloop's own stands still while callbacks run
         self._timer: asyncio.TimerHandle | None = None
         self._due_s = 0.0
-        self._on_time_s = 0.0  # when the loop was last on time
-        self._late_s = 0.0  # when it last was not
+        self._late_since_s: float | None = None  # None: the last beat was on time
+        self._late_s = 0.0  # when the last one was that was not
         self._is_standing = False
 
     def start(self) -> None:
         """Begin to beat: there is work."""
         if self._lag_max_s and self._timer is None:
-            self._on_time_s = self._monotonic_s()
-            self._wait(self._on_time_s)
+            self._late_since_s = None
+            self._wait(self._monotonic_s())
 
     def stop(self) -> None:
         """Beat no more: there is none."""
@@ -59,7 +59,8 @@ class Lag:
         """Return whether one more request would only wait behind those in flight."""
         if not self._is_standing or in_flight < IN_FLIGHT_MIN:
             return False
-        return self._late_s > self._on_time_s or self._monotonic_s() - self._due_s > self._lag_max_s
+        is_late = self._monotonic_s() - self._due_s > self._lag_max_s
+        return is_late or self._late_since_s is not None
 
     def _wait(self, now_s: float) -> None:
         self._due_s = now_s + _BEAT_S
@@ -68,9 +69,11 @@ class Lag:
     def _beat(self) -> None:
         now_s = self._monotonic_s()
         if now_s - self._due_s <= self._lag_max_s:
-            self._on_time_s = now_s
+            self._late_since_s = None
             self._is_standing = self._is_standing and now_s - self._late_s < CALM_S
         else:
             self._late_s = now_s
-            self._is_standing = self._is_standing or now_s - self._on_time_s >= INTERVAL_S
+            if self._late_since_s is None:
+                self._late_since_s = now_s  # one long pause by itself is no queue
+            self._is_standing = self._is_standing or now_s - self._late_since_s >= INTERVAL_S
         self._wait(now_s)
