@@ -23,6 +23,8 @@ from pointsman.providers import installed_kinds
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NAME = re.compile(r"[!-~]+")
+# RFC 3986, section 3.2.2, without escapes and what no host's name has; `_` for Docker's names.
+_PLACE = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]+)?")
 
 
 def find_provider_faults(settings: Settings) -> Iterator[Problem]:
@@ -113,6 +115,12 @@ def _url_fault(url: str) -> str:
         return "must not hold a backslash: write / instead"
     if set(filled_url(url, dict.fromkeys(url_variables(url), "x"))) & set("{}"):
         return "must not hold braces, but for the name of an environment variable: {AWS_REGION}"
+    filled = filled_url(parts.netloc, dict.fromkeys(url_variables(parts.netloc), "x"))
+    if not _PLACE.fullmatch(filled):
+        return (
+            "must name a host of letters, digits, dots and hyphens, or an address, and then"
+            " at most a port: http://host:8080/v1"
+        )
     if any(is_telling(name) for name in url_variables(url)):
         return "must not hold a secret; name the variable of the key in api_key_env"
     return ""
