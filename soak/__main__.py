@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
+from tests.docs.marks import write_between
+
 import soak
 from soak import Figure
 
@@ -38,7 +40,7 @@ def main() -> int:
     text = table(figures, given.scale)
     print(text)
     if given.docs is not None:
-        write_into(given.docs, text)
+        write_between(given.docs, BEGIN, END, text)
     return 0 if all(figure.is_met for figure in figures) else 1
 
 
@@ -71,16 +73,6 @@ def row(figure: Figure) -> str:
     cells = (figure.goal, figure.what, figure.asked, figure.reached)
     told = (cell.replace("|", "/").replace("\n", " ") for cell in cells)
     return f"| {' | '.join(told)} | {'met' if figure.is_met else '**short**'} |"
-
-
-def write_into(path: Path, text: str) -> None:
-    """Put the table between the document's marks. Raises ValueError where they are missing."""
-    whole = path.read_text("utf-8")
-    before, begin, rest = whole.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{path} has no {BEGIN} and {END}; put them where the table is to stand")
-    path.write_text(f"{before}{begin}\n{text}\n{end}{after}", "utf-8")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from aiohttp import web
 from tests.server.processes import Served
 
 from soak import Figure
+from soak.one_upstream import one_upstream
 
 READERS = 1_000
 RSS_MB_MAX = 300.0
@@ -29,25 +30,9 @@ _PIECE = "x" * 200
 _ASKS = 300
 _SETTLED_S, _LIMIT_S = 3.0, 300.0
 _STALL_S, _LATE_S = 60.0, 30.0
-_TOML = """
-[server]
-log_requests = false
-[providers.up]
-dialect = "openai-chat"
-base_url = "{base_url}"
-api_key_env = ""
-[[tiers]]
-name = "fast"
-models = ["up/m"]
-[routing]
-policy = "fixed:fast"
+_PATIENT = """
 [timeouts]
 connect_s = 60.0
-[prices."up/m"]
-input = 1.0
-output = 2.0
-[ledger]
-url = "sqlite:///ledger.db"
 """
 
 
@@ -59,7 +44,7 @@ def measure(scale: float = 1.0) -> list[Figure]:
 
 async def _measure(folder: Path, count: int, scale: float) -> list[Figure]:
     async with upstream() as (base_url, said):
-        (folder / "pointsman.toml").write_text(_TOML.format(base_url=base_url), "utf-8")
+        (folder / "pointsman.toml").write_text(one_upstream(base_url, _PATIENT), "utf-8")
         server = await asyncio.to_thread(Served, folder, None)
         try:
             return await _figures(server, said, count, scale)

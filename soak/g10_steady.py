@@ -25,6 +25,7 @@ from tests.server.doors import TOML, Client, chat_body, opened
 from tests.server.processes import Served
 
 from soak import Figure
+from soak.one_upstream import one_upstream
 
 REQUESTS = 1_000_000
 STREAMS, SERVERS = 4_900, 2
@@ -35,27 +36,11 @@ _WARM_UP = 30_000
 _SMALL = TOML.replace("sqlite://", "sqlite:///{path}") + "[cache]\nmemory_mb = 1\n"
 _ASKS = 300
 _DEADLINE_S = 7_200.0
-_STREAMS_TOML = """
-[server]
-log_requests = false
-[providers.up]
-dialect = "openai-chat"
-base_url = "http://127.0.0.1:{port}/v1"
-api_key_env = ""
-[[tiers]]
-name = "fast"
-models = ["up/m"]
-[routing]
-policy = "fixed:fast"
+_PATIENT = """
 [timeouts]
 connect_s = 30.0
 idle_s = 3000.0
 total_s = 3600.0
-[prices."up/m"]
-input = 1.0
-output = 2.0
-[ledger]
-url = "sqlite:///ledger.db"
 """
 
 
@@ -180,9 +165,9 @@ async def _ask(client: Client, numbers: Iterator[int], requests: int) -> list[fl
 async def streams(number: int) -> Idle:
     """Open idle streams through a server, and ask beside them."""
     listener = await asyncio.start_server(_idle_upstream, "127.0.0.1", 0, backlog=1024)
-    port = listener.sockets[0].getsockname()[1]
+    url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1"
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "pointsman.toml").write_text(_STREAMS_TOML.format(port=port), "utf-8")
+        (Path(folder) / "pointsman.toml").write_text(one_upstream(url, _PATIENT), "utf-8")
         server = await asyncio.to_thread(Served, Path(folder), None)
         try:
             await _others_p99_ms(server.address, "warm up")

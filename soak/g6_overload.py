@@ -1,8 +1,8 @@
 """G6: three times as many requests as the server can serve, from callers who do not wait in line.
 
-A real server, as it is without any setting, with a real upstream that takes a tenth of a second.
-Load is open: requests leave at their times whatever became of those before them. The
-server has a core of its own where there are two; the upstream and the callers share another.
+A real server, with its defaults but for cache and log, and a real upstream that takes a tenth of a
+second. Load is open: requests leave at their times whatever became of those before them. The server
+has a core of its own where there are two; the upstream and the callers share another.
 """
 
 import asyncio
@@ -25,30 +25,15 @@ from aiohttp import web
 from tests.server.processes import Served
 
 from soak import Figure
+from soak.one_upstream import one_upstream
 
 GOODPUT_MIN, SLOWER_MAX, SHED_MS_MAX = 0.9, 2.0, 10.0
 _SECONDS = 60.0
 _UPSTREAM_S = 0.1
 _PATIENCE_S = 60.0
-_TOML = """
-[server]
-log_requests = false
-[providers.up]
-dialect = "openai-chat"
-base_url = "http://127.0.0.1:{port}/v1"
-api_key_env = ""
-[[tiers]]
-name = "fast"
-models = ["up/m"]
-[routing]
-policy = "fixed:fast"
+_UNCACHED = """
 [cache]
 exact = false
-[prices."up/m"]
-input = 1.0
-output = 2.0
-[ledger]
-url = "sqlite:///ledger.db"
 """
 
 
@@ -68,7 +53,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 def measure(scale: float = 1.0) -> list[Figure]:
     """Return what overload does to goodput, to those let in, and to those shed."""
     with tempfile.TemporaryDirectory() as folder, _upstream() as port:
-        toml = _TOML.format(port=port)
+        toml = one_upstream(f"http://127.0.0.1:{port}/v1", _UNCACHED)
         (Path(folder) / "pointsman.toml").write_text(toml, "utf-8")
         with _pinned(0):
             server = Served(Path(folder), None)

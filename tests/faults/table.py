@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.docs.marks import write_between
 from tests.faults.cells import MODES, Case, Cell, NotHere
 from tests.faults.matrix import CASES, CELLS, ROWS
 from tests.faults.spoken import DIALECTS
@@ -69,7 +70,7 @@ def main() -> int:
     text = table(results, time.monotonic() - began_s)
     sys.stdout.write(f"{text}\n")
     if given.docs is not None:
-        write_into(given.docs, text)
+        write_between(given.docs, BEGIN, END, text)
     return 1 if FAIL in results.values() else 0
 
 
@@ -133,16 +134,6 @@ def why_not(cases: Sequence[Case]) -> list[str]:
     return [
         f"- n.a. {mode}: {', '.join(names)}: {reason}." for (mode, reason), names in reasons.items()
     ]
-
-
-def write_into(path: Path, text: str) -> None:
-    """Put the table between the document's marks. Raises ValueError where they are missing."""
-    whole = path.read_text("utf-8")
-    before, begin, rest = whole.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{path} has no {BEGIN} and {END}; put them where the table is to stand")
-    path.write_text(f"{before}{begin}\n{text}\n{end}{after}", "utf-8")
 
 
 if __name__ == "__main__":

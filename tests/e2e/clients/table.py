@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from tests.docs.marks import write_between
 from tests.e2e.clients.catalogue import RESULTS, ROOT, Client, clients
 from tests.e2e.clients.tasks import Asked
 
@@ -29,10 +30,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 
 def main() -> None:
     outcomes = read_outcomes(RESULTS.read_text("utf-8").splitlines())
-    page = PAGE.read_text("utf-8")
-    head, tail = page[: page.index(BEGIN)], page[page.index(END) :]
     table = "\n".join(lines(clients(), outcomes, day_of(RESULTS)))
-    PAGE.write_text(f"{head}{BEGIN}\n{table}\n{tail}", "utf-8")
+    write_between(PAGE, BEGIN, END, table)
     sys.stdout.write(f"{table}\n")
 
 
