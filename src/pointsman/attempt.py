@@ -138,6 +138,11 @@ class Attempt:
         return self._job.decision
 
     @property
+    def was_called(self) -> bool:
+        """Return whether anybody was asked: not where it was stopped before its intent stood."""
+        return self._events is not None
+
+    @property
     def is_silent(self) -> bool:
         """Return whether it was called and no content has come."""
         return self._events is not None and self._first_content_s is None

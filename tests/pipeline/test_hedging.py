@@ -29,6 +29,7 @@ from pointsman.core.events import Event
 from pointsman.core.types import Request, Step
 from pointsman.gate import HedgePurse, HedgingSettings
 from pointsman.gate.hedge import SPEND_WINDOW_S
+from pointsman.ledger import Intent
 from pointsman.providers.fake import FakeProvider, Scripted
 from pointsman.validators import ValidationSettings
 
@@ -114,6 +115,28 @@ async def test_the_first_call_wins_where_it_comes_first_after_all(tmp_path, stre
         assert got.text == FINE and got.attempts == 2
         assert ends(r) == [("p/weak", "answered"), ("p/weak-2", "cancelled")]
         assert fake.open_calls == 0
+
+
+async def test_a_second_call_that_was_never_made_is_not_told(tmp_path, monkeypatch):
+    """Found by simulation: stopped while its intent was being written, it was counted all along."""
+    fake = Gated({"weak": [FINE], "weak-2": [FINE]}, "weak")
+    async with rig(tmp_path, fake, tiers=ONE_TIER, hedging=ON) as r:
+        pays(r)
+        reserve, is_writing = r.pipeline.stores.ledger.reserve, asyncio.Event()
+
+        async def slow(intent: Intent) -> None:
+            if intent.attempt == 2:
+                is_writing.set()
+                await asyncio.Event().wait()
+            await reserve(intent)
+
+        monkeypatch.setattr(r.pipeline.stores.ledger, "reserve", slow)
+        client = asyncio.create_task(r.ask(asking(max_tokens=100)))
+        await is_writing.wait()
+        fake.go_on["weak"].set()
+        answer = await client
+        assert (answer.content, answer.attempts) == (FINE, 1)
+        assert "weak-2" not in answer.reason
 
 
 @pytest.mark.parametrize("tiers", [ONE_TIER, THREE_TIERS], ids=["at first content", "whole"])

@@ -188,7 +188,8 @@ class Judge:
     def _judge_headers(self, got: Got, lines: list[Line]) -> None:
         """Claim that the attempts and the cost that an answer tells are those that are booked."""
         told, number = got.headers, got.ask.number
-        called = [line for line in lines if line.outcome != "hit"]
+        stopped = [line for line in lines if (line.state, line.outcome) == ("voided", "cancelled")]
+        called = [line for line in lines if line.outcome != "hit" and line not in stopped]
         stated = 0 if told["x-pointsman-cache"] == "hit" else int(told["x-pointsman-attempts"])
         text = f"ask {number} tells of {stated} attempts, {len(called)} are booked"
         self._trace.claim(stated == len(called), text)

@@ -1,7 +1,7 @@
 """Draft: held at the gate until it can be judged, and what comes of it once it has passed."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -130,7 +130,7 @@ class Committed:
     @property
     def attempts(self) -> int:
         """Return how many upstream calls were made."""
-        return len(self._attempts)
+        return sum(attempt.was_called for attempt in self._attempts)
 
     @property
     def detours(self) -> tuple[str, ...]:
@@ -139,6 +139,7 @@ class Committed:
         return tuple(
             f"{a.step.deployment.id} {a.outcome}" + (f" ({a.error})" if a.error else "")
             for a in before
+            if a.was_called
         )
 
     @property
@@ -206,7 +207,7 @@ class Committed:
         except GatewayError as error:
             attempt.fail(error)
             attempt.note_failure(error)
-            error.attempts = tuple(report(attempt) for attempt in self._attempts)
+            error.attempts = reports(self._attempts)
             raise
         finally:
             await self.aclose()
@@ -240,10 +241,14 @@ def draft_of(builder: AnswerBuilder) -> Draft:
     )
 
 
-def report(attempt: Attempt) -> AttemptReport:
-    """Return an attempt as errors tell it."""
-    return AttemptReport(
-        deployment=attempt.step.deployment.id,
-        outcome=attempt.error or attempt.outcome,
-        latency_ms=attempt.latency_ms,
+def reports(attempts: Iterable[Attempt]) -> tuple[AttemptReport, ...]:
+    """Return attempts as errors tell them."""
+    return tuple(
+        AttemptReport(
+            deployment=attempt.step.deployment.id,
+            outcome=attempt.error or attempt.outcome,
+            latency_ms=attempt.latency_ms,
+        )
+        for attempt in attempts
+        if attempt.was_called
     )

@@ -19,7 +19,7 @@ from pointsman.core.errors import (
 )
 from pointsman.core.plan import TRIES_PER_TARGET_MAX, affordable, bounded
 from pointsman.core.types import Plan, Step
-from pointsman.gate.draft import Checks, Committed, HeldDraft, report
+from pointsman.gate.draft import Checks, Committed, HeldDraft, reports
 from pointsman.gate.hedge import Hedging, Race
 from pointsman.providers import Provider
 from pointsman.validators import Ask
@@ -356,4 +356,4 @@ class PlanRun:
         return tuple(dict.fromkeys((*steps, *self._plan.resting)))
 
     def _reports(self) -> tuple[AttemptReport, ...]:
-        return tuple(report(attempt) for attempt in self._attempts)
+        return reports(self._attempts)
