@@ -259,6 +259,18 @@ async def test_a_budget_stated_at_noon_knows_of_the_morning(ledger):
     await ledger.settle("open", 1, settled(3))
 
 
+@pytest.mark.parametrize("tags", ["no JSON", '["team"]', '{"team":1}', ""])
+async def test_tags_that_cannot_be_read_are_no_tags_and_hold_up_nobody(ledger, tags: str):
+    """They are text as it was given: what reads the file later has to live with it."""
+    await ledger.reserve(intent("r1", at_ns=NOON_NS, tags=tags, worst_case_nanousd=60))
+    ledger.close_attempt("r1", 1, UNKNOWN)
+    budgets = [Budget("all", "day", 1_000), Budget("tag:team=search", "day", 1_000)]
+    await reserve(ledger, "r2", 5, budgets=budgets)
+    assert (booked(ledger), booked(ledger, "tag:team=search")) == ((60, 5), (0, 5))
+    assert await ledger.reconcile("r1", 1, 7)
+    assert (booked(ledger), booked(ledger, "tag:team=search")) == ((7, 5), (0, 5))
+
+
 async def test_each_window_counts_for_itself_and_a_clock_that_goes_back_resets_none(ledger):
     for number, at_ns in enumerate((NOON_NS, NOON_NS + DAY_NS, NOON_NS)):
         await ledger.reserve(intent(f"r{number}", at_ns=at_ns), hold(40, at_ns=at_ns))
