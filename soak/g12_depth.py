@@ -15,7 +15,7 @@ from pathlib import Path
 from queue import Queue
 from random import Random
 
-from coverage import CoverageData
+from coverage import Coverage, CoverageData
 
 from soak import Figure
 from soak.mutants import ROOT, Mutant, Workshop, mutants
@@ -42,7 +42,7 @@ PARTS: Mapping[str, Part] = {
             "tests/ledger", "tests/contracts/test_ledgers.py",
             "tests/contracts/test_ledger_labels.py", "tests/properties/test_budgets.py",
             "tests/server/test_contents.py", "tests/server/test_idempotency.py",
-            "tests/pipeline/test_budgets.py",
+            "tests/pipeline/test_budgets.py", "tests/pipeline/test_rerouting.py",
         ),
     ),
     "auth": Part(
@@ -140,15 +140,15 @@ def cover(part: Part) -> Covered:
         report = Path(folder) / "report.json"
         include = ",".join(f"src/pointsman/{module}" for module in part.modules)
         rc_file.write_text(
-            f"[run]\nbranch = True\ndata_file = {data_file}\ndynamic_context = test_function\n"
-            f"include = {include}\n[report]\n"
+            f"[run]\nbranch = True\ndata_file = {data_file}\ninclude = {include}\n[report]\n"
             "exclude_also =\n    if TYPE_CHECKING:\n    \\.\\.\\.$\n    assert_never\n"
             "    raise AssertionError\n",
             "utf-8",
         )
         command = [sys.executable, "-m", "coverage"]
+        pytest = ["-m", "pytest", "-q", "-p", __name__]
         ran = subprocess.run(
-            [*command, "run", f"--rcfile={rc_file}", "-m", "pytest", "-q", *part.tests],
+            [*command, "run", f"--rcfile={rc_file}", *pytest, *part.tests],
             cwd=ROOT, capture_output=True, timeout=_COVER_LIMIT_S, check=False,
         )  # fmt: skip
         if ran.returncode:
@@ -165,6 +165,17 @@ def cover(part: Part) -> Covered:
         )
 
 
+def pytest_runtest_logstart(nodeid: str) -> None:
+    """Have coverage.py book what is reached from here on for the file of this test.
+
+    This module is a plugin of the runs it starts. A context for each function, which coverage.py
+    itself offers, changes with every await, and loses what another thread reaches meanwhile.
+    """
+    measuring = Coverage.current()
+    if measuring is not None:
+        measuring.switch_context(nodeid.partition("::")[0])
+
+
 def _missing(files: Mapping[str, dict[str, list[int]]]) -> list[str]:
     found: list[str] = []
     for name, told in files.items():
@@ -177,26 +188,14 @@ def _missing(files: Mapping[str, dict[str, list[int]]]) -> list[str]:
 
 
 def _reached_by(data_file: Path) -> Mapping[tuple[Path, int], tuple[str, ...]]:
-    """Return the test files that reach each line; a context is a test's dotted name."""
+    """Return the test files that reach each line; "" is the context of what runs at import."""
     data = CoverageData(str(data_file))
     data.read()
-    reached: dict[tuple[Path, int], tuple[str, ...]] = {}
-    files: dict[str, str] = {}
-    for name in data.measured_files():
-        for line, contexts in data.contexts_by_lineno(name).items():
-            tests = {files.setdefault(context, _test_file(context)) for context in contexts}
-            reached[Path(name), line] = tuple(sorted(filter(None, tests)))
-    return reached
-
-
-def _test_file(context: str) -> str:
-    """Return the file of a context such as `tests.ledger.test_sqlite.test_x`, "" for none."""
-    parts = context.split(".")
-    for end in range(len(parts), 1, -1):
-        file = Path(*parts[: end - 1], f"{parts[end - 1]}.py")
-        if (ROOT / file).is_file():
-            return str(file)
-    return ""
+    return {
+        (Path(name), line): tuple(sorted(filter(None, contexts)))
+        for name in data.measured_files()
+        for line, contexts in data.contexts_by_lineno(name).items()
+    }
 
 
 def _files(part: Part) -> list[Path]:
