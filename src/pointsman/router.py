@@ -32,7 +32,7 @@ from pointsman.core.errors import (
 )
 from pointsman.core.events import Event, Finished, UsageReport
 from pointsman.core.health import Health
-from pointsman.core.plan import at_prices
+from pointsman.core.plan import as_held
 from pointsman.core.types import CacheOutcome, Decision, Request
 from pointsman.core.usage import Usage
 from pointsman.core.wire.premium import at_stated_price
@@ -329,7 +329,7 @@ class Pipeline:
         plan = routing.plan(job, self.health, self._clock.monotonic_s())
         if budgets:
             job = replace(job, request=at_stated_price(job.request))
-            plan = at_prices(plan, job.features, routing.price_of)
+            plan = as_held(plan, job.features, routing.price_of)
         desk = Desk(ledger, self._clock, self.health, self.meter, routing.price_of, self._observe)
         run = PlanRun(
             plan,

@@ -17,7 +17,7 @@ from pointsman.budgets import Budgets, Purse
 from pointsman.core.errors import GatewayError, UpstreamTimeout
 from pointsman.core.events import Finished
 from pointsman.core.filters import capable
-from pointsman.core.plan import affordable, bounded, build_plan
+from pointsman.core.plan import affordable, as_held, bounded, build_plan
 from pointsman.core.types import Decision, Features, Plan, Request, Snapshot, Step
 from pointsman.core.wire.premium import at_stated_price
 from pointsman.gate.draft import draft_of
@@ -93,9 +93,12 @@ class Calls:
         Its worst case is held from what all may spend together: no client's key pays for it.
         """
         job = self._job(request, features, step, name)
-        purse = self._purse(step)
-        if purse is not None:
+        purse = None
+        if self._scene.budgets.every:
             job = replace(job, request=at_stated_price(job.request))
+            plan = Plan(steps=(step,), attempts_max=1)
+            plan = bounded(as_held(plan, features, self._desk.price_of))
+            (step,), purse = plan.steps, self._purse(plan)
         attempt = Attempt(job, step, 1, self._desk, is_retry=False, purse=purse)
         try:
             async with asyncio.timeout(self._scene.total_s):
@@ -119,13 +122,9 @@ class Calls:
         attempt.note_success()
         return draft_of(attempt.builder)
 
-    def _purse(self, step: Step) -> Purse | None:
-        budgets = self._scene.budgets.every
-        if not budgets:
-            return None
-        purse = Purse(self._desk.ledger, budgets, self._desk.meter)
-        one_try = bounded(Plan(steps=(step,), attempts_max=1))
-        purse.amounts = tuple(amount for amount, _ in affordable(one_try))
+    def _purse(self, plan: Plan) -> Purse:
+        purse = Purse(self._desk.ledger, self._scene.budgets.every, self._desk.meter)
+        purse.amounts = tuple(amount for amount, _ in affordable(plan))
         return purse
 
     def _job(self, request: Request, features: Features, step: Step, name: str) -> Job:

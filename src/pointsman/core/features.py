@@ -61,6 +61,9 @@ def extract(request: Request) -> Features:
         dialect=request.dialect,
         choices=request.choices,
         background=background_call(request),
+        images=request.image_count,
+        hidden_tokens_max=_hidden_tokens_max(request),
+        has_unsized=request.has_unsized,
     )
 
 
@@ -125,6 +128,14 @@ def estimate_input_tokens(request: Request) -> int:
         + -(-request.file_bytes // _FILE_BYTES_PER_TOKEN)
         + request.given_tokens
     )
+
+
+def _hidden_tokens_max(request: Request) -> int:
+    """Return the most tokens of what can be measured, and the estimate counts low or not at all.
+
+    A byte is a token at most, of a file of text as of the reasoning that a seal holds in base64.
+    """
+    return request.text_file_bytes + sum(map(len, request.signatures)) * 3 // 4
 
 
 def _millitokens(text: str) -> int:

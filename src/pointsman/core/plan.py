@@ -6,6 +6,7 @@ from heapq import nlargest
 import msgspec
 
 from pointsman.core.errors import BudgetExceeded
+from pointsman.core.input_bound import input_bound
 from pointsman.core.prices import Price, worst_case_nanousd
 from pointsman.core.types import Decision, Deployment, Features, Need, Plan, Snapshot, Step, Tier
 
@@ -40,21 +41,24 @@ def build_plan(
     return Plan(steps=_gated(steps), resting=tuple(dict.fromkeys(resting)))
 
 
-def at_prices(plan: Plan, features: Features, price_of: Callable[[Step], Price | None]) -> Plan:
-    """Return the plan with its worst cases at other prices than those of its deployments.
+def as_held(plan: Plan, features: Features, price_of: Callable[[Step], Price | None]) -> Plan:
+    """Return the plan with the worst cases that a budget holds: nothing of them is estimated low.
 
-    Some providers ask more at some hours of the day than when the configuration was read.
+    They are at the prices of the hour, which with some providers are not those of when the
+    configuration was read, and with all the input that the request may turn out to have, see
+    `input_bound`.
     """
 
-    def priced(step: Step) -> Step:
-        price = price_of(step)
-        if price == step.deployment.price:
-            return step
+    def held(step: Step) -> Step:
         tier = Tier(name=step.tier, deployments=(), max_tokens=step.max_tokens)
-        worst = _worst_case(price, output_bound(tier, step.deployment, features), features)
+        worst = _worst_case(
+            price_of(step),
+            input_bound(features, step.deployment),
+            output_bound(tier, step.deployment, features),
+        )
         return msgspec.structs.replace(step, worst_case_nanousd=worst)
 
-    return msgspec.structs.replace(plan, steps=tuple(map(priced, plan.steps)))
+    return msgspec.structs.replace(plan, steps=tuple(map(held, plan.steps)))
 
 
 def plan_worst_case_nanousd(steps: Sequence[Step], attempts_max: int) -> int:
@@ -84,7 +88,8 @@ def bounded(plan: Plan) -> Plan:
         names = ", ".join(dict.fromkeys(step.deployment.id for step in plan.steps))
         raise BudgetExceeded(
             f"a budget holds what a request may cost at most, and that is not known for {names}:"
-            f' state its price under [prices."{plan.steps[0].deployment.id}"], and max_tokens'
+            f' state its price under [prices."{plan.steps[0].deployment.id}"], max_tokens, and, for'
+            " what has images or files, its context_tokens in [[tiers]]"
         )
     return msgspec.structs.replace(plan, steps=_gated(known))
 
@@ -150,15 +155,15 @@ def _step(tier: Tier, deployment: Deployment, features: Features) -> Step:
         tier=tier.name,
         deployment=deployment,
         max_tokens=tier.max_tokens,
-        worst_case_nanousd=_worst_case(deployment.price, bound, features),
+        worst_case_nanousd=_worst_case(deployment.price, features.input_tokens, bound),
     )
 
 
-def _worst_case(price: Price | None, bound: int | None, features: Features) -> int | None:
-    """Return what a try may cost with so many tokens of output, None where that is not known."""
-    if price is None or bound is None:
+def _worst_case(price: Price | None, read: int | None, written: int | None) -> int | None:
+    """Return what a try may cost with so many tokens in and out, None where that is not known."""
+    if price is None or read is None or written is None:
         return None
-    return worst_case_nanousd(price, input_tokens=features.input_tokens, output_tokens=bound)
+    return worst_case_nanousd(price, input_tokens=read, output_tokens=written)
 
 
 def output_bound(tier: Tier, deployment: Deployment, features: Features) -> int | None:

@@ -189,10 +189,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     that brings tools' results ends in turns of the role "tool". `signatures` are those of reasoning
     and of calls, as they stand in the body. `tools_bytes`: the size of the tools' definitions;
     `calls_bytes`: of the history's tool calls, where they are in no turn's text; `file_bytes`: of
-    files other than images, before base64. `given_tokens`: of input that comes as tokens and not as
-    text. `has_long_marks`: it asks that its prefix be kept in the prompt cache for an hour;
-    `retention_s`: for so long, by OpenAI's fields, 0 where it does not say. `dropped` names what is
-    left out whoever answers. `choices`: how many answers are asked for, each of up to `max_tokens`.
+    files other than images, before base64; `text_file_bytes`: of those of them that are text.
+    `has_unsized`: it has content, images apart, whose tokens nobody can tell from the body: what it
+    names by an address or an id, documents, sound, film. `given_tokens`: of input that comes as
+    tokens and not as text. `has_long_marks`: it asks that its prefix be kept in the prompt cache
+    for an hour; `retention_s`: for so long, by OpenAI's fields, 0 where it does not say. `dropped`
+    names what is left out whoever answers. `choices`: how many answers are asked for, each of up to
+    `max_tokens`.
     """
 
     dialect: str
@@ -205,6 +208,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     tools_bytes: int = 0
     calls_bytes: int = 0
     file_bytes: int = 0
+    text_file_bytes: int = 0
+    has_unsized: bool = False
     given_tokens: int = 0
     signatures: tuple[str, ...] = ()
     has_long_marks: bool = False
@@ -241,6 +246,8 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
     where the text is not at hand; None: a policy that needs it reads the text. `dialect` is the
     client's, "" where that is not known. `background`: which of a coding agent's background calls
     it is, in words, "" for none. `choices`: how many answers of `max_tokens` are asked for.
+    `images`, `hidden_tokens_max` (of what is sealed, and of files of text) and `has_unsized` say
+    what the estimate may be too low by, see `core.input_bound`.
     """
 
     text: str
@@ -256,6 +263,9 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
     dialect: str = ""
     background: str = ""
     choices: int = 1
+    images: int = 0
+    hidden_tokens_max: int = 0
+    has_unsized: bool = False
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):

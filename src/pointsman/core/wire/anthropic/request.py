@@ -31,6 +31,7 @@ _COUNTED = frozenset(
      "billing_policy"}
 )  # fmt: skip
 _HOSTED_FIELDS = ("container", "compaction", "thread")
+_REFERRING = ("container", "thread")
 # Tools that the client brings itself; and, of Anthropic's own, those that a request can do without
 # where it brings some.
 CLIENT_TOOLS = frozenset({"", "custom"})
@@ -103,6 +104,7 @@ def decode_request(body: bytes, caller: Caller) -> Request:
         tools_bytes=sum(len(bytes(tool)) for tool in asked.tools or ()),
         calls_bytes=found.calls_bytes,
         file_bytes=found.file_bytes,
+        has_unsized=found.has_unsized or bool(asked.mcp_servers) or _names_what_is_kept(asked),
         signatures=tuple(found.signatures),
         has_long_marks=has_long_marks(body),
         max_tokens=_whole(asked.max_tokens),
@@ -242,6 +244,10 @@ def _needs(asked: _Body, kinds: list[str | None], found: Found) -> frozenset[Nee
     if (form := _response_format(asked)) is not None and form.schema is not None:
         needs.add(Need.JSON_SCHEMA)
     return frozenset(needs)
+
+
+def _names_what_is_kept(asked: _Body) -> bool:
+    return any(bytes(getattr(asked, name)) not in (b"", b"null") for name in _REFERRING)
 
 
 def _response_format(asked: _Body) -> ResponseFormat | None:

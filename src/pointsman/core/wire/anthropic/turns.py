@@ -46,6 +46,7 @@ class Found:
     def __init__(self) -> None:
         self.images = 0
         self.file_bytes = 0
+        self.has_unsized = False
         self.calls_bytes = 0
         self.signatures: list[str] = []
         self.needs: set[Need] = set()
@@ -84,6 +85,7 @@ def _look_into(content: "str | list[Block] | Block | None", found: Found) -> str
     if isinstance(content, str):
         return content
     if content is None or isinstance(content, Block):
+        found.has_unsized |= content is not None
         return ""
     return "\n".join(text for block in content for text in _look_at(block, found))
 
@@ -104,14 +106,17 @@ def _look_at(block: Block, found: Found) -> Sequence[str]:
             return _look_at_document(block, found)
         case "search_result":
             return (_look_into(block.content, found),)
-        case "compaction":
-            return (block.content,) if isinstance(block.content, str) else ()
+        case "compaction" if isinstance(block.content, str):
+            return (block.content,)
         case kind if kind in _OF_OWN_TOOLS or kind.endswith(_END_OF_RESULT):
             found.needs.add(Need.HOSTED_TOOLS)
+            found.has_unsized = True
             if kind == "container_upload":
                 found.needs.add(Need.STORED_FILES)
-        case _:
+        case "tool_reference":  # its definition is among the tools
             pass
+        case _:
+            found.has_unsized = True
     return ()
 
 
@@ -122,6 +127,7 @@ def _look_at_document(block: Block, found: Found) -> Sequence[str]:
     if source.type == "content":
         return (_look_into(source.content, found),)
     found.needs.add(Need.FILES)
+    found.has_unsized = True
     found.file_bytes += len(source.data or "") * 3 // 4
     _note_file(block, found)
     return ()

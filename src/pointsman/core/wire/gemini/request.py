@@ -100,6 +100,7 @@ class _Body(msgspec.Struct, rename="camel"):
     tools: list[dict[str, msgspec.Raw]] | None = None
     generation_config: _Config | None = None
     cached_content: str | None = None
+    continuation_token: str | None = None
 
 
 _body = msgspec.json.Decoder(_Body)
@@ -138,6 +139,8 @@ def decode_request(body: bytes, caller: Caller) -> Request:
             len(bytes(part.function_call.args)) for part in _all_parts(read) if part.function_call
         ),
         file_bytes=sum(size for kind, size in media if not kind.startswith("image/")),
+        text_file_bytes=sum(size for kind, size in media if kind.startswith("text/")),
+        has_unsized=_has_unsized(read, body),
         signatures=tuple(_signatures(read)),
         max_tokens=_whole(config.max_output_tokens),
         choices=max(1, config.candidate_count or 1),
@@ -244,6 +247,32 @@ def _media(read: _Body) -> Iterator[tuple[str, int]]:
                 yield blob.media_type, len(bytes(blob.data)) * 3 // 4
             if holder.file_data:
                 yield holder.file_data.media_type, 0
+
+
+def _has_unsized(read: _Body, body: bytes) -> bool:
+    """Return whether anything but text, images and files of text is sent, or anything is named.
+
+    A part may ask for any number of tokens (`mediaResolution.numTokens`).
+    """
+    return (
+        bool(read.cached_content or read.continuation_token)
+        or b'"numTokens"' in body
+        or b'"num_tokens"' in body
+        or any(map(_is_unsized, _all_parts(read)))
+        or any(part.text is None for part in (read.system_instruction or _Content()).parts or ())
+    )
+
+
+def _is_unsized(part: _Part) -> bool:
+    nested = (part.function_response.parts if part.function_response else None) or ()
+    holders = (part, *nested)
+    blobs = [holder.inline_data for holder in holders if holder.inline_data]
+    is_known = part.text is not None or part.function_call or part.function_response or blobs
+    return (
+        not is_known
+        or any(holder.file_data for holder in holders)
+        or any(not blob.media_type.startswith(("image/", "text/")) for blob in blobs)
+    )
 
 
 def _all_parts(read: _Body) -> Iterator[_Part]:

@@ -23,6 +23,12 @@ _ONLY_IN_FRAMES = ("n", "logprobs", "modalities", "audio", "web_search_options")
 _NOT_SHAPING = ("stream", "stream_options", "model", "user", "metadata", "store")
 _NOT_SHAPING_IDS = ("prompt_cache_key", "safety_identifier", "service_tier")
 _MAX_TOKENS_FIELDS = ("max_tokens", "max_completion_tokens")
+# Parts that are read as text, by any of the names that upstreams give them.
+_TEXT_PARTS = frozenset({"", "text", "input_text", "output_text", "refusal", "thinking"})
+# Members that bring in what somebody keeps. Source for `data_sources`:
+# learn.microsoft.com/azure/ai-services/openai/references/on-your-data, read 2026-11-23; the others
+# are other dialects' words for it, which a server of this one may take too.
+_REFERRING = ("previous_response_id", "conversation", "data_sources")
 
 
 class _File(msgspec.Struct):
@@ -49,6 +55,7 @@ class _Message(msgspec.Struct):
     role: str
     content: str | list[_Part | str] | None = None
     tool_calls: list[_Call] | None = None
+    audio: msgspec.Raw = msgspec.Raw()
 
 
 class _JsonSchema(msgspec.Struct):
@@ -81,6 +88,10 @@ class _Chat(msgspec.Struct):
     web_search_options: msgspec.Raw = msgspec.Raw()
     prompt_cache_retention: msgspec.Raw = msgspec.Raw()
     prompt_cache_options: msgspec.Raw = msgspec.Raw()
+    previous_response_id: msgspec.Raw = msgspec.Raw()
+    conversation: msgspec.Raw = msgspec.Raw()
+    data_sources: msgspec.Raw = msgspec.Raw()
+    extra_body: msgspec.Raw = msgspec.Raw()
 
 
 class _Offered(msgspec.Struct):
@@ -112,7 +123,7 @@ def decode_request(body: bytes, caller: Caller) -> Request:
         for message in chat.messages
         if isinstance(message.content, list)
         for part in message.content
-        if isinstance(part, _Part) and part.type != "text"
+        if isinstance(part, _Part) and part.type not in _TEXT_PARTS
     ]
     files = [_file_of(part) for part in parts if part.type == "file"]
     tools = [bytes(tool) for tool in (*(chat.tools or ()), *(chat.functions or ()))]
@@ -136,6 +147,8 @@ def decode_request(body: bytes, caller: Caller) -> Request:
             if call.function
         ),
         file_bytes=sum(_base64_bytes(file.file_data) for file in files),
+        text_file_bytes=sum(_base64_bytes(file.file_data) for file in files if _is_text(file)),
+        has_unsized=_has_unsized(chat, parts, files),
         max_tokens=min((bound for bound in max_tokens if bound is not None), default=None),
         choices=_choices(chat.n),
         response_format=_response_format(chat.response_format),
@@ -267,6 +280,21 @@ def _file_of(part: _Part) -> _File:
 def _base64_bytes(said: msgspec.Raw) -> int:
     """Return the bytes that a JSON text of base64 stands for, quotes and a URL's head aside."""
     return max(0, len(bytes(said)) - 2) * 3 // 4
+
+
+def _is_text(file: _File) -> bool:
+    return bytes(file.file_data).startswith(b'"data:text/')
+
+
+def _has_unsized(chat: _Chat, parts: list[_Part], files: list[_File]) -> bool:
+    """Return whether anything but text, images and files of text is sent or named."""
+    return (
+        any(part.type not in IMAGE_PARTS and part.type != "file" for part in parts)
+        or not all(map(_is_text, files))
+        or any(bytes(message.audio) not in _NOTHING for message in chat.messages)
+        or any(bytes(getattr(chat, name)) not in _NOTHING for name in _REFERRING)
+        or b'"cached_content"' in bytes(chat.extra_body)
+    )
 
 
 def _response_format(form: _Format | None) -> ResponseFormat | None:

@@ -29,6 +29,9 @@ _ASSISTANT_ITEMS = CALLS | {"reasoning"}
 # What of `include` a stream's events carry; with more of it, see `shape`.
 _IN_EVENTS = frozenset({ENCRYPTED, LOGPROBS})
 # `prompt_cache_options` is not among them: it may ask for no answer at all (`prewarm`).
+_TEXT_PARTS = frozenset(
+    {"", "text", "input_text", "output_text", "refusal", "summary_text", "reasoning_text"}
+)
 _NOT_SHAPING = ("stream", "stream_options", "model", "store", "service_tier", "client_metadata")
 
 
@@ -135,7 +138,9 @@ def decode_request(body: bytes, caller: Caller) -> Request:
             bytes(asked.prompt_cache_retention), bytes(asked.prompt_cache_options)
         ),
         calls_bytes=sum(len(bytes(i.arguments)) + len(bytes(i.input)) for i in asked.items),
-        file_bytes=sum(len(part.file_data or "") * 3 // 4 for part in parts),
+        file_bytes=sum(_file_bytes(part) for part in parts),
+        text_file_bytes=sum(_file_bytes(part) for part in parts if _is_text_file(part)),
+        has_unsized=any(map(_is_unsized, parts)) or any(map(_is_other_item, asked.items)),
         signatures=tuple(
             signature_of(item.encrypted_content)
             for item in asked.items
@@ -289,6 +294,24 @@ def _needs(asked: _Responses, parts: list[_Part], kinds: list[_Kind]) -> frozens
         Need.LOGPROBS: has_logprobs,
     }
     return frozenset(need for need, is_there in found.items() if is_there)
+
+
+def _file_bytes(part: _Part) -> int:
+    return len(part.file_data or "") * 3 // 4
+
+
+def _is_text_file(part: _Part) -> bool:
+    return (part.file_data or "").startswith("data:text/")
+
+
+def _is_unsized(part: _Part) -> bool:
+    """Return whether a part is anything but text, an image or a file of text."""
+    return part.type not in _TEXT_PARTS and part.type != "input_image" and not _is_text_file(part)
+
+
+def _is_other_item(item: _Item) -> bool:
+    """Return whether an item has content that is not read here, such as a tool's of OpenAI's."""
+    return item.kind not in CARRIED_ITEMS | OPTIONAL_ITEMS or isinstance(item.output, dict)
 
 
 def _is_hosted(tool: _Kind) -> bool:
