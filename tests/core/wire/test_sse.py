@@ -121,6 +121,56 @@ def test_a_frame_over_the_limit_is_refused_however_it_comes(monkeypatch, size, h
         frames_of(cut(over, range(0, 5_000, size)))
 
 
+def test_the_limit_is_eight_mebibytes_for_each_frame_and_not_for_all_of_a_chunk():
+    limit_bytes = 8 * 1024 * 1024
+    fits = data_frame(b"a" * (limit_bytes - len(data_frame(b""))))
+    assert len(SseSplitter().feed(fits + fits)) == 2
+    with pytest.raises(FrameTooLarge, match="8388608 bytes"):
+        SseSplitter().feed(b"a" + fits)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "raws"),
+    [
+        ([b"\n\n", b"data: a\n\n"], [[b"\n\n"], [b"data: a\n\n"], []]),
+        ([b"\n\ndata: a\n\n"], [[b"\n\n", b"data: a\n\n"], []]),
+        ([b"\n", b"\n"], [[], [b"\n\n"], []]),
+        ([b"data: a\r\n\r", b"\n"], [[], [b"data: a\r\n\r\n"], []]),
+        ([b"data: a\r\n\n", b""], [[b"data: a\r\n\n"], [], []]),
+        ([b"\xef\xbb\xbf"], [[], []]),
+        ([b"\xef", b"\xbb\xbf", b"data: a\n\n"], [[], [], [b"data: a\n\n"], []]),
+        ([b"\xef\xbb"], [[], [b"\xef\xbb\n\n"]]),
+        (
+            [b"data: a\n\n", b"\xef\xbb\xbfdata: b\n\n"],
+            [[b"data: a\n\n"], [b"\xef\xbb\xbfdata: b\n\n"], []],
+        ),
+    ],
+    ids=[
+        "two bytes first", "empty first", "one by one", "half a line end", "no bytes",
+        "a mark alone", "a mark in two", "half a mark", "a mark in between",
+    ],
+)  # fmt: skip
+def test_a_frame_is_given_as_soon_as_it_is_whole_and_not_sooner(
+    chunks: list[bytes], raws: list[list[bytes]]
+):
+    """What is held back longer than it must be, a reader waits for."""
+    splitter = SseSplitter()
+    told = [[frame.raw for frame in splitter.feed(chunk)] for chunk in chunks]
+    assert [*told, [frame.raw for frame in splitter.finish()]] == raws
+
+
+def test_a_stream_that_has_ended_holds_nothing():
+    splitter = SseSplitter()
+    splitter.feed(b"data: a")
+    assert len(splitter.finish()) == 1
+    assert splitter.finish() == []
+
+
+def test_a_frame_is_for_all_who_read_it_and_nobody_changes_it():
+    with pytest.raises(AttributeError):
+        parse_frame(b"data: a\n\n").data = b"b"  # type: ignore[misc]
+
+
 def test_a_long_frame_in_small_pieces_is_not_copied_for_each_of_them():
     splitter = SseSplitter()
     assert splitter.feed(b"data: ") == []
@@ -153,8 +203,19 @@ def test_an_event_is_written_on_one_line_whatever_breaks_its_json_has():
         (b"event: a\ndata: {\ndata: }\n\n", b"{\n1}", b"event: a\ndata: { 1}\n\n"),
         (b"data: {\ndata: }\n\n", b"{\n}", b"data: {\ndata: }\n\n"),
         (b": hm\n\n", b"{}", b": hm\n\n"),
+        (b": {}\nid: {}\rdata: {}\r\n: {}\n\n", b"[]", b": {}\nid: {}\rdata: []\r\n: {}\n\n"),
+        (b"event: a\ndata:\n\n", b"{}", b"event: a\ndata:{}\n\n"),
+        (b"event: a\ndata\n\n", b"{}", b"event: a\ndata: {}\n\n"),
     ],
-    ids=["one line", "several lines", "the same", "a comment"],
+    ids=[
+        "one line",
+        "several lines",
+        "the same",
+        "a comment",
+        "said before",
+        "empty",
+        "no colon",
+    ],
 )
 def test_other_data_leaves_the_other_lines_as_they_are(frame, data, written):
     assert with_data(parse_frame(frame), data) == written

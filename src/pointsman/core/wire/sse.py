@@ -15,6 +15,7 @@ _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _FRAME_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 _UNDECIDED = b"\r"
+_DATA = re.compile(rb"(?:\A|[\r\n])data: ?")
 
 
 class FrameTooLarge(ValueError):
@@ -107,9 +108,12 @@ def with_data(frame: SseFrame, data: bytes) -> bytes:
     """
     if frame.data is None or frame.data == data:
         return frame.raw
-    if b"\n" in frame.data:
+    found = _DATA.search(frame.raw)
+    if found is None or b"\n" in frame.data:
         return data_frame(data, frame.event.encode())
-    return frame.raw.replace(frame.data, data, 1)
+    # By its place: a comment, a name or an id may say the same before it.
+    start = found.end()
+    return frame.raw[:start] + data + frame.raw[start + len(frame.data) :]
 
 
 def _check_size(size_bytes: int) -> None:
