@@ -1,17 +1,52 @@
-"""Mutants: sources with one small fault each, made on purpose, that some test has to notice."""
+"""Mutants: sources with one small fault each, made on purpose, that some test has to notice.
 
+    python -m soak.mutants src/pointsman/access/*.py --tests tests/access --count 100
+
+tries a sample of them, tells of each, and goes on where it was stopped (`--kept`).
+"""
+
+import argparse
 import ast
+import compileall
 import copy
+import hashlib
+import json
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+import time
+import traceback
+from collections.abc import Iterable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
+from random import Random
+from typing import NoReturn
+
+import hypothesis
+import pytest
 
 ROOT = Path(__file__).parents[1]
+LIMIT_S = 300.0
+# One test that takes so long with a mutant has noticed it; whole, none takes a tenth of that.
+_TEST_LIMIT_S = 60
+# A loop without an end fills memory before its time is up.
+_MEMORY_BYTES_MAX = 8 * 1024**3
+# What pytest ends with where it was asked for what is not there, or found no test; "": it is gone.
+_NOTHING_TRIED = frozenset({"4", "5", ""})
+_OPTIONS = (
+    "-x", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:xdist",
+    "-p", "soak.mutants", "-W", "ignore::pytest.PytestAssertRewriteWarning",
+    "--hypothesis-seed=1", f"--timeout={_TEST_LIMIT_S}",
+)  # fmt: skip
+# Imported once for all mutants.
+_SHARED = ("hypothesis.strategies", "hypothesis.core", "pytest_asyncio", "aiohttp", "msgspec")
 _SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
     ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
@@ -30,6 +65,9 @@ class Mutant:
     line: int
     what: str
     source: str
+
+    def __str__(self) -> str:
+        return f"{self.path.relative_to(ROOT)}:{self.line} {self.what}"
 
 
 def mutants(path: Path) -> list[Mutant]:
@@ -97,13 +135,27 @@ def _change(node: ast.AST) -> str:
 
 
 class Workshop:
-    """A copy of the sources in which one mutant at a time is put to the test."""
+    """A copy of the sources in which one mutant at a time is put to the test. Close it."""
 
     def __init__(self, folder: Path) -> None:
-        self._source = folder / "src"
+        self._source, self._said = folder / "src", folder / "said"
         shutil.copytree(ROOT / "src", self._source, ignore=shutil.ignore_patterns("__pycache__"))
+        compileall.compile_dir(self._source, quiet=1)
+        # No example that fails by a mutant is kept among the project's own.
+        env = {
+            **os.environ, "PYTHONPATH": str(self._source), "PYTHONDONTWRITEBYTECODE": "1",
+            "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "examples"),
+        }  # fmt: skip
+        self._runner = subprocess.Popen(
+            [sys.executable, "-c", "from soak.mutants import run_tests; run_tests()"],
+            cwd=ROOT, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
 
-    def survives(self, mutant: Mutant, tests: Sequence[str], *, limit_s: float) -> bool:
+    def close(self) -> None:
+        """Let go of the process that runs the tests."""
+        self._runner.communicate()
+
+    def survives(self, mutant: Mutant, tests: Sequence[str], *, limit_s: float = LIMIT_S) -> bool:
         """Return whether all tests pass with a mutant; one that hangs does not survive."""
         file = self._source / mutant.path.relative_to(ROOT / "src")
         whole = file.read_text("utf-8")
@@ -113,14 +165,158 @@ class Workshop:
         finally:
             file.write_text(whole, "utf-8")
 
-    def passes(self, tests: Sequence[str], *, limit_s: float) -> bool:
-        """Return whether tests pass on these sources."""
-        env = {**os.environ, "PYTHONPATH": str(self._source), "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    def passes(self, tests: Sequence[str], *, limit_s: float = LIMIT_S) -> bool:
+        """Return whether tests pass on these sources, in the order given.
+
+        Raises RuntimeError where none was run.
+        """
+        asked = json.dumps([[*_OPTIONS, *tests], str(self._said), limit_s])
+        assert self._runner.stdin is not None
+        assert self._runner.stdout is not None
+        self._runner.stdin.write(f"{asked}\n")
+        self._runner.stdin.flush()
+        code = self._runner.stdout.readline().strip()
+        if code in _NOTHING_TRIED:
+            raise RuntimeError(f"no test was run: {self.said()}")
+        return code == "0"
+
+    def said(self) -> str:
+        """Return the end of what the last tests wrote."""
+        return self._said.read_text("utf-8", "replace")[-1_000:] if self._said.exists() else ""
+
+
+def run_tests() -> None:
+    """Run pytest for each line that comes, [arguments, file for its words, seconds]; print codes.
+
+    Each in a fork, after `_SHARED`, which takes longer to import than most tests take.
+    """
+    for name in _SHARED:
+        import_module(name)
+    for line in sys.stdin:
+        arguments, said, limit_s = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            _run_here(arguments, said)
         try:
-            done = subprocess.run(
-                command, cwd=ROOT, env=env, capture_output=True, timeout=limit_s, check=False
-            )
-        except subprocess.TimeoutExpired:
-            return False
-        return done.returncode == 0
+            code = _waited_for(child, time.monotonic() + limit_s)
+        finally:
+            # All of its group: a server that a test has started goes with it.
+            with suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)
+        print(code, flush=True)
+
+
+def _run_here(arguments: list[str], said: str) -> NoReturn:
+    """Run pytest in this process and end it; nothing in it outlives the process's group."""
+    code = 1
+    try:
+        os.setsid()
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES_MAX, _MEMORY_BYTES_MAX))
+        out = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        code = int(pytest.main(arguments))
+    except Exception:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _waited_for(child: int, deadline_s: float) -> int:
+    """Return the code that a child ends with; it is killed at its deadline."""
+    while time.monotonic() < deadline_s:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.02)
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def pytest_configure() -> None:
+    """Have Hypothesis stop at the first failure, as pytest calls it: nobody reads a smaller one."""
+    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+    hypothesis.settings.register_profile("mutants", hypothesis.settings(), phases=phases)
+    hypothesis.settings.load_profile("mutants")
+
+
+class Verdicts:
+    """What became of mutants, a line of JSON each, so that a run that was stopped can go on.
+
+    A verdict holds for the same mutated source and the same tests, to the byte.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._known: dict[str, bool] = {}
+        if file is not None and file.is_file():
+            for line in file.read_text("utf-8").splitlines():
+                told = json.loads(line)
+                self._known[told["id"]] = told["survives"]
+
+    def survives(
+        self, shop: Workshop, mutant: Mutant, tests: Sequence[str], *, limit_s: float = LIMIT_S
+    ) -> bool:
+        """Return whether a mutant survives tests, by trying them where that is not known yet."""
+        made = _identity(mutant, tests)
+        if made not in self._known:
+            self._known[made] = shop.survives(mutant, tests, limit_s=limit_s)
+            if self._file is not None:
+                told = {"id": made, "survives": self._known[made], "mutant": str(mutant)}
+                with self._file.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(told) + "\n")
+        return self._known[made]
+
+
+def survivors(
+    chosen: Iterable[tuple[Mutant, Sequence[str]]], kept: Path | None = None
+) -> list[Mutant]:
+    """Return which mutants survive their tests; tell of each on standard error, one after another.
+
+    Raises RuntimeError where tests fail without any mutant: then they say nothing of one.
+    """
+    verdicts, survived, trials = Verdicts(kept), list[Mutant](), list(chosen)
+    with tempfile.TemporaryDirectory() as folder, closing(Workshop(Path(folder))) as shop:
+        if not shop.passes(sorted({test for _, tests in trials for test in tests})):
+            raise RuntimeError(f"tests fail on whole sources: {shop.said()}")
+        for number, (mutant, tests) in enumerate(trials, 1):
+            began_s = time.monotonic()
+            is_alive = verdicts.survives(shop, mutant, tests)
+            survived += [mutant] * is_alive
+            told = f"{'SURVIVED' if is_alive else 'killed'} in {time.monotonic() - began_s:.1f} s"
+            print(f"{number}/{len(trials)} {told}: {mutant}", file=sys.stderr, flush=True)
+    return survived
+
+
+def _identity(mutant: Mutant, tests: Sequence[str]) -> str:
+    """Return what stands for a mutated module and the tests that it is put to."""
+    made = hashlib.sha256(f"{mutant.path}\0{mutant.source}".encode())
+    for test in tests:
+        file = ROOT / test.partition("::")[0]
+        for one in sorted(file.rglob("*.py")) if file.is_dir() else [file]:
+            made.update(f"\0{test}\0".encode() + one.read_bytes())
+    return made.hexdigest()[:16]
+
+
+def main() -> None:
+    """Try a sample of mutants and print what share of them is killed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("modules", nargs="+", type=Path)
+    parser.add_argument("--tests", nargs="+", required=True)
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kept", type=Path, help="file of verdicts, to go on with")
+    asked = parser.parse_args()
+    made = [mutant for module in sorted(asked.modules) for mutant in mutants(module.resolve())]
+    chosen = Random(asked.seed).sample(made, min(asked.count, len(made)))
+    alive = survivors([(mutant, asked.tests) for mutant in chosen], asked.kept)
+    killed = len(chosen) - len(alive)
+    print(f"killed {killed} of {len(chosen)} ({killed / len(chosen):.1%}) of {len(made)} there are")
+
+
+if __name__ == "__main__":
+    main()
