@@ -119,8 +119,8 @@ class Committed:
     def __init__(
         self, draft: HeldDraft, attempts: list[Attempt], desk: Desk, purse: Purse | None = None
     ) -> None:
-        self.on_whole: Callable[[Committed], None] | None = None
-        self.on_closed: Callable[[], None] | None = None
+        self.on_whole: Callable[[Committed], None] = lambda _: None
+        self.on_closed: Callable[[], None] = lambda: None
         self._draft = draft
         self._attempts = attempts
         self._desk = desk
@@ -201,8 +201,7 @@ class Committed:
                 async for event in events:
                     if isinstance(event, Finished):
                         attempt.note_success()
-                        if self.on_whole is not None:
-                            self.on_whole(self)
+                        self.on_whole(self)
                     yield self._priced(event)
         except GatewayError as error:
             attempt.fail(error)
@@ -219,8 +218,7 @@ class Committed:
         finally:
             if self._purse is not None:
                 self._purse.release()
-            if self.on_closed is not None:
-                self.on_closed()
+            self.on_closed()
 
     def _priced(self, event: Event) -> Event:
         if not isinstance(event, UsageReport):
