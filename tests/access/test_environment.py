@@ -32,6 +32,17 @@ def test_no_key_is_kept_only_what_this_process_alone_can_compare_with_it():
     assert set(one.by_digest) != set(other.by_digest)
 
 
+def test_an_unnamed_key_is_called_the_same_by_every_release():
+    """Its name is its tenant: another one would not find its conversations and budgets again."""
+    assert stated_keys(stated(BLUE)).names == {"key-9a3a62e5"}
+
+
+def test_a_key_of_eight_characters_is_long_enough():
+    assert len(stated_keys(stated("12345678", "87654321")).by_digest) == 2
+    with pytest.raises(ConfigError, match="fewer than 8 characters"):
+        stated_keys(stated("1234567"))
+
+
 @pytest.mark.parametrize(
     ("env", "variable"),
     [
@@ -43,6 +54,7 @@ def test_no_key_is_kept_only_what_this_process_alone_can_compare_with_it():
         pytest.param(stated(","), "POINTSMAN_API_KEYS", id="a comma"),
         pytest.param(stated("  "), "POINTSMAN_API_KEYS", id="blank"),
         pytest.param(stated("schlüssel-0123456789"), "POINTSMAN_API_KEYS", id="not ASCII"),
+        pytest.param(stated("a\x7fkey-0123456789"), "POINTSMAN_API_KEYS", id="not printable"),
         pytest.param(stated("", "short"), "POINTSMAN_ADMIN_KEY", id="short admin"),
         pytest.param(stated("", "  "), "POINTSMAN_ADMIN_KEY", id="blank admin"),
         pytest.param(stated(RED, RED), "POINTSMAN_ADMIN_KEY", id="the admin's key twice"),

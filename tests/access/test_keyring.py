@@ -13,7 +13,7 @@ import pytest
 from tests.pipeline.rig import FakeClock
 
 from pointsman.access import Key, Keys, secret
-from pointsman.access.environment import stated_keys
+from pointsman.access.environment import StatedKeys, stated_keys
 from pointsman.access.keyring import KNOWN_FOR_S, SERVED_ON_S, Admitted, Keyring
 from pointsman.access.sqlite_keys import SqliteKeys
 from pointsman.core.errors import AuthUnavailable, Unauthorized
@@ -29,17 +29,25 @@ class Watched(SqliteKeys):
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
-        self.looks = 0
+        self.looks = self.reads = self.hanging = 0
         self.fault: Exception | None = None
+        self.is_asked = threading.Event()
         self.goes_on = threading.Event()
         self.goes_on.set()
 
     def version(self) -> bytes:
         self.looks += 1
+        self.hanging += 1
+        self.is_asked.set()
         self.goes_on.wait(30)
+        self.hanging -= 1
         if self.fault is not None:
             raise self.fault
         return super().version()
+
+    def read(self) -> Keys:
+        self.reads += 1
+        return super().read()
 
 
 class Rig:
@@ -121,7 +129,31 @@ async def test_keys_that_nobody_knows_cost_ten_looks_a_second_however_many_come(
     for _ in range(50):
         codes = await asyncio.gather(*(rig.code(f"pm-wrong-{n}") for n in range(20)))
         assert set(codes) == {"invalid_api_key"}
-    assert rig.store.looks - before <= 10 * (rig.clock.now_s - began_s) + 2
+        rig.clock.now_s += 0.01
+    assert 40 <= rig.store.looks - before <= 10 * (rig.clock.now_s - began_s) + 2
+
+
+async def test_who_sends_no_key_costs_one_look_a_second_and_what_is_as_it_was_is_not_read_again(
+    rig: Rig,
+):
+    for _ in range(128):
+        assert await rig.code("") == "invalid_api_key"
+        rig.clock.now_s += 1 / 64
+    assert (rig.store.looks, rig.store.reads) == (2, 1)
+
+
+async def test_an_open_server_looks_once_a_second_whatever_is_sent(tmp_path: Path):
+    rig = Rig(tmp_path)
+    with rig.operator._writing() as writer:
+        writer.execute('DELETE FROM "keys"')
+    for _ in range(10):
+        assert await rig.code("whatever") == ""
+    assert rig.store.looks == 1
+
+
+async def test_a_look_that_began_when_the_key_came_is_new_enough_for_it(rig: Rig):
+    assert await rig.code("pm-unknown") == "invalid_api_key"
+    assert (rig.store.looks, rig.clock.slept) == (1, [])
 
 
 async def test_many_at_once_share_a_look(rig: Rig):
@@ -218,9 +250,9 @@ async def test_known_keys_are_not_served_for_ever_without_their_store(rig: Rig):
     made = rig.create()
     assert await rig.code(made) == "web"
     rig.store.fault = AuthUnavailable("the disk is damaged")
-    rig.clock.now_s += SERVED_ON_S - 1
+    rig.clock.now_s += SERVED_ON_S
     assert await rig.code(made) == "web"
-    rig.clock.now_s += 2
+    rig.clock.now_s += 1
     with pytest.raises(AuthUnavailable) as refusal:
         await rig.admit(made)
     assert refusal.value.retry_after_s == 1.0
@@ -234,6 +266,15 @@ async def test_a_store_that_cannot_be_read_from_the_first_lets_nobody_in_by_mist
         assert await rig.code(sent) == "auth_unavailable"
     rig.store.fault = None
     rig.clock.now_s += KNOWN_FOR_S + 0.001
+    assert await rig.code(made) == "web"
+
+
+async def test_a_bug_of_a_store_makes_nobodys_key_wrong(rig: Rig):
+    made = rig.create()
+    assert await rig.code(made) == "web"
+    rig.store.fault = RuntimeError("a third party's bug")
+    rig.clock.now_s += 2
+    assert await rig.code("pm-unknown") == "auth_unavailable"
     assert await rig.code(made) == "web"
 
 
@@ -309,6 +350,36 @@ async def test_a_grant_that_cannot_be_read_opens_nothing_and_harms_nobody_else(r
     assert await rig.code(other) == "other"
 
 
+async def test_who_is_let_in_cannot_be_changed_and_is_filled_by_name(rig: Rig):
+    admitted = await rig.admit(rig.create())
+    with pytest.raises(AttributeError):
+        admitted.tenant = "other"  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        stated_keys({}).pepper = b""  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        Admitted("web", BOUND)  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        StatedKeys(b"", {})  # type: ignore[call-arg]
+
+
+async def test_only_keys_that_could_be_taken_and_cannot_are_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    rig = Rig(tmp_path, {"POINTSMAN_API_KEYS": "both:0123456789,ended:9876543210"})
+    made = {name: rig.create(name) for name in ("web", "damaged", "lost", "both", "ended")}
+    with rig.operator._writing() as writer:
+        writer.execute("UPDATE \"keys\" SET \"grant\" = '{' WHERE name IN ('damaged', 'lost')")
+    for name in ("lost", "ended"):
+        rig.operator.revoke(name, now_ns=2)
+    with caplog.at_level(logging.DEBUG, "pointsman"):
+        assert await rig.code(made["web"]) == "web"
+    told = [record.getMessage() for record in caplog.records if record.name == "pointsman"]
+    assert told == [
+        'key "both": the environment has one of this name; rename that',
+        'key "damaged": its grant is damaged, or a newer pointsman\'s',
+    ]
+
+
 async def test_digests_are_compared_in_constant_time(rig: Rig, monkeypatch: pytest.MonkeyPatch):
     compared: list[tuple[bytes, bytes]] = []
 
@@ -354,8 +425,20 @@ async def test_closing_lets_go_of_the_store(rig: Rig):
     await rig.admit(rig.create())
     assert rig.store._reader is not None
     await rig.keyring.close()
+    with pytest.raises(RuntimeError, match="shutdown"):
+        rig.keyring._thread.submit(print)
     rig.keyring._thread.shutdown(wait=True)
     assert rig.store._reader is None
+
+
+async def test_closing_does_not_wait_for_a_store_that_hangs(rig: Rig):
+    rig.store.goes_on.clear()
+    asked = asyncio.create_task(rig.code("pm-unknown"))
+    assert await asyncio.to_thread(rig.store.is_asked.wait, 30)
+    await rig.keyring.close()
+    assert rig.store.hanging == 1, "it was not waited for"
+    rig.store.goes_on.set()
+    assert await asked == "invalid_api_key"
 
 
 def test_a_key_cannot_be_found_by_an_empty_secret():

@@ -111,6 +111,23 @@ def test_tokens_count_from_their_hold_to_a_minute_after_their_end():
     rates.hold("c", "web", bounds, 30, 502.0)
 
 
+@pytest.mark.parametrize(
+    ("named", "counted"), [({}, 0), ({"input_tokens": 7}, 7)], ids=["not told", "told"]
+)
+def test_of_a_request_whose_use_nobody_can_tell_its_input_counts(
+    named: dict[str, int], counted: int
+):
+    bounds, rates = grant(tokens_per_minute=100), TokenRates()
+    rates.hold("a", "web", bounds, 90, 0.0, **named)
+    rates.note("a", "web", None)
+    rates.release("a", "web", 0.0)
+    rates.hold("b", "web", bounds, 100 - counted, 0.0)
+    rates.release("b", "web", 0.0)
+    if counted:
+        with pytest.raises(RateLimited, match=f"used up: {counted} of 100"):
+            rates.hold("c", "web", bounds, 100, 0.0)
+
+
 def test_a_request_larger_than_the_limit_goes_alone_and_is_counted_in_full():
     bounds, rates = grant(tokens_per_minute=100), TokenRates()
     rates.hold("small", "web", bounds, 1, 0.0)

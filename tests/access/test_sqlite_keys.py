@@ -114,7 +114,8 @@ def test_a_name_is_given_once(store: SqliteKeys, is_revoked: bool):
     if is_revoked:
         store.revoke("web", now_ns=2)
     before = store.read()
-    with pytest.raises(RequestError, match='"web": there is one of this name'):
+    told = "name, revoked; a name" if is_revoked else "name; a name"
+    with pytest.raises(RequestError, match=f'"web": there is one of this {told}'):
         store.create("web", EVERYTHING, now_ns=3, expires_ns=None)
     assert store.read() == before
 
@@ -289,6 +290,45 @@ def test_a_file_of_noise_is_said_to_be_unavailable_and_can_be_read_once_it_is_me
     store.create("web", EVERYTHING, now_ns=1, expires_ns=None)
     assert only(store).name == "web"
     store.close()
+
+
+def test_after_a_fault_the_file_that_is_put_back_is_read(store: SqliteKeys, tmp_path: Path):
+    store.create("web", EVERYTHING, now_ns=1, expires_ns=None)
+    kept = store.read()
+    with sqlite3.connect(store._path) as file, sqlite3.connect(tmp_path / "backup") as backup:
+        file.backup(backup)
+    file.close()
+    backup.close()
+    alter(store, "DELETE FROM facts")
+    with pytest.raises(AuthUnavailable):
+        store.read()
+    for name in ("ledger.db-wal", "ledger.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / "backup").replace(store._path)
+    assert store.read() == kept
+
+
+def test_closing_closes_the_connection_and_not_the_store(store: SqliteKeys):
+    store.create("web", EVERYTHING, now_ns=1, expires_ns=None)
+    kept, reader = store.read(), store._reader
+    assert reader is not None
+    store.close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        reader.execute("SELECT 1")
+    assert store.read() == kept
+
+
+def test_a_key_that_is_read_cannot_be_changed_and_is_filled_by_name(store: SqliteKeys):
+    store.create("web", BOUND, now_ns=1, expires_ns=None)
+    kept = store.read()
+    with pytest.raises(AttributeError):
+        kept.keys = ()  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        only(store).grant = EVERYTHING  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        Key("web", b"", EVERYTHING, 1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        type(kept)(b"", b"", ())  # type: ignore[call-arg]
 
 
 def test_a_file_that_stays_locked_is_said_to_be_unavailable_and_nothing_is_changed(

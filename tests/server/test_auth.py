@@ -2,10 +2,18 @@
 
 import json
 import logging
+from pathlib import Path
 
 import pytest
+from tests.pipeline.rig import FakeClock
 from tests.server.doors import CHAT, chat_body, opened
 
+from pointsman.access.environment import stated_keys
+from pointsman.access.keyring import Keyring
+from pointsman.access.sqlite_keys import SqliteKeys
+from pointsman.core.errors import Forbidden
+from pointsman.core.grants import Grant, Scope
+from pointsman.server.auth import admit
 from pointsman.server.routes import ROUTES
 
 RED, BLUE = "red-key-0123456789", "blue-key-0123456789"
@@ -93,6 +101,25 @@ async def test_a_right_key_opens_every_route(headers: dict[str, str]):
 async def test_of_two_keys_the_first_holds_even_where_it_is_wrong(headers: dict[str, str]):
     async with opened(keys=KEYS) as client:
         assert (await client.chat(headers=headers)).status == 401
+
+
+@pytest.mark.parametrize(
+    ("scopes", "told"),
+    [(frozenset({Scope.READ, Scope.CALL}), f"{Scope.CALL}, {Scope.READ}"), (frozenset(), "none")],
+    ids=["others", "none"],
+)
+async def test_a_key_that_does_not_open_a_route_is_told_what_it_has_and_what_it_takes(
+    tmp_path: Path, scopes: frozenset[Scope], told: str
+):
+    store = SqliteKeys(str(tmp_path / "keys.db"))
+    made = store.create("web", Grant(scopes=scopes), now_ns=1, expires_ns=None)
+    keyring = Keyring(stated_keys({}), store, FakeClock())
+    with pytest.raises(Forbidden) as refusal:
+        await admit(keyring, Scope.ADMIN, bearer(made))
+    await keyring.close()
+    assert f'"web": this takes the scope "{Scope.ADMIN}", and the key has {told};' in str(
+        refusal.value.message
+    )
 
 
 async def test_nobody_gets_a_body_read_without_a_key():
