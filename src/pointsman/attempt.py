@@ -28,6 +28,7 @@ from pointsman.core.prices import Price, cost_nanousd
 from pointsman.core.secret import unsaid
 from pointsman.core.types import CacheOutcome, Decision, Features, Request, Step
 from pointsman.core.usage import Usage
+from pointsman.core.wire.premium import Premium
 from pointsman.ledger import Intent, Ledger, Outcome, Settlement, State
 from pointsman.providers import Provider
 
@@ -114,6 +115,7 @@ class Attempt:
         self._desk = desk
         self._is_retry = is_retry
         self._price = desk.price_of(step)
+        self._premium = Premium.of(job.request, step.deployment)
         self._has_ended = False
         self._ended_s: float | None = None
         self._began_s = desk.clock.monotonic_s()
@@ -325,7 +327,11 @@ class Attempt:
         )
 
     def _cost(self, usage: Usage) -> int | None:
-        return None if self._price is None else cost_nanousd(usage, self._price)
+        price, builder = self._price, self.builder
+        dropped = builder.started.dropped if builder.started else ()
+        if price is None or not self._premium.is_covered(price, builder.service, dropped):
+            return None
+        return cost_nanousd(usage, price)
 
     def _usage_so_far(self) -> Usage:
         """Return what an answer without its end has taken.

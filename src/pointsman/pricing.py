@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 from pointsman.catalog import provider_rows
-from pointsman.core.prices import ContextTier, Price, nanousd_from_usd
+from pointsman.core.prices import STATED, ContextTier, Price, nanousd_from_usd
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices
@@ -112,7 +112,7 @@ def price_from_usd_per_mtok(
     )
     values = ",".join(str(rate) for rate in rates.values())
     digest = hashlib.sha256(values.encode()).hexdigest()[:8]
-    return Price(**rates, version=f"config/{digest}")
+    return Price(**rates, version=f"{STATED}{digest}")
 
 
 class _Rates(TypedDict):

@@ -13,7 +13,7 @@ from pointsman.core.events import (
     UsageReport,
 )
 from pointsman.core.types import ToolCall
-from pointsman.core.usage import Usage
+from pointsman.core.usage import NOT_SAID, Service, Usage
 
 
 @dataclass(slots=True)
@@ -22,11 +22,12 @@ class AnswerBuilder:
 
     `chars` counts what has come so far: text, reasoning and tool-call arguments. `usage` is None
     until the upstream reports it, `finish_reason` until the end. `signatures` are all that the
-    answer has been sealed with.
+    answer has been sealed with. `service`: what the upstream has said of its price.
     """
 
     started: Started | None = None
     usage: Usage | None = None
+    service: Service = NOT_SAID
     finish_reason: str | None = None
     chars: int = 0
     signatures: list[str] = field(default_factory=list)
@@ -45,8 +46,8 @@ class AnswerBuilder:
                 self._add_reasoning(event)
             case ToolCallDelta():
                 self._add_call(event)
-            case UsageReport(usage=usage):
-                self.usage = usage
+            case UsageReport(usage=usage, service=service):
+                self.usage, self.service = usage, service.after(self.service)
             case Started():
                 self.started = event
             case Finished(reason=reason):

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from pointsman.core.usage import Usage
+from pointsman.core.usage import NOT_SAID, Service, Usage
 
 
 class Started(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -85,12 +85,14 @@ class ToolCallDelta(msgspec.Struct, frozen=True, tag=True):
 class UsageReport(msgspec.Struct, frozen=True, tag=True):
     """The upstream's count of tokens, so far; the last one holds.
 
-    `cost_nanousd` is what the request has cost with them, None where that is not known.
+    `cost_nanousd` is what the request has cost with them, None where that is not known. `service`:
+    what the upstream says of its price.
     """
 
     usage: Usage
     frame: bytes | None = None
     cost_nanousd: int | None = None
+    service: Service = NOT_SAID
 
 
 class Note(msgspec.Struct, frozen=True, tag=True):

@@ -7,6 +7,7 @@ import msgspec
 
 from pointsman.core.usage import Usage
 
+STATED = "config/"  # how the version of a price begins that the configuration states
 _TOKENS_PER_MTOK = 1_000_000
 _NANOUSD_PER_USD = 1_000_000_000
 _USD_PLACES_MIN = 2
@@ -53,6 +54,11 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     source_url: str = ""
     checked_on: date | None = None
+
+    @property
+    def is_stated(self) -> bool:
+        """Return whether the configuration states it, rather than a list of prices."""
+        return self.version.startswith(STATED)
 
 
 def cost_nanousd(usage: Usage, price: Price) -> int:

@@ -1,4 +1,4 @@
-"""Usage: the tokens of one attempt."""
+"""Usage: the tokens of one attempt, and how it was served."""
 
 import msgspec
 
@@ -24,3 +24,23 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     def total_tokens(self) -> int:
         """Return input and output together."""
         return self.input_tokens + self.output_tokens
+
+
+class Service(msgspec.Struct, frozen=True):
+    """Whether an answer says that it was served at more than the stated price, None: not said.
+
+    `is_premium`: in a class of service such as "priority". `is_fast`: in the model's faster mode.
+    """
+
+    is_premium: bool | None = None
+    is_fast: bool | None = None
+
+    def after(self, known: "Service") -> "Service":
+        """Return it with what was known before where it says nothing."""
+        return Service(
+            known.is_premium if self.is_premium is None else self.is_premium,
+            known.is_fast if self.is_fast is None else self.is_fast,
+        )
+
+
+NOT_SAID = Service()

@@ -7,10 +7,11 @@ from typing import TypeAlias
 
 import msgspec
 
-from pointsman.core.events import ReasoningDelta, Started, TextDelta, ToolCallDelta
+from pointsman.core.events import ReasoningDelta, Started, TextDelta, ToolCallDelta, UsageReport
 from pointsman.core.usage import Usage
 from pointsman.core.wire.anthropic.seals import SEALED, is_ahead, signature_of
 from pointsman.core.wire.anthropic.versions import DIALECT
+from pointsman.core.wire.premium import service_said
 
 _OWN_BLOCKS = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
 # Some upstreams count in floats: 12.0.
@@ -36,6 +37,8 @@ class UsageMembers(msgspec.Struct):
     cache_creation: _CacheCreation | None = None
     output_tokens: _Count = None
     output_tokens_details: _OutputDetails | None = None
+    service_tier: object = None
+    speed: object = None
 
 
 class _Block(msgspec.Struct):
@@ -134,6 +137,8 @@ def cumulated(known: UsageMembers, new: UsageMembers) -> UsageMembers:
         cache_creation=_cumulated_parts(known.cache_creation, new.cache_creation),
         output_tokens=new.output_tokens or known.output_tokens,
         output_tokens_details=new.output_tokens_details or known.output_tokens_details,
+        service_tier=new.service_tier or known.service_tier,
+        speed=new.speed or known.speed,
     )
 
 
@@ -145,6 +150,13 @@ def _cumulated_parts(
     return _CacheCreation(
         new.ephemeral_5m_input_tokens or known.ephemeral_5m_input_tokens,
         new.ephemeral_1h_input_tokens or known.ephemeral_1h_input_tokens,
+    )
+
+
+def usage_report(usage: UsageMembers, frame: bytes) -> UsageReport:
+    """Return the report of a usage object."""
+    return UsageReport(
+        read_usage(usage), frame, service=service_said(usage.service_tier, usage.speed)
     )
 
 

@@ -16,7 +16,6 @@ from pointsman.core.events import (
     ReasoningDelta,
     TextDelta,
     ToolCallDelta,
-    UsageReport,
 )
 from pointsman.core.wire.anthropic.content import (
     MessageMembers,
@@ -26,7 +25,7 @@ from pointsman.core.wire.anthropic.content import (
     cumulated,
     kind_of,
     opening,
-    read_usage,
+    usage_report,
 )
 from pointsman.core.wire.anthropic.errors import error_in_stream
 from pointsman.core.wire.decoding import UNREADABLE, check_text
@@ -136,7 +135,7 @@ class MessagesFrameReader:
         yield opening(message, is_stream=True, frame=raw)
         if message.usage is not None:
             self._usage = message.usage
-            yield UsageReport(read_usage(message.usage), b"")
+            yield usage_report(message.usage, b"")
 
     def _opened(self, piece: _Piece, raw: bytes) -> Event:
         kind = kind_of(piece.content_block)
@@ -180,7 +179,7 @@ class MessagesFrameReader:
         if piece.usage is None:
             return Note(raw)
         self._usage = cumulated(self._usage, piece.usage)
-        return UsageReport(read_usage(self._usage), raw)
+        return usage_report(self._usage, raw)
 
     def _finished(self, frame: bytes) -> Finished | None:
         if self._stop_reason is None or not self._has_started:
@@ -207,6 +206,6 @@ def decode_reply(body: bytes) -> Iterator[Event]:
     yield opening(message, is_stream=False, frame=body)
     yield from (msgspec.structs.replace(event, frame=b"") for event in events)
     if message.usage is not None:
-        yield UsageReport(read_usage(message.usage), b"")
+        yield usage_report(message.usage, b"")
     reason = message.stop_reason or "end_turn"
     yield Finished(_REASONS.get(reason, reason), b"", stop_sequence=message.stop_sequence or "")

@@ -28,6 +28,7 @@ from pointsman.core.wire.decoding import upstream_json
 from pointsman.core.wire.gemini.errors import error_in_stream
 from pointsman.core.wire.gemini.request import DIALECT
 from pointsman.core.wire.gemini.signatures import read_signature
+from pointsman.core.wire.premium import service_said
 from pointsman.core.wire.sse import SseFrame
 
 _REASONS = {"STOP": "stop", "MAX_TOKENS": "length"} | dict.fromkeys(
@@ -95,6 +96,7 @@ class _Usage(msgspec.Struct, rename="camel"):
     cached_content_token_count: int | None = None
     candidates_token_count: int | None = None
     thoughts_token_count: int | None = None
+    service_tier: object = None
 
 
 class _Reply(msgspec.Struct, rename="camel"):
@@ -207,7 +209,8 @@ class _Reader:
             else:
                 self._ends.setdefault(index, "")
         if reply.usage_metadata is not None:
-            yield UsageReport(_usage(reply.usage_metadata))
+            service = service_said(reply.usage_metadata.service_tier)
+            yield UsageReport(_usage(reply.usage_metadata), service=service)
 
     def _content(self, candidate: _Candidate, index: int) -> Iterator[Event]:
         logprobs = _token_probs(candidate.logprobs_result)

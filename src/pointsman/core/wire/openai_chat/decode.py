@@ -17,10 +17,11 @@ from pointsman.core.events import (
     ToolCallDelta,
     UsageReport,
 )
-from pointsman.core.usage import Usage
+from pointsman.core.usage import NOT_SAID, Service, Usage
 from pointsman.core.wire.decoding import upstream_json
 from pointsman.core.wire.openai_chat.errors import error_in_stream
 from pointsman.core.wire.openai_chat.request import DIALECT
+from pointsman.core.wire.premium import service_said
 from pointsman.core.wire.sse import SseFrame, data_frame
 
 DONE = b"[DONE]"
@@ -107,6 +108,7 @@ class _Reply(msgspec.Struct):
     created: int | float | None = None
     model: str | None = None
     usage: _Usage | None = None
+    service_tier: object = None
 
 
 _reply = msgspec.json.Decoder(_Reply)
@@ -126,6 +128,7 @@ class ChatFrameReader:
         self._finish_reason: str | None = None
         self._has_refused = False
         self._unfinished: dict[int, bool] = {}
+        self._service: Service = NOT_SAID
 
     def read(self, frame: SseFrame) -> Iterator[Event]:
         """Yield a frame's events. Raises UpstreamBadResponse, or the error that it carries."""
@@ -149,6 +152,8 @@ class ChatFrameReader:
         chunk = upstream_json(_reply.decode, data, "stream")
         if b'"error"' in data and (said := error_in_stream(data)) is not None:
             raise said
+        if chunk.service_tier is not None:
+            self._service = service_said(chunk.service_tier).after(self._service)
         carried: bytes = raw
         if not self._has_started:
             self._has_started = True
@@ -169,7 +174,7 @@ class ChatFrameReader:
             if carried and chunk.choices:
                 yield Note(carried)
                 carried = b""
-            yield UsageReport(usage, carried)
+            yield UsageReport(usage, carried, service=self._service)
         elif carried:
             yield Note(carried)
 
@@ -193,7 +198,7 @@ def decode_reply(body: bytes) -> Iterator[Event]:
             yield event
         finish_reason = _stronger(finish_reason, choice.finish_reason or "stop")
     if (usage := _reported(reply)) is not None:
-        yield UsageReport(usage, b"")
+        yield UsageReport(usage, b"", service=service_said(reply.service_tier))
     yield _finished(finish_reason or "stop", b"", has_refused=has_refused)
 
 

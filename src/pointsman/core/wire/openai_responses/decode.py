@@ -31,6 +31,7 @@ from pointsman.core.wire.openai_responses.read_output import (
     Prob,
     read_item,
 )
+from pointsman.core.wire.premium import service_said
 from pointsman.core.wire.sse import SseFrame
 
 _Count: TypeAlias = int | float | None
@@ -68,6 +69,7 @@ class _Response(msgspec.Struct):
     incomplete_details: _Incomplete | None = None
     output: list[msgspec.Raw] | None = None
     usage: _Usage | None = None
+    service_tier: object = None
 
 
 class _Kind(msgspec.Struct):
@@ -313,7 +315,7 @@ def _started(response: _Response, *, is_stream: bool, frame: bytes) -> Started:
 
 def _ending(response: _Response, *, calls: int, is_refusal: bool) -> Iterator[Event]:
     if (usage := _reported(response.usage)) is not None:
-        yield UsageReport(usage)
+        yield UsageReport(usage, service=service_said(response.service_tier))
     details = response.incomplete_details
     if response.status == "incomplete" or (details is not None and details.reason):
         reason = (details.reason if details else None) or "incomplete"
