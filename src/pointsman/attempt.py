@@ -23,7 +23,7 @@ from pointsman.core.errors import (
 )
 from pointsman.core.events import Event, Finished, UsageReport, is_content
 from pointsman.core.features import estimate_tokens
-from pointsman.core.health import Call, Health
+from pointsman.core.health import Health
 from pointsman.core.prices import Price, cost_nanousd
 from pointsman.core.secret import unsaid
 from pointsman.core.types import CacheOutcome, Decision, Features, Request, Step
@@ -88,7 +88,9 @@ class Job:
 
 
 class Attempt:
-    """One call of one step. `begin` books the intent, `settle` or `close` the end.
+    """One call of one step, under way once it is made; whoever makes it closes it.
+
+    `begin` books the intent; `settle`, `fail`, `reject` or at last `aclose` the end, once.
 
     `builder` gathers what has come. `charged_nanousd` is what it surely cost: 0 until it has ended
     and where nobody can say, None where it has no price. `purse`: holds what its request may cost.
@@ -113,7 +115,6 @@ class Attempt:
         self.error = ""
         self._job = job
         self._desk = desk
-        self._is_retry = is_retry
         self._price = desk.price_of(step)
         self._premium = Premium.of(job.request, step.deployment)
         self._has_ended = False
@@ -122,7 +123,6 @@ class Attempt:
         self._first_content_s: float | None = None
         self._reported_chars = 0
         self._events: AsyncGenerator[Event] | None = None
-        self._call: Call | None = None
         self._intent = msgspec.structs.replace(
             job.intent(
                 attempt=number,
@@ -133,6 +133,8 @@ class Attempt:
             price_version=self._price.version if self._price else "",
             worst_case_nanousd=step.worst_case_nanousd,
         )
+        # Last: from here on it has to be ended, whatever happens.
+        self._call = desk.health.begin(step.deployment.id, self._began_s, is_retry=is_retry)
 
     @property
     def decision(self) -> Decision:
@@ -161,13 +163,11 @@ class Attempt:
         Raises LedgerUnavailable, and BudgetExceeded of a first attempt that a purse has no room
         for; then nothing may be called.
         """
-        name, health = self.step.deployment.id, self._desk.health
-        self._call = health.begin(name, self._began_s, is_retry=self._is_retry)
         try:
             await (self._purse or self._desk.ledger).reserve(self._intent)
         except (LedgerUnavailable, BudgetExceeded):  # there is no row to end
             self._has_ended = True
-            health.end(self._call)
+            self._desk.health.end(self._call)
             raise
         self._events = provider.call(self._job.request, self.step)
 
@@ -235,21 +235,19 @@ class Attempt:
 
         What the upstream's dialect cannot say (RequestError) was never sent.
         """
-        if not self._has_ended:
-            may_have_billed = not isinstance(error, RequestError)
-            if isinstance(error, UpstreamError):
-                may_have_billed = error.may_have_billed
-            self._close("failed", error.code, may_have_billed=may_have_billed)
+        may_have_billed = not isinstance(error, RequestError)
+        if isinstance(error, UpstreamError):
+            may_have_billed = error.may_have_billed
+        self._close("failed", error.code, may_have_billed=may_have_billed)
 
     def note_success(self) -> None:
         """Tell the deployment's breaker that it has answered to the end, or would have."""
-        if self._call is not None:
-            self._desk.health.note_success(self._call, self._desk.clock.monotonic_s())
+        self._desk.health.note_success(self._call, self._desk.clock.monotonic_s())
 
     def note_failure(self, error: GatewayError) -> None:
         """Rest the deployment as an upstream's failure asks, and log it once when that begins."""
         name, now_s = self.step.deployment.id, self._desk.clock.monotonic_s()
-        if self._call is None or not isinstance(error, UpstreamError):
+        if not isinstance(error, UpstreamError):
             return
         is_over = isinstance(error, UpstreamTimeout) and now_s >= self._job.deadline_s
         if is_over and self._first_content_s is not None:
@@ -260,13 +258,11 @@ class Attempt:
 
     def reject(self, validator: str) -> None:
         """Book a draft rejected before its end, billed by estimate."""
-        if not self._has_ended:
-            self._close("rejected", validator, may_have_billed=True)
+        self._close("rejected", validator, may_have_billed=True)
 
     async def aclose(self) -> None:
         """Cancel the call if it still runs, and book it as such if nothing else has been booked."""
-        if not self._has_ended:
-            self._close("cancelled", "", may_have_billed=True)
+        self._close("cancelled", "", may_have_billed=True)
         if self._events is not None:
             await self._events.aclose()
 
@@ -283,15 +279,17 @@ class Attempt:
             raise UpstreamTimeout("the request's total time is over")
         if self._first_content_s is None and is_content(event):
             self._first_content_s = now_s
-            if self._call is not None:
-                self._desk.health.note_content(self._call)
+            self._desk.health.note_content(self._call)
 
     def _close(self, outcome: Outcome, error: str, *, may_have_billed: bool) -> None:
         """Queue the end: what has come billed by estimate, else unknown, else nothing.
 
+        The first end stays: nothing is done where there is one.
         Nothing was called where it was cancelled while its intent was being written.
         Source: FAULTS, "Bill": E, P and Z.
         """
+        if self._has_ended:
+            return
         if self.builder.chars or self.builder.usage is not None:
             settlement = self._settlement("settled", outcome, self._usage_so_far(), error)
         elif may_have_billed and self._events is not None:
@@ -308,8 +306,7 @@ class Attempt:
             self.outcome = settlement.outcome
             self.error = settlement.error
             self.charged_nanousd = settlement.cost_nanousd if settlement.state == "settled" else 0
-            if self._call is not None:
-                self._desk.health.end(self._call)
+            self._desk.health.end(self._call)
             self._desk.observer(self._intent, settlement)
 
     def _settlement(self, state: State, outcome: Outcome, usage: Usage, error: str) -> Settlement:

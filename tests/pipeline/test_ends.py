@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import pytest
 from tests.pipeline.rig import (
@@ -17,11 +18,13 @@ from tests.pipeline.rig import (
 )
 from tests.pipeline.test_hedging import FINE, ON, REFUSED, Gated, ends, pays
 
+from pointsman.attempt import Attempt
 from pointsman.config import TierSettings
 from pointsman.core.errors import ContextLengthExceeded, UpstreamReset, UpstreamTimeout
 from pointsman.core.events import Event, Started, TextDelta, UsageReport
 from pointsman.core.types import Request, Step
 from pointsman.core.usage import Usage
+from pointsman.gate import walk
 from pointsman.ledger import Settlement
 from pointsman.providers import Timeouts
 from pointsman.providers.fake import FakeProvider, Scripted
@@ -80,6 +83,32 @@ async def test_a_report_that_nothing_follows_is_taken_as_it_is(tmp_path):
         await r.settled()
         (row,) = r.rows()
         assert row.settlement.usage == late.usage
+
+
+async def test_of_several_ends_the_first_one_stays_and_is_told_once(tmp_path, monkeypatch):
+    made: list[Attempt] = []
+    told: list[str] = []
+
+    class Kept(Attempt):
+        def __init__(self, *args: Any, **named: Any) -> None:
+            super().__init__(*args, **named)
+            made.append(self)
+
+    monkeypatch.setattr(walk, "Attempt", Kept)
+    async with rig(tmp_path, {"weak": [FINE]}, tiers=ONE_TIER) as r:
+        r.pipeline.observers.append(lambda _, end: told.append(end.outcome))
+        await r.ask(asking())
+        (attempt,) = made
+        rows, charged = r.rows(), attempt.charged_nanousd
+        await attempt.settle("rejected", "late")
+        attempt.fail(UpstreamReset("late"))
+        attempt.reject("late")
+        await attempt.aclose()
+        await r.settled()
+        assert r.rows() == rows and told == ["answered"]
+        assert (attempt.outcome, attempt.error) == ("answered", "")
+        assert attempt.charged_nanousd == charged == 20_000
+        assert r.pipeline.health._records["p/weak"].in_flight == 0
 
 
 # Past its time
