@@ -127,6 +127,8 @@ def _change(node: ast.AST) -> str:
         case ast.Expr(value=ast.Call() | ast.Await()):
             node.value = ast.Constant(None)
             return "call left out"
+        case ast.Return(value=ast.Constant(value=None)):
+            return ""
         case ast.Return(value=ast.expr()):
             node.value = ast.Constant(None)
             return "returns None"
