@@ -57,8 +57,6 @@ class Premium:
         params = {name: value for name, value in deployment.params.items() if name in _FIELDS}
         own = {_FIELDS[name] for name in params}
         dear = {_FIELDS[name] for name, value in params.items() if _is_dear(name, value)}
-        if not any(f'"{name}"'.encode() in request.body for name in _FIELDS):
-            return cls(by_deployment=frozenset(dear))
         asked = {_FIELDS[name] for name in _dear_fields(request)}
         return cls(frozenset(asked - own), frozenset(dear))
 
