@@ -123,7 +123,10 @@ def check_seals(moved: Moved) -> None:
     for seal in {*sealed(moved.before, Thinking), *sealed(moved.before, Call)} - own:
         assert seal.encode() not in moved.sent.body
     if dialect != "openai-chat" and "reasoning" not in moved.sent.dropped:
-        assert list(sealed(moved.after, Thinking)) == thoughts
+        arrived = list(sealed(moved.after, Thinking))
+        # A tool loop that was not begun by thinking may have to go on without: then it is named.
+        goes_on = "thinking" in moved.sent.dropped
+        assert arrived == (thoughts[: len(arrived)] if goes_on else thoughts)
     if dialect == "gemini":
         assert list(sealed(moved.after, Call)) == calls
     left = [part for part in parts_of(moved.after) if isinstance(part, Thinking)]
