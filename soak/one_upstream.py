@@ -3,6 +3,7 @@
 _TOML = """
 [server]
 log_requests = false
+{server}
 [providers.up]
 dialect = "openai-chat"
 base_url = "{base_url}"
@@ -20,6 +21,6 @@ url = "sqlite:///ledger.db"
 """
 
 
-def one_upstream(base_url: str, more: str = "") -> str:
-    """Return its TOML; `more` is whatever else it states."""
-    return _TOML.format(base_url=base_url) + more
+def one_upstream(base_url: str, more: str = "", server: str = "") -> str:
+    """Return its TOML; `more` is whatever else it states, `server` what else of the server."""
+    return _TOML.format(base_url=base_url, server=server) + more
