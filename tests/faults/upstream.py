@@ -10,6 +10,7 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeAlias
 
 ID = "chatcmpl-1"
@@ -131,9 +132,15 @@ async def upstream(**script: Behaviour | Sequence[Behaviour]) -> AsyncIterator[U
 
 def refused_url() -> str:
     """Return the address of a port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}/v1"
+    return f"http://127.0.0.1:{_mute().getsockname()[1]}/v1"
+
+
+@cache
+def _mute() -> socket.socket:
+    """Return a socket that has its port, so that nobody else takes it, and does not listen."""
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    return taken
 
 
 # Pieces of replies.
