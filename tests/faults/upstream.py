@@ -4,6 +4,7 @@ So it can do what no HTTP server would: break off, hang, lie about lengths and t
 """
 
 import asyncio
+import atexit
 import json
 import socket
 import struct
@@ -140,6 +141,7 @@ def _mute() -> socket.socket:
     """Return a socket that has its port, so that nobody else takes it, and does not listen."""
     taken = socket.socket()
     taken.bind(("127.0.0.1", 0))
+    atexit.register(taken.close)
     return taken
 
 
