@@ -1,11 +1,14 @@
-"""Builders of intents and ends, and a child process that can be killed while it books."""
+"""Builders of intents and ends, looks into a file, and a child process that can be killed."""
 
+import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from pointsman.core.usage import Usage
 from pointsman.ledger import Intent, Settlement
+from pointsman.ledger.sqlite import SqliteLedger
 
 SETTLED = Settlement(
     state="settled",
@@ -61,6 +64,18 @@ async def main(url, durability, mode):
 
 asyncio.run(main(*sys.argv[1:]))
 """
+
+
+def ends(ledger: SqliteLedger) -> list[Settlement]:
+    """Return the end of each row, in their order."""
+    return [row.settlement for row in ledger.rows()]
+
+
+def lock(path: Path) -> sqlite3.Connection:
+    """Lock a ledger's file as another writer would, until the connection is closed."""
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    return other
 
 
 def intent(request_id: str = "r1", attempt: int = 1, *, at_ns: int = 1_000, **more: Any) -> Intent:

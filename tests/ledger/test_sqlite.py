@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.ledger.attempts import FAILED, HIT, LOST, OPEN, SETTLED, VOIDED, intent
+from tests.ledger.attempts import FAILED, HIT, LOST, OPEN, SETTLED, VOIDED, ends, intent, lock
 
 from pointsman.core.errors import ConfigError, LedgerUnavailable
 from pointsman.core.usage import Usage
@@ -22,17 +22,6 @@ from pointsman.ledger.runs import Process, is_alive, this_process
 from pointsman.ledger.sqlite import SqliteLedger
 from pointsman.ledger.sqlite_file import SPARE_BYTES, Spare, migrate
 from pointsman.ledger.sqlite_schema import MIGRATIONS
-
-
-def ends(ledger: SqliteLedger) -> list[Settlement]:
-    return [row.settlement for row in ledger.rows()]
-
-
-def lock(path: Path) -> sqlite3.Connection:
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    return other
-
 
 # The file
 

@@ -10,26 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.ledger.attempts import FAILED, OPEN, SETTLED, VOIDED, intent
+from tests.ledger.attempts import FAILED, OPEN, SETTLED, VOIDED, ends, intent, lock
 
 from pointsman.core.budgets import Budget, Hold, limits_at
 from pointsman.core.errors import ConfigError, LedgerUnavailable
-from pointsman.ledger import Settlement, sqlite_file, sqlite_writer
+from pointsman.ledger import sqlite_file, sqlite_writer
 from pointsman.ledger.sqlite import SqliteLedger
 from pointsman.ledger.sqlite_file import SPARE_BYTES, Spare
 from pointsman.ledger.sqlite_writer import GroupWriter
 
 WAIT_S = 60.0
-
-
-def ends(ledger: SqliteLedger) -> list[Settlement]:
-    return [row.settlement for row in ledger.rows()]
-
-
-def lock(path: Path) -> sqlite3.Connection:
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    return other
 
 
 class Watched(GroupWriter):
