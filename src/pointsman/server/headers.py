@@ -10,7 +10,10 @@ _NAMES_CHARS_MAX = 2_000
 
 def printable(text: str, chars_max: int = _CHARS_MAX) -> str:
     """Return text that a header may hold: ASCII, on one line, not too long."""
-    plain = text[:chars_max].encode("ascii", "replace").decode()
+    text = text[:chars_max]
+    if text.isascii() and text.isprintable():
+        return text
+    plain = text.encode("ascii", "replace").decode()
     return "".join(c if c.isprintable() else " " for c in plain)
 
 

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack
 from types import FrameType
 
 import uvicorn
@@ -149,7 +149,9 @@ async def _serve(
     config = _configured(app, server_settings.connections_max)
     server = Server(app, config, drain_s=drain_s, on_ready=on_ready)
     try:
-        with written_to(sys.stderr) if request_log is not None else nullcontext():
+        with ExitStack() as stack:
+            if request_log is not None:
+                request_log.write = stack.enter_context(written_to(sys.stderr))
             async with kept_tidy(pipeline.stores):
                 gc.collect()
                 gc.freeze()  # what is there now stays; looking through it takes tens of ms
