@@ -94,7 +94,7 @@ class GeminiStreamEncoder:
         if frame.count(b'"modelVersion"') == 1 and self._named and self._named.search(frame):
             return self._named.sub(lambda match: match[1] + self._model, frame)
         read = parse_frame(frame)
-        if read.data is None or b'"modelVersion"' not in frame:
+        if not read.data or b'"modelVersion"' not in frame:
             return frame
         if "modelVersion" not in msgspec.json.decode(read.data):
             return frame

@@ -278,4 +278,5 @@ def _without_usage(frame: bytes) -> bytes:
 
 def _edited(frame: SseFrame, changes: Mapping[str, bytes | None]) -> bytes:
     """Return the frame's bytes with its data's members changed."""
-    return frame.raw if frame.data is None else with_data(frame, splice(frame.data, changes))
+    # A comment, or an event without data, may have the name of a member in another line.
+    return with_data(frame, splice(frame.data, changes)) if frame.data else frame.raw

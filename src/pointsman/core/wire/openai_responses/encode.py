@@ -135,7 +135,7 @@ def _frame(told: Mapping[str, object]) -> bytes:
 def _renamed(frame: bytes, model: bytes) -> bytes:
     """Return a frame with the model's name changed in the response that it holds."""
     read = parse_frame(frame)
-    if read.data is None:
+    if not read.data:
         return frame
     members = msgspec.json.decode(read.data, type=dict[str, msgspec.Raw])
     response = bytes(members.get("response", b""))
