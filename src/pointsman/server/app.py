@@ -1,8 +1,8 @@
 """App: the ASGI adapter. Lets requests in, runs their routes, and minds who hangs up."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
@@ -217,21 +217,47 @@ class App:
         Who sent an Idempotency-Key and hangs up may ask again for what came of it.
         """
         run = run_route(self.services, route, exchange, responder, dialect=found.dialect)
-        work = asyncio.ensure_future(run)
+        may_leave = not (route.is_billable and has_key(exchange.headers))
         watch = asyncio.ensure_future(body.hung_up())
         try:
-            await asyncio.wait((work, watch, self._stopped), return_when=asyncio.FIRST_COMPLETED)
-            if route.is_billable and has_key(exchange.headers):
-                await asyncio.wait((work, self._stopped), return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                return await work
+            async with _until(self._stopped, *([watch] if may_leave else ())):
+                await run
+        except _Over:
+            if self._stopped.done():
+                raise Draining(STOPPED, retry_after_s=DRAIN_RETRY_AFTER_S) from None
+            raise HungUp from None
         finally:
-            for task in (work, watch):
-                task.cancel()
-            await asyncio.gather(work, watch, return_exceptions=True)
-        if self._stopped.done():
-            raise Draining(STOPPED, retry_after_s=DRAIN_RETRY_AFTER_S)
-        raise HungUp
+            watch.cancel()
+
+
+class _Over(Exception):
+    """What was waited for has come before the work was done."""
+
+
+@asynccontextmanager
+async def _until(*ends: asyncio.Future[None]) -> AsyncIterator[None]:
+    """Break off the block when one of `ends` comes. Raises _Over then."""
+    task = asyncio.current_task()
+    assert task is not None
+    is_broken_off = False
+
+    def break_off(_: asyncio.Future[None]) -> None:
+        nonlocal is_broken_off
+        if not is_broken_off:
+            is_broken_off = True
+            task.cancel()
+
+    for end in ends:
+        end.add_done_callback(break_off)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if is_broken_off and not task.uncancel():
+            raise _Over from None
+        raise
+    finally:
+        for end in ends:
+            end.remove_done_callback(break_off)
 
 
 class AsgiResponder:
