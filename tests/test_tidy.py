@@ -48,7 +48,10 @@ LAZY_PACKAGES = {
     "xllamacpp",
 }
 # Any other import inside a function, as (module, imported module); say why beside it.
-LAZY_IMPORTS: set[tuple[str, str]] = set()
+LAZY_IMPORTS = {
+    # It imports aiohttp as it loads, for those alone who have switched to that.
+    ("pointsman.providers.clients", "pointsman.providers.over_aiohttp"),
+}
 
 # Assembled so that this file does not contain what it looks for.
 REGISTRY_HOSTS = tuple(

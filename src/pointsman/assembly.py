@@ -33,7 +33,9 @@ from pointsman.ledger.outcomes import KeepsOutcomes
 from pointsman.policies import Policy, PolicySettings
 from pointsman.policies.registry import build_policy
 from pointsman.providers import Provider, build_installed
+from pointsman.providers.clients import open_transport
 from pointsman.providers.http import HttpProvider
+from pointsman.providers.http1.proxies import read_proxies
 from pointsman.router import Pipeline
 from pointsman.routing import Routing, Stores
 from pointsman.scorer.model import shipped
@@ -198,7 +200,15 @@ def _providers(
 ) -> dict[str, Provider]:
     """Return who calls each provider: one pool of connections for all over HTTP."""
     key_of = Variables(env)
-    http = HttpProvider(timeouts=settings.timeouts, key_of=key_of)
+    http = HttpProvider(
+        timeouts=settings.timeouts,
+        key_of=key_of,
+        transport=open_transport(
+            settings.upstream.http_client,
+            connect_s=settings.timeouts.connect_s,
+            proxies=read_proxies(env),
+        ),
+    )
     kinds = {name: stated.kind for name, stated in settings.providers.items() if stated.kind}
     return {
         name: build_installed(kinds[name], settings.timeouts, key_of) if name in kinds else http

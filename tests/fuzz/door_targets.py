@@ -5,10 +5,12 @@ import gzip
 import importlib.metadata
 import struct
 import zlib
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from datetime import UTC, datetime
 from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
+from random import Random
 from typing import Any
 from unittest.mock import patch
 
@@ -16,6 +18,8 @@ import msgspec
 import uvicorn
 from tests.core.wire.answers import STARTED
 from tests.fuzz.target import Target, expect
+from tests.providers.http1.test_reading import READ as REPLIES
+from tests.providers.http1.test_reading import REFUSED as NO_REPLIES
 from tests.server.test_framing import REFUSED
 from uvicorn.server import ServerState
 
@@ -30,6 +34,7 @@ from pointsman.core.prices import cost_nanousd
 from pointsman.core.usage import Usage
 from pointsman.deployments import price_book, resolve_tiers
 from pointsman.pricing import PriceBook, price_from_usd_per_mtok
+from pointsman.providers.http1.reading import HEAD_BYTES_MAX, Reading
 from pointsman.providers.inflate import Inflater
 from pointsman.providers.retry_after import RETRY_AFTER_S_MAX, retry_after_s
 from pointsman.server.app import read_query
@@ -64,7 +69,36 @@ def door_targets() -> list[Target]:
         Target("inflate", inflate, inflate_seeds, (UpstreamError,)),
         Target("head", read_head, head_seeds, (RequestError,)),
         Target("framing", frame, frame_seeds),
+        Target("upstream framing", read_replies, reply_seeds),
     ]
+
+
+def read_replies(data: bytes) -> None:
+    """Read a connection's bytes as an upstream's reply, whole and cut at random."""
+    rng = Random(len(data))
+    cuts = sorted(rng.randrange(len(data) + 1) for _ in range(8))
+    bounds = pairwise([0, *cuts, len(data)])
+    whole, cut = _reply_in([data]), _reply_in([data[begins:ends] for begins, ends in bounds])
+    expect(whole == cut, f"cut anew it is another reply: {whole!r} and {cut!r}")
+
+
+def _reply_in(pieces: Sequence[bytes]) -> tuple[object, ...]:
+    reading = Reading()
+    for piece in pieces:
+        if piece:
+            reading.feed(piece)
+    ends_itself = reading.is_whole
+    reading.end()
+    expect(not (reading.fault and reading.is_whole), "a reply that is at fault is whole")
+    expect(not reading.is_whole or reading.status >= 200, "a reply without a status is whole")
+    expect(sum(map(len, reading.headers.values())) <= HEAD_BYTES_MAX, "headers without a bound")
+    body = reading.take(len(b"".join(pieces)))
+    return reading.status, reading.headers, body, ends_itself, reading.is_whole
+
+
+def reply_seeds() -> list[bytes]:
+    """Return replies, sound ones and such as are refused."""
+    return [*(one[0] for one in REPLIES.values()), *NO_REPLIES.values()]
 
 
 def read_retry_after(data: bytes) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.faults import upstream as up
@@ -17,8 +16,10 @@ from pointsman.config import parse_settings
 from pointsman.core.errors import ConfigError, UpstreamConnect
 from pointsman.core.events import Finished
 from pointsman.providers import Timeouts
-from pointsman.providers.addresses import is_public, may_lead_to
+from pointsman.providers.addresses import Found, LookUp, is_public, look_up, may_lead_to
+from pointsman.providers.clients import CLIENTS, open_transport
 from pointsman.providers.http import HttpProvider
+from pointsman.providers.transport import HttpClient
 
 # Where a name of the public DNS might lead: loopback, own networks, clouds' metadata, and the rest
 # of what is no host of the internet, in each form in which an address can hide.
@@ -50,35 +51,34 @@ REFUSED_URLS = (
 )  # fmt: skip
 
 
-def result(host: str, address: str, port: int) -> ResolveResult:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    return ResolveResult(
-        hostname=host, host=address, port=port, family=family, proto=0, flags=0
-    )  # fmt: skip
-
-
-class Zone(AbstractResolver):
+class Zone:
     """Answers each name by its list in turn, the last answer again and again."""
 
     def __init__(self, answers: Mapping[str, Sequence[Sequence[str]]]) -> None:
         self._answers = {name: list(lists) for name, lists in answers.items()}
         self.asked: list[str] = []
 
-    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[ResolveResult]:
+    async def __call__(self, host: str, port: int) -> list[Found]:
         self.asked.append(host)
         lists = self._answers[host]
         found = lists.pop(0) if len(lists) > 1 else lists[0]
-        return [result(host, address, port) for address in found]
-
-    async def close(self) -> None:
-        """Do nothing."""
+        return [Found(family_of(address), (address, port)) for address in found]
 
 
-def provider(zone: AbstractResolver | None = None, **limits: float) -> HttpProvider:
+def family_of(address: str) -> int:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+@pytest.fixture(params=CLIENTS)
+def client(request: pytest.FixtureRequest) -> HttpClient:
+    chosen: HttpClient = request.param
+    return chosen
+
+
+def provider(client: HttpClient = "own", zone: LookUp = look_up, **limits: float) -> HttpProvider:
     timeouts = Timeouts(**{"connect_s": 1.0, "first_byte_s": 2.0, **limits})  # type: ignore[arg-type]
-    if zone is None:
-        return HttpProvider(timeouts=timeouts, key_of=lambda _: CANARY)
-    return HttpProvider(timeouts=timeouts, key_of=lambda _: CANARY, resolver=lambda: zone)
+    transport = open_transport(client, connect_s=timeouts.connect_s, look_up=zone)
+    return HttpProvider(timeouts=timeouts, key_of=lambda _: CANARY, transport=transport)
 
 
 def test_there_are_sixty_ways_at_least():
@@ -112,10 +112,10 @@ def test_localhost_is_this_machine_and_nothing_else(host: str):
 
 
 @pytest.mark.parametrize("address", INNER)
-async def test_no_call_goes_to_an_inner_address_behind_a_name(address: str):
+async def test_no_call_goes_to_an_inner_address_behind_a_name(address: str, client: HttpClient):
     async with up.upstream(m=up.answer()) as server:
         zone = Zone({"api.public.example": [[address]]})
-        made = provider(zone)
+        made = provider(client, zone)
         url = server.base_url.replace("127.0.0.1", "api.public.example")
         try:
             with pytest.raises(UpstreamConnect, match="private = true") as caught:
@@ -126,9 +126,9 @@ async def test_no_call_goes_to_an_inner_address_behind_a_name(address: str):
         assert address not in caught.value.message and not caught.value.may_have_billed
 
 
-async def test_one_inner_address_among_public_ones_refuses_the_name():
+async def test_one_inner_address_among_public_ones_refuses_the_name(client: HttpClient):
     async with up.upstream(m=up.answer()) as server:
-        made = provider(Zone({"api.public.example": [["8.8.8.8", "127.0.0.1"]]}))
+        made = provider(client, Zone({"api.public.example": [["8.8.8.8", "127.0.0.1"]]}))
         url = server.base_url.replace("127.0.0.1", "api.public.example")
         try:
             with pytest.raises(UpstreamConnect, match="not public"):
@@ -138,11 +138,11 @@ async def test_one_inner_address_among_public_ones_refuses_the_name():
         assert server.connections == 0
 
 
-async def test_a_name_that_changes_its_address_leads_nowhere_else():
+async def test_a_name_that_changes_its_address_leads_nowhere_else(client: HttpClient):
     # The second look-up is the attack; the first, for which nobody listens, must not decide.
     async with up.upstream(m=up.answer()) as server:
         zone = Zone({"rebinding.example": [["192.0.2.1"], ["127.0.0.1"]]})
-        made = provider(zone)
+        made = provider(client, zone)
         url = server.base_url.replace("127.0.0.1", "rebinding.example")
         try:
             for _ in range(3):
@@ -154,7 +154,7 @@ async def test_a_name_that_changes_its_address_leads_nowhere_else():
 
 
 async def test_the_address_that_was_checked_is_the_one_that_is_called(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, client: HttpClient
 ):
     """Whatever the name leads to a moment later: it is looked up once, and never by the socket."""
     called: list[str] = []
@@ -171,7 +171,7 @@ async def test_the_address_that_was_checked_is_the_one_that_is_called(
     monkeypatch.setattr(loop, "sock_connect", watched, raising=False)
     async with up.upstream(m=up.answer()) as server:
         zone = Zone({"rebinding.example": [["127.0.0.1"], ["127.0.0.99"]]})
-        made = provider(zone)
+        made = provider(client, zone)
         try:
             url = server.base_url.replace("127.0.0.1", "rebinding.example")
             for _ in range(3):
@@ -182,10 +182,12 @@ async def test_the_address_that_was_checked_is_the_one_that_is_called(
 
 
 @pytest.mark.parametrize("url", ODD_URLS)
-async def test_an_address_in_disguise_is_no_address_that_somebody_named(url: str):
+async def test_an_address_in_disguise_is_no_address_that_somebody_named(
+    url: str, client: HttpClient
+):
     async with up.upstream(m=up.answer()) as server:
         port = server.base_url.rpartition(":")[2].partition("/")[0]
-        made = provider()  # the machine's own resolver: it reads these forms by itself
+        made = provider(client)  # the machine's own resolver: it reads these forms by itself
         try:
             with pytest.raises(UpstreamConnect):
                 await answered(made, asking(), calling(url.replace("/v1", f":{port}/v1")))
@@ -202,9 +204,9 @@ def test_a_base_url_that_hides_its_host_is_refused_at_the_start(url: str):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"])
-async def test_an_address_that_the_configuration_names_is_called(host: str):
+async def test_an_address_that_the_configuration_names_is_called(host: str, client: HttpClient):
     async with up.upstream(m=up.answer()) as server:
-        made = provider()
+        made = provider(client)
         try:
             url = server.base_url.replace("127.0.0.1", host)
             events = await answered(made, asking(), calling(url))
@@ -213,9 +215,11 @@ async def test_an_address_that_the_configuration_names_is_called(host: str):
     assert isinstance(events[-1], Finished)
 
 
-async def test_a_private_provider_s_name_may_lead_inside_and_opens_no_door_for_others():
+async def test_a_private_provider_s_name_may_lead_inside_and_opens_no_door_for_others(
+    client: HttpClient,
+):
     async with up.upstream(m=up.answer()) as server:
-        made = provider(Zone({"models.lan.example": [["127.0.0.1"]]}))
+        made = provider(client, Zone({"models.lan.example": [["127.0.0.1"]]}))
         url = server.base_url.replace("127.0.0.1", "models.lan.example")
         try:
             assert await answered(made, asking(), calling(url, is_private=True))
@@ -236,9 +240,11 @@ SMUGGLED: tuple[dict[str, Any], ...] = (
 
 
 @pytest.mark.parametrize("fields", SMUGGLED, ids=lambda fields: next(iter(fields)))
-async def test_a_request_s_body_changes_neither_address_nor_key_nor_headers(fields):
+async def test_a_request_s_body_changes_neither_address_nor_key_nor_headers(
+    fields, client: HttpClient
+):
     async with up.upstream(m=up.answer()) as server:
-        made = provider()
+        made = provider(client)
         try:
             step = calling(server.base_url, api_key_env="K")
             await answered(made, asking(fields=fields), step)
@@ -250,11 +256,13 @@ async def test_a_request_s_body_changes_neither_address_nor_key_nor_headers(fiel
     assert "stolen" not in str(seen.headers)
 
 
-async def test_a_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch):
+async def test_a_proxy_of_the_environment_is_not_asked(
+    monkeypatch: pytest.MonkeyPatch, client: HttpClient
+):
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, up.refused_url())
     async with up.upstream(m=up.answer()) as server:
-        made = provider()
+        made = provider(client)
         try:
             assert await answered(made, asking(), calling(server.base_url))
         finally:

@@ -1,4 +1,4 @@
-"""The network: connections in memory between aiohttp's own protocol and simulated upstreams."""
+"""The network: connections in memory between the client and simulated upstreams."""
 
 import asyncio
 import errno
@@ -85,7 +85,7 @@ class Wire(asyncio.Transport):
         else:
             what()
 
-    # What aiohttp does.
+    # What the client does.
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._address if name == "peername" else default

@@ -98,6 +98,7 @@ def _usd(text: str, example: str) -> Key:
 
 SECTIONS: Mapping[Pattern, str] = {
     ("server",): "Where the server listens, who may call it, and how much it takes on.",
+    ("upstream",): "How all upstreams are called.",
     ("providers", "*"): (
         "Who serves models: one table each. A name of the catalogue needs no keys, and no table"
         " either. A key itself never stands here, only the variable that holds it."
@@ -192,6 +193,10 @@ KEYS: Mapping[Pattern, Key] = {
     ("server", "log_requests"): Key(
         "Write a line of JSON to standard error for every request and every attempt: ids, names,"
         " codes, times, tokens and costs; never a body or a key."
+    ),
+    ("upstream", "http_client"): Key(
+        "HTTP client of the calls: pointsman's own, or `aiohttp`, which costs more and knows no"
+        " proxies, should the own one fail you. A restart or a reload changes it."
     ),
     ("providers", "*", "dialect"): Key(
         f"Wire format the provider speaks: {_either(AUTH_HEADERS)}.", '"openai-chat"'

@@ -12,6 +12,7 @@ from pointsman.gate import HedgingSettings
 from pointsman.ledger import LedgerSettings
 from pointsman.policies import Goal, SignalSettings
 from pointsman.providers import Timeouts
+from pointsman.providers.transport import HttpClient
 from pointsman.validators import ValidationSettings
 
 
@@ -29,6 +30,12 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     lag_max_s: float = 0.002
     connections_max: int = 10_000
     log_requests: bool = True
+
+
+class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How upstreams are called."""
+
+    http_client: HttpClient = "own"
 
 
 class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -134,6 +141,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The whole configuration. `tiers` go from cheapest to strongest."""
 
     server: ServerSettings = ServerSettings()
+    upstream: UpstreamSettings = UpstreamSettings()
     providers: Mapping[str, ProviderSettings] = {}
     tiers: tuple[TierSettings, ...] = ()
     routing: RoutingSettings = RoutingSettings()

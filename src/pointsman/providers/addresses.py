@@ -7,12 +7,13 @@ has them; RFC 6052, section 2.1 (64:ff9b::/96), RFC 3056 (2002::/16), RFC 4380 (
 RFC 4291, section 2.5.5.2 (::ffff:0:0/96) for addresses that hold another; read 2026-11-23.
 """
 
+import asyncio
 import errno
 import logging
 import socket
+from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-
-from aiohttp.abc import AbstractResolver, ResolveResult
+from typing import Any, NamedTuple, TypeAlias
 
 _HERE = "localhost"
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
@@ -27,33 +28,50 @@ class PrivateAddress(OSError):
     """A host's name leads to an address that is not public, and nobody has said that it may."""
 
 
-class GuardedResolver(AbstractResolver):
-    """Looks names up in another resolver, and gives only what is public; of `localhost`, loopback.
+class Found(NamedTuple):
+    """One of a name's addresses. `sockaddr`: as the family's sockets take it, the address first."""
 
-    Where one of a name's addresses is neither, the name is refused as a whole.
+    family: int
+    sockaddr: tuple[Any, ...]
+
+
+# Returns the addresses of a host's name, for connections to a port of it. Raises OSError.
+LookUp: TypeAlias = Callable[[str, int], Awaitable[Sequence[Found]]]
+
+
+async def look_up(host: str, port: int) -> list[Found]:
+    """Ask the machine's own resolver for the addresses of a name."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    return [Found(family, sockaddr) for family, _, _, _, sockaddr in found]
+
+
+async def look_up_public(found_by: LookUp, host: str, port: int) -> Sequence[Found]:
+    """Return a name's addresses where all are public; of `localhost`, where all are loopback.
+
+    Where one of them is neither, the name is refused as a whole. Raises OSError, PrivateAddress
+    among them.
     """
+    found = await found_by(host, port)
+    for one in found:
+        address = one.sockaddr[0]
+        if not may_lead_to(host, address):
+            log.warning("%s leads to %s, which is not public: refused", host, address)
+            raise PrivateAddress(
+                errno.EACCES,
+                "the name leads to an address that is not public; if that is meant, set"
+                " private = true in the provider's table, or name the address in its base_url",
+            )
+    return found
 
-    def __init__(self, resolver: AbstractResolver) -> None:
-        self._resolver = resolver
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """Return the addresses of a name. Raises PrivateAddress, and OSError as any resolver."""
-        found = await self._resolver.resolve(host, port, family)
-        for result in found:
-            if not may_lead_to(host, result["host"]):
-                log.warning("%s leads to %s, which is not public: refused", host, result["host"])
-                raise PrivateAddress(
-                    errno.EACCES,
-                    "the name leads to an address that is not public; if that is meant, set"
-                    " private = true in the provider's table, or name the address in its base_url",
-                )
-        return found
-
-    async def close(self) -> None:
-        """Close the other resolver."""
-        await self._resolver.close()
+def is_address(host: str) -> bool:
+    """Return whether a host is an address in its usual form, and no name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def may_lead_to(host: str, address: str) -> bool:

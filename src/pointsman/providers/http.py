@@ -1,23 +1,18 @@
 """HTTP: calls upstreams that speak a known dialect, over pooled keep-alive connections."""
 
 import asyncio
-import ssl
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 
-import aiohttp
 import msgspec
-from aiohttp.abc import AbstractResolver
 
 from pointsman.core.errors import (
     UpstreamBadResponse,
     UpstreamConnect,
     UpstreamError,
     UpstreamRejected,
-    UpstreamReset,
-    UpstreamTimeout,
     UpstreamTooLarge,
 )
 from pointsman.core.events import Event, Finished, Started, is_content
@@ -25,18 +20,16 @@ from pointsman.core.types import Deployment, Request, Step
 from pointsman.core.wire import Codec, upstream_codec
 from pointsman.core.wire.asked_effort import asked_effort
 from pointsman.providers import Timeouts
-from pointsman.providers.addresses import GuardedResolver
 from pointsman.providers.blanking import blanked
-from pointsman.providers.connections import Connector
+from pointsman.providers.http1.client import Http1Client
 from pointsman.providers.inflate import Inflater
 from pointsman.providers.outgoing import address, headers, written
-from pointsman.providers.retry_after import retry_after_s
+from pointsman.providers.retry_after import HEADERS, retry_after_s
+from pointsman.providers.transport import PIECE_BYTES, Reply, Transport
 
 REPLY_BYTES_MAX = 64 * 1024 * 1024
 ERROR_BYTES_MAX = 64 * 1024
 DRAIN_S = 0.25
-# How much of a reply is read, and then decoded, at once. A reader that stalls holds all of it.
-_READ_BYTES = 16 * 1024
 # So many events of one piece are passed on before others may run.
 _EVENTS_AT_ONCE = 100
 COUNT_S = 5.0
@@ -49,8 +42,8 @@ class HttpProvider:
     """Serves every deployment with a dialect of `CODECS`.
 
     `key_of` gives what an environment variable holds, None when it is not set. A key goes into its
-    deployment's `auth_header` and nowhere else. `now_s` is the wall clock, Unix seconds. `resolver`
-    looks names up; what it finds for a deployment that is not private is checked.
+    deployment's `auth_header` and nowhere else. `now_s` is the wall clock, Unix seconds.
+    `transport`: pointsman's own client where it is not stated.
     """
 
     def __init__(
@@ -59,14 +52,12 @@ class HttpProvider:
         timeouts: Timeouts,
         key_of: Callable[[str], str | None],
         now_s: Callable[[], float] = time.time,
-        resolver: Callable[[], AbstractResolver] = aiohttp.ThreadedResolver,
+        transport: Transport | None = None,
     ) -> None:
         self._timeouts = timeouts
         self._key_of = key_of
         self._now_s = now_s
-        self._resolver = resolver
-        # By whether they may lead to addresses that are not public: those share no connections.
-        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._transport: Transport = transport or Http1Client(connect_s=timeouts.connect_s)
 
     async def call(self, request: Request, step: Step) -> AsyncGenerator[Event]:
         """Call the step's deployment and yield the answer's events as they come.
@@ -81,14 +72,14 @@ class HttpProvider:
         first_byte_s = _first_byte_s(limits, deployment, body.body)
         deadline = loop.time() + (first_byte_s if request.is_stream else limits.reply_s)
         path = codec.path(deployment.model, is_stream=request.is_stream)
-        response = await self._post(request, step, path, body.body, deadline)
-        reader = _BodyReader(response, left_s=deadline - loop.time())
+        reply = await self._post(request, step, path, body.body, deadline)
+        reader = _BodyReader(reply, left_s=deadline - loop.time())
         is_whole = False
         try:
-            if response.status != 200:
+            if reply.status != 200:
                 reader.left_s = limits.idle_s
-                raise await _read_error(reader, response, codec, now_s=self._now_s())
-            if _is_event_stream(response, asked=request.is_stream):
+                raise await _read_error(reader, reply, codec, now_s=self._now_s())
+            if _is_event_stream(reply, asked=request.is_stream):
                 events = _stream_events(reader, codec, idle_s=limits.idle_s)
             else:
                 events = _reply_events(reader, codec)
@@ -106,7 +97,7 @@ class HttpProvider:
                 if is_whole:
                     await reader.drain()
             finally:
-                response.close()
+                reply.close()
 
     async def count(self, request: Request, step: Step) -> int | None:
         """Return how many tokens the request's input is to the step's deployment, exactly.
@@ -122,85 +113,42 @@ class HttpProvider:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + COUNT_S
         body = codec.count_request(written(request, step).body)
-        response = await self._post(request, step, path, body, deadline)
-        reader = _BodyReader(response, left_s=deadline - loop.time())
+        reply = await self._post(request, step, path, body, deadline)
+        reader = _BodyReader(reply, left_s=deadline - loop.time())
         try:
-            if response.status in _NOT_OFFERED:
+            if reply.status in _NOT_OFFERED:
                 return None
-            if response.status != 200:
-                raise await _read_error(reader, response, codec, now_s=self._now_s())
+            if reply.status != 200:
+                raise await _read_error(reader, reply, codec, now_s=self._now_s())
             return codec.read_count(await reader.whole())
         except UpstreamError as error:
             _blank_key(error, self._key(deployment))
             raise
         finally:
-            response.close()
+            reply.close()
 
     async def close(self) -> None:
         """Close all connections."""
-        while self._sessions:
-            await self._sessions.popitem()[1].close()
+        await self._transport.close()
 
     async def _post(
         self, request: Request, step: Step, path: str, body: bytes, deadline: float
-    ) -> aiohttp.ClientResponse:
-        deployment = step.deployment
+    ) -> Reply:
+        deployment, key = step.deployment, self._key(step.deployment)
         url = address(deployment, self._key_of) + path
+        sent = headers(request, step, key)
         try:
-            async with asyncio.timeout_at(deadline):
-                return await self._session(is_private=deployment.is_private).post(
-                    url,
-                    data=body,
-                    headers=headers(request, step, self._key(deployment)),
-                    allow_redirects=False,
-                )
-        except aiohttp.ConnectionTimeoutError as error:
-            raise UpstreamConnect(
-                f"{deployment.id}: no connection within {self._timeouts.connect_s} s"
-            ) from error
-        except TimeoutError as error:
-            raise UpstreamTimeout(f"{deployment.id}: no reply began in time") from error
-        except (aiohttp.ClientConnectorError, ssl.SSLError) as error:
-            why = blanked(_reason(error), self._key(deployment))
-            raise UpstreamConnect(f"{deployment.id}: {why}") from error
-        except aiohttp.ClientResponseError as error:
-            # What it has sent instead is not told: it may repeat the request, our key with it.
-            raise UpstreamBadResponse(f"{deployment.id}: the reply is not HTTP") from error
-        except ValueError as error:  # a base_url or a key that no request can carry
-            raise UpstreamConnect(
-                f"{deployment.id}: its base_url or key cannot be sent ({type(error).__name__})"
-            ) from error
-        except (aiohttp.ClientError, ConnectionError) as error:
-            why = blanked(_reason(error), self._key(deployment))
-            raise UpstreamReset(
-                f"{deployment.id}: the connection broke before a reply: {why}"
-            ) from error
+            return await self._transport.post(
+                url, body, sent, is_private=deployment.is_private, deadline_s=deadline
+            )
+        except UpstreamError as error:
+            _retell(error, f"{deployment.id}: {error.message}")
+            _blank_key(error, key)
+            raise
 
     def _key(self, deployment: Deployment) -> str:
         key = self._key_of(deployment.api_key_env) if deployment.api_key_env else None
         return (key or "").strip()
-
-    def _session(self, *, is_private: bool) -> aiohttp.ClientSession:
-        if is_private not in self._sessions:
-            resolver = self._resolver()
-            self._sessions[is_private] = aiohttp.ClientSession(
-                connector=Connector(
-                    limit=0,
-                    ttl_dns_cache=60,
-                    resolver=resolver if is_private else GuardedResolver(resolver),
-                ),
-                timeout=aiohttp.ClientTimeout(
-                    total=None,
-                    connect=self._timeouts.connect_s,
-                    sock_connect=self._timeouts.connect_s,
-                    sock_read=None,
-                ),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                skip_auto_headers=("user-agent", "accept"),
-                auto_decompress=False,
-                read_bufsize=_READ_BYTES,
-            )
-        return self._sessions[is_private]
 
 
 class _BodyReader:
@@ -210,9 +158,9 @@ class _BodyReader:
     the time that our own reader takes between two pieces does not count.
     """
 
-    def __init__(self, response: aiohttp.ClientResponse, *, left_s: float) -> None:
+    def __init__(self, reply: Reply, *, left_s: float) -> None:
         self.left_s = left_s
-        self._response = response
+        self._reply = reply
         self._inflater: Inflater | None = None
         self._plain: deque[bytes] = deque()
         self._total = 0
@@ -224,7 +172,7 @@ class _BodyReader:
         UpstreamTooLarge.
         """
         if self._inflater is None:
-            self._inflater = Inflater(self._response.headers.get("content-encoding", ""))
+            self._inflater = Inflater(self._reply.header("content-encoding") or "")
         while not self._plain and (sent := await self._sent()):
             self._plain.extend(self._inflater.feed(sent))
         piece = self._plain.popleft() if self._plain else b""
@@ -235,19 +183,14 @@ class _BodyReader:
 
     async def _sent(self) -> bytes:
         """Return what has come over the wire, b"" at the end."""
+        sent = self._reply.at_hand()
+        if sent is not None:
+            return sent
         loop = asyncio.get_running_loop()
         began_s = loop.time()
-        try:
-            async with asyncio.timeout(self.left_s):
-                piece = await self._response.content.read(_READ_BYTES)
-        except TimeoutError as error:
-            raise UpstreamTimeout("the upstream went silent in its answer") from error
-        except (aiohttp.ClientError, ConnectionError) as error:
-            raise UpstreamReset(
-                f"the upstream broke off in its answer: {_reason(error)}"
-            ) from error
+        sent = await self._reply.read(began_s + self.left_s)
         self.left_s -= loop.time() - began_s
-        return piece
+        return sent
 
     async def whole(self) -> bytes:
         """Return the body to its end. Raises as `piece` does."""
@@ -280,7 +223,7 @@ async def _stream_events(
                 await asyncio.sleep(0)
         if has_content:
             reader.left_s = idle_s
-        if len(piece) >= _READ_BYTES:  # there may be more, for which nothing has to wait
+        if len(piece) >= PIECE_BYTES:  # there may be more, for which nothing has to wait
             await asyncio.sleep(0)
     for event in decoder.finish():
         yield event
@@ -293,19 +236,20 @@ async def _reply_events(reader: _BodyReader, codec: Codec) -> AsyncGenerator[Eve
 
 
 async def _read_error(
-    reader: _BodyReader, response: aiohttp.ClientResponse, codec: Codec, *, now_s: float
+    reader: _BodyReader, reply: Reply, codec: Codec, *, now_s: float
 ) -> UpstreamError:
-    if 300 <= response.status < 400:  # it will say so again: no use in asking it twice
+    if 300 <= reply.status < 400:  # it will say so again: no use in asking it twice
         return UpstreamConnect(
-            f"the upstream answered {response.status}; redirects are not followed, "
+            f"the upstream answered {reply.status}; redirects are not followed, "
             "so set base_url to where it points"
         )
     body = b""
     with suppress(UpstreamError):  # the status says enough; what came of the body goes with it
         while len(body) <= ERROR_BYTES_MAX and (piece := await reader.piece()):
             body += piece
-    wait_s = retry_after_s(response.headers, now_s=now_s)
-    return codec.read_error(response.status, body[:ERROR_BYTES_MAX], wait_s)
+    told = {name: value for name in HEADERS if (value := reply.header(name)) is not None}
+    wait_s = retry_after_s(told, now_s=now_s)
+    return codec.read_error(reply.status, body[:ERROR_BYTES_MAX], wait_s)
 
 
 def _first_byte_s(limits: Timeouts, deployment: Deployment, body: bytes) -> float:
@@ -327,24 +271,26 @@ def _blank_key(error: UpstreamError, key: str) -> None:
     """Take our key out of what an upstream says of it: some repeat the one they refuse."""
     if not key:
         return
-    error.message = blanked(error.message, key)
-    error.args = (error.message,)
+    _retell(error, blanked(error.message, key))
     if isinstance(error, UpstreamRejected):
         error.body = blanked(error.body.decode("latin-1"), key).encode("latin-1")
 
 
-def _is_event_stream(response: aiohttp.ClientResponse, *, asked: bool) -> bool:
+def _retell(error: UpstreamError, message: str) -> None:
+    error.message = message
+    error.args = (message,)
+
+
+def _is_event_stream(reply: Reply, *, asked: bool) -> bool:
     """Return whether the body is SSE. Raises UpstreamBadResponse when it is not JSON either."""
-    if "content-type" not in response.headers:
+    stated = reply.header("content-type")
+    if stated is None:
         return asked
-    kind = response.content_type
+    kind = stated.partition(";")[0].strip().lower()
     if kind == _EVENT_STREAM:
         return True
     if kind == "application/json" or kind.endswith("+json"):
         return False
-    raise UpstreamBadResponse(f'the upstream answered with content type "{kind}", not JSON or SSE')
-
-
-def _reason(error: BaseException) -> str:
-    """Return what an error says without any URL's query, which is where secrets would hide."""
-    return str(error).partition("?")[0] or type(error).__name__
+    raise UpstreamBadResponse(
+        f'the upstream answered with content type "{kind[:80]}", not JSON or SSE'
+    )

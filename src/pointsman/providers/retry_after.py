@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 
 RETRY_AFTER_S_MAX = 86_400.0
+# The headers it is read from.
+HEADERS = ("retry-after-ms", "retry-after", "date")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 

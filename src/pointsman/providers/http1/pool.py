@@ -1,0 +1,75 @@
+"""Pool: connections that wait for their next request, those used last in front."""
+
+import asyncio
+from collections.abc import Hashable
+
+from pointsman.providers.http1.connection import Connection
+
+# Shorter than what most servers keep a connection for (nginx: 75 s), so that it is seldom they who
+# close it, at the very moment of a request.
+IDLE_S = 15.0
+
+
+class Pool:
+    """Keeps connections by a key that says all in which two of them may differ."""
+
+    def __init__(self) -> None:
+        self._idle: dict[Hashable, list[Connection]] = {}
+        self._open: dict[Connection, None] = {}  # in their order, as no set has one
+        self._timer: asyncio.TimerHandle | None = None
+
+    def made(self, loop: asyncio.AbstractEventLoop) -> Connection:
+        """Return a new connection, not yet connected."""
+        connection = Connection(loop, self._forget)
+        self._open[connection] = None
+        return connection
+
+    def take(self, key: Hashable, now_s: float) -> Connection | None:
+        """Return a connection that is open and on which nothing has come, None for none."""
+        waiting = self._idle.get(key)
+        while waiting:
+            connection = waiting.pop()
+            if connection.is_open and now_s - connection.idle_since_s < IDLE_S:
+                return connection
+            connection.abort()
+        return None
+
+    def give_back(self, key: Hashable, connection: Connection) -> None:
+        """Keep a connection after its exchange, where another one may follow."""
+        if connection not in self._open or not connection.end_exchange():
+            return
+        loop = asyncio.get_running_loop()
+        connection.idle_since_s = loop.time()
+        self._idle.setdefault(key, []).append(connection)
+        if self._timer is None:
+            self._timer = loop.call_later(IDLE_S, self._sweep, loop)
+
+    def close(self) -> None:
+        """Close all connections, those in use too."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._idle.clear()
+        for connection in tuple(self._open):
+            connection.abort()
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Close what has waited for too long, and come again while something waits."""
+        self._timer = None
+        long_ago_s = loop.time() - IDLE_S
+        for key, waiting in tuple(self._idle.items()):
+            kept = []
+            for connection in waiting:
+                if connection.is_open and connection.idle_since_s > long_ago_s:
+                    kept.append(connection)
+                else:
+                    connection.abort()
+            if kept:
+                self._idle[key] = kept
+            else:
+                del self._idle[key]
+        if self._idle:
+            self._timer = loop.call_later(IDLE_S, self._sweep, loop)
+
+    def _forget(self, connection: Connection) -> None:
+        self._open.pop(connection, None)

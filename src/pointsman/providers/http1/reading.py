@@ -1,0 +1,156 @@
+"""Reading: takes replies out of the bytes of a connection. It does no I/O.
+
+llhttp refuses what can be read in two ways (a length beside chunks, two lengths, line breaks of
+one byte, folded lines); what it lets pass and RFC 9112 does not is refused here, and so is what has
+no bound. Source: RFC 9112, sections 2.3, 6.1, 6.3 and 9.2, and RFC 9110, section 15.2.
+"""
+
+import httptools
+
+# Of all headers together, those after the body included.
+HEAD_BYTES_MAX = 32 * 1024
+HEADERS_MAX = 200
+# So many replies that only announce another one may come before it.
+ANNOUNCED_MAX = 15
+_VERSIONS = frozenset({"1.0", "1.1"})
+_CODING = b"transfer-encoding"
+_LENGTH = b"content-length"
+_NO_BODY = frozenset({204, 304})
+
+
+class _Refused(Exception):
+    """A reply has gone past a limit, or means nothing."""
+
+
+class Reading:
+    """Reads one reply after the other, each after an `expect`. Nothing that comes makes it raise.
+
+    `status`: 0 until the headers are whole. `headers`: names in small letters, each one's first
+    value. `fault`: what is wrong with the reply, "" for nothing; no word of the reply itself.
+    `keeps_alive`: whether another request may follow, once the reply is whole.
+    """
+
+    __slots__ = (
+        "_announced", "_head_bytes", "_header_count", "_is_until_close", "_parser", "_unread",
+        "_untold_bytes", "fault", "headers", "is_whole", "keeps_alive", "status",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._unread = bytearray()
+        self.expect()
+
+    def expect(self) -> None:
+        """Begin to read the reply to a request that has just been sent."""
+        self.status = 0
+        self.headers: dict[bytes, bytes] = {}
+        self.fault = ""
+        self.is_whole = False
+        self.keeps_alive = False
+        self._is_until_close = False
+        self._unread.clear()
+        self._announced = 0
+        self._header_count = 0
+        self._head_bytes = 0
+        self._untold_bytes = 0
+
+    @property
+    def unread_bytes(self) -> int:
+        """Return how much of the body has come and was not taken."""
+        return len(self._unread)
+
+    def feed(self, data: bytes) -> None:
+        """Take what came. What comes after a whole reply is no reply, and ends the connection."""
+        if self.is_whole or self.fault:
+            self.keeps_alive = False
+            return
+        # The parser gathers a header, and skips what follows a chunk's size, without a word to us.
+        self._untold_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+            if self._untold_bytes > len(data) + HEAD_BYTES_MAX:
+                raise _Refused(f"one header or chunk's head is over {HEAD_BYTES_MAX} bytes")
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade, _Refused) as error:
+            self.keeps_alive = False
+            if not self.is_whole:
+                told = error if isinstance(error, _Refused) else error.__context__
+                self.fault = str(told) if isinstance(told, _Refused) else "it is not HTTP/1.1"
+
+    def end(self) -> None:
+        """Note that nothing will come any more: some replies end with their connection."""
+        self.keeps_alive = False
+        if self._is_until_close and not self.fault:
+            self.is_whole = True
+
+    def take(self, bytes_max: int) -> bytes:
+        """Return the next bytes of the body, as far as they have come."""
+        unread = self._unread
+        if len(unread) <= bytes_max:
+            piece = bytes(unread)
+            unread.clear()
+            return piece
+        piece = bytes(unread[:bytes_max])
+        del unread[:bytes_max]
+        return piece
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        """Refuse a second reply to one request."""
+        if self.is_whole:
+            raise _Refused("a reply that nobody asked for")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one header; one that follows the body is counted and left out."""
+        self._untold_bytes = 0
+        self._header_count += 1
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > HEAD_BYTES_MAX or self._header_count > HEADERS_MAX:
+            raise _Refused(
+                f"it has more than {HEADERS_MAX} headers or {HEAD_BYTES_MAX} bytes of them"
+            )
+        if not self.status:
+            name = name.lower()
+            if name in self.headers:
+                if name == _CODING:
+                    raise _Refused("it has more than one Transfer-Encoding")
+            else:
+                self.headers[name] = value
+
+    def on_headers_complete(self) -> None:
+        """Begin the body, or wait for the reply that this one announces."""
+        parser, headers = self._parser, self.headers
+        self._untold_bytes = 0
+        version = parser.get_http_version()
+        if version not in _VERSIONS:
+            raise _Refused("it is of another version of HTTP than 1.1 and 1.0")
+        coding = headers.get(_CODING)
+        if coding is not None and (coding.lower() != b"chunked" or version != "1.1"):
+            raise _Refused("its Transfer-Encoding is not chunked alone")
+        status = parser.get_status_code()
+        if status < 200:
+            self._announce(status)
+            return
+        self.status = status
+        self.keeps_alive = parser.should_keep_alive()
+        self._is_until_close = coding is None and _LENGTH not in headers and status not in _NO_BODY
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self._untold_bytes = 0
+        self._unread += body
+
+    def on_message_complete(self) -> None:
+        """End the reply, if it is the one that was waited for."""
+        self._untold_bytes = 0
+        if self.status:
+            self.is_whole = True
+        else:
+            self.headers = {}
+
+    def _announce(self, status: int) -> None:
+        self._announced += 1
+        if status < 100 or status == 101 or self._announced > ANNOUNCED_MAX:
+            raise _Refused("it announces a reply and goes on without it")
+        if _LENGTH in self.headers or _CODING in self.headers:
+            raise _Refused("it announces a reply with a body of its own")
