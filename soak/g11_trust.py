@@ -14,6 +14,7 @@ from soak.trust import canaries
 from soak.trust.echoing import BEHAVIOURS
 from soak.trust.rerouting import (
     DOWN,
+    HELD_OUT,
     POINTS_MAX,
     UP,
     Share,
@@ -24,6 +25,7 @@ from soak.trust.rerouting import (
 )
 
 _FEWEST = 6
+_GOALS = {UP: "upgrades in all", HELD_OUT: "upgrades by held-out forms", DOWN: "downgrades in all"}
 _ROOT = Path(__file__).resolve().parents[1]
 _COUNTED = re.compile(r"(\d+) (passed|failed|error)")
 
@@ -37,7 +39,7 @@ def measure(scale: float = 1.0) -> list[Figure]:
         went("tiers and quotas passed by attacks", "0", "tests/pipeline/test_rerouting.py"),
         judged(),
         _rate("upgrades at the threshold of the clean asks (learned)", Share(0, 1), above_clean()),
-        *(fooled(policy, way) for policy in ("learned", "signals") for way in (UP, DOWN)),
+        *(fooled(policy, way) for policy in ("learned", "signals") for way in _GOALS),
     ]
 
 
@@ -74,8 +76,8 @@ def fooled(policy: str, way: str) -> Figure:
     """Return how much of the attacks goes the wanted way, rules of phrases and lengths included."""
     without, attacked, kinds = rates(policy, way)
     worst = ", ".join(f"{kind} {share.percent:.0f}%" for kind, share in kinds.items())
-    goal = "upgrades" if way == UP else "downgrades"
-    return _rate(f"{goal} in all ({policy}, {forms(way)} forms)", without, attacked, f"; {worst}")
+    what = f"{_GOALS[way]} ({policy}, {forms(way)} forms)"
+    return _rate(what, without, attacked, f"; {worst}")
 
 
 def _rate(what: str, without: Share, attacked: Share, more: str = "") -> Figure:

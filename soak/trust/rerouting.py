@@ -24,7 +24,7 @@ from pointsman.routing import Routing
 from pointsman.scorer.model import shipped
 from pointsman.scorer.reading import read_features
 
-UP, DOWN = "up", "down"
+UP, DOWN, HELD_OUT = "up", "down", "held out"
 POINTS_MAX = 5.0
 _PAD = "the river runs past the old mill and on to the sea where ships lie still in the evening"
 _PADDING = re.compile(r"\{pad (\d+)\}")
@@ -52,7 +52,10 @@ class Share:
 
 
 def attacks(way: str) -> list[Attack]:
-    """Return every attack that way, `UP` or `DOWN`, with each ask."""
+    """Return every attack that way, with each ask.
+
+    `UP`, `DOWN`, or `HELD_OUT`: up too, by forms that the defences were not made with.
+    """
     return [
         Attack(kind, ask, _filled(form, ask))
         for kind, forms in _corpus().forms(way).items()
@@ -67,9 +70,14 @@ def forms(way: str) -> int:
 
 
 def clean(way: str) -> Sequence[str]:
-    """Return the asks as they are without an attack: easy ones for `UP`, hard ones for `DOWN`."""
+    """Return the asks as they are without an attack: hard ones for `DOWN`, else easy ones."""
     corpus = _corpus()
-    return corpus.asks if way == UP else corpus.hard
+    return {UP: corpus.asks, DOWN: corpus.hard, HELD_OUT: corpus.held_out.asks}[way]
+
+
+class _HeldOut(msgspec.Struct, frozen=True):
+    asks: Sequence[str]
+    up: Mapping[str, Sequence[str]]
 
 
 class _Corpus(msgspec.Struct, frozen=True):
@@ -77,9 +85,10 @@ class _Corpus(msgspec.Struct, frozen=True):
     hard: Sequence[str]
     up: Mapping[str, Sequence[str]]
     down: Mapping[str, Sequence[str]]
+    held_out: _HeldOut
 
     def forms(self, way: str) -> Mapping[str, Sequence[str]]:
-        return self.up if way == UP else self.down
+        return {UP: self.up, DOWN: self.down, HELD_OUT: self.held_out.up}[way]
 
 
 @cache
@@ -115,7 +124,7 @@ def routing_of(policy: str, *, rules: bool = True) -> Routing:
 def rates(policy: str, way: str, *, rules: bool = True) -> tuple[Share, Share, dict[str, Share]]:
     """Return of the clean asks how many go the wanted way, of the attacks, and of each kind.
 
-    The wanted way is the strongest tier for `UP`, and the weakest for `DOWN`.
+    The wanted way is the weakest tier for `DOWN`, else the strongest.
     """
     return _rates(routing_of(policy, rules=rules), way, lambda _: True)
 
@@ -136,7 +145,7 @@ def _rates(
     routing: Routing, way: str, counts: Callable[[Decision], bool]
 ) -> tuple[Share, Share, dict[str, Share]]:
     names = routing.snapshot.names
-    target = names[-1] if way == UP else names[0]
+    target = names[0] if way == DOWN else names[-1]
     decider = Decider(SystemClock())
 
     def is_forced(text: str) -> bool:

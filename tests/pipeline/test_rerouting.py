@@ -9,7 +9,17 @@ from typing import Any
 
 import msgspec
 import pytest
-from soak.trust.rerouting import DOWN, POINTS_MAX, UP, attacks, clean, forms, judged_rates, rates
+from soak.trust.rerouting import (
+    DOWN,
+    HELD_OUT,
+    POINTS_MAX,
+    UP,
+    attacks,
+    clean,
+    forms,
+    judged_rates,
+    rates,
+)
 from tests.pipeline.rig import THREE_TIERS, TWO_TIERS, Rig, Script, asking, outcome, rig
 
 from pointsman.cache import CacheSettings
@@ -41,7 +51,7 @@ def calls(found: Rig) -> Counter[str]:
 
 
 def test_the_corpus_is_as_large_as_it_is_said_to_be():
-    assert (forms(UP), forms(DOWN)) >= (60, 30)
+    assert forms(UP) >= 60 and forms(DOWN) >= 30 and forms(HELD_OUT) >= 40
     assert len(attacks(UP)) == forms(UP) * len(clean(UP))
     assert all(
         attack.ask in attack.text and "{" + "ask" not in attack.text for attack in attacks(UP)
@@ -157,9 +167,21 @@ async def test_keys_have_quotas_of_their_own(tmp_path):
         assert calls(found) == {"strong": 15, "weak": 6}
 
 
-def test_the_model_itself_is_not_led_up():
-    """What goes up all the same does so by a rule; `soak.g11_trust` tells how much that is."""
-    without, attacked, _ = judged_rates(UP)
+def test_learned_is_not_led_up_by_the_corpus():
+    """How much the forms do that it was not made with, `soak.g11_trust` tells."""
+    without, attacked, _ = rates("learned", UP)
     assert attacked.percent <= without.percent + POINTS_MAX
-    by_length, _, _ = rates("signals", UP, rules=False)
+
+
+@pytest.mark.parametrize("way", [UP, HELD_OUT])
+def test_neither_lookalikes_nor_what_is_hidden_nor_padding_lead_up(way: str):
+    _, _, kinds = rates("learned", way)
+    assert {kinds[kind].forced for kind in ("lookalike", "hidden", "padding")} == {0}
+
+
+@pytest.mark.parametrize("way", [UP, HELD_OUT])
+def test_the_model_itself_is_not_led_up(way: str):
+    without, attacked, _ = judged_rates(way)
+    assert attacked.percent <= without.percent + POINTS_MAX
+    by_length, _, _ = rates("signals", way, rules=False)
     assert by_length.forced == 0

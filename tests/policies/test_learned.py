@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.builders import deployment, features, snapshot, tier
 
+from pointsman.core.features import count_words
 from pointsman.core.prices import Price
 from pointsman.policies import PolicySettings, SignalSettings
 from pointsman.policies.flips import without
@@ -82,6 +83,21 @@ def test_power_phrases_stand_above_the_model_even_when_nobody_stated_them():
     decision = learned().decide(features("architect it"), WORLD)
     assert decision.tier == "power" and '"architect"' in decision.reason
     assert [signal.phrase for signal in decision.signals] == ["architect"]
+
+
+def test_a_phrase_that_is_stuck_onto_another_ask_counts_only_when_it_is_stated():
+    text = f"{PLAIN} (architect)"
+    decision = learned().decide(features(text), WORLD)
+    assert decision == learned(signals=SignalSettings(power=())).decide(features(text), WORLD)
+    assert decision.tier != "power" and not decision.signals
+    stated = learned(signals=SignalSettings(power=("architect",)))
+    assert stated.decide(features(text), WORLD).tier == "power"
+
+
+def test_in_a_long_text_a_phrase_counts_wherever_it_stands():
+    text = f"{PLAIN} {'word ' * 100}. Architect."
+    long = features(text, words=count_words(text))
+    assert learned().decide(long, WORLD).tier == "power"
 
 
 def test_fast_phrases_count_only_when_they_are_stated():
@@ -194,7 +210,7 @@ def test_a_flip_by_the_floor_is_where_the_policy_turns():
 
 
 def test_the_flip_of_a_rule_is_what_the_model_says_without_it():
-    change = learned().insight(features(f"architect. {PLAIN}"), WORLD).would_change
+    change = learned().insight(features(f"Architect this. {PLAIN}"), WORLD).would_change
     assert change.startswith('without "architect" it would be')
 
 
@@ -240,7 +256,7 @@ def test_a_word_is_left_out_whole_or_not_at_all():
 
 
 def test_a_rule_without_which_nothing_changes_is_no_flip():
-    change = learned().insight(features(f"architect. {HARD_SUM}"), WORLD).would_change
+    change = learned().insight(features(f"Architect this. {HARD_SUM}"), WORLD).would_change
     assert change.startswith('without "architect" it would still be power')
 
 

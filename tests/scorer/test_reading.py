@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pointsman.scorer.familiar import FAMILIARITY_MIN
 from pointsman.scorer.groups import GROUPS
-from pointsman.scorer.model import FAMILIARITY_MIN
 from pointsman.scorer.reading import (
     CLIP_CHARS,
     COUNT_NAMES,
@@ -145,3 +145,29 @@ def test_plain_english_is_familiar(text: str):
 )
 def test_what_training_never_saw_is_not_familiar(text: str):
     assert read(text).familiarity < FAMILIARITY_MIN
+
+
+@pytest.mark.parametrize(
+    "stuck_on",
+    [
+        "vrolk spint gwazz",
+        "brfl qsdt brfl qsdt brfl qsdt brfl qsdt brfl qsdt brfl qsdt brfl qsdt",
+        "⊕ ⊗ ⊢ ⊨ ∀ ∃ ∴ ∵",
+        "řžů ěšč ňď",
+    ],
+    ids=["words", "repeated", "signs", "letters"],
+)
+def test_an_ask_with_as_much_stuck_onto_it_stays_familiar(stuck_on: str):
+    ask = "Explain in two sentences why the sky is blue in the day and red in the evening."
+    assert read(f"{ask} {stuck_on}").familiarity >= FAMILIARITY_MIN
+    assert read(f"{stuck_on} {ask}").familiarity >= FAMILIARITY_MIN
+
+
+@pytest.mark.parametrize("lead", ["", "Translate into English: "], ids=["alone", "asked about"])
+def test_a_text_of_another_language_is_not_made_familiar_by_what_is_asked_of_it(lead: str):
+    text = (
+        "Der Regen fiel seit dem frühen Morgen auf die Dächer der kleinen Stadt, und niemand"
+        " ging ohne dringenden Grund aus dem Haus. Nur der alte Bäcker stand wie immer vor seiner"
+        " Tür und wartete auf die Kinder."
+    )
+    assert read(lead + text).familiarity < FAMILIARITY_MIN

@@ -66,7 +66,8 @@ class SignalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Words, phrases and a length that decide: all of the policy `signals`, rules above `learned`.
 
     None is "not stated": `signals` then takes what is built in; `learned` takes only the built-in
-    power phrases, since a rule that nobody wrote may raise quality, never lower it.
+    power phrases, since a rule that nobody wrote may raise quality, never lower it, and them only
+    where they belong to what is asked (`asks`).
 
     `power_words`: a last user turn longer than this many words goes to the strongest tier.
     `default`: the tier of a request on which nothing fires; "" is the middle one.
@@ -115,11 +116,11 @@ class Insight(msgspec.Struct, frozen=True, kw_only=True):
     """Why a policy decides as it does, for a person.
 
     `group`: the task group, or the caller's own one, whose threshold counts. `familiarity`: share
-    of the prompt's words that the scorer knows, 0..1. `relative_gain`: how many times as much the
-    prompt gains from the strongest tier as its group does on average. `threshold`: the highest
-    predicted loss that may leave the strongest tier; None where it does not decide. `certificate`:
-    what is proven, in words. `reasons`: what of the prompt asks for a stronger tier (weight above
-    0) or a weaker one, the weightiest first.
+    of the prompt's words, or of its better half's, that the scorer knows, 0..1. `relative_gain`:
+    how many times as much the prompt gains from the strongest tier as its group does on average.
+    `threshold`: the highest predicted loss that may leave the strongest tier; None where it does
+    not decide. `certificate`: what is proven, in words. `reasons`: what of the prompt asks for a
+    stronger tier (weight above 0) or a weaker one, the weightiest first.
     """
 
     group: str

@@ -12,7 +12,8 @@ from pointsman.policies import POWER_PHRASES, Insight, PolicySettings
 from pointsman.policies.flips import nearby_floors, nearby_worths, smallest_change
 from pointsman.policies.outlooks import OutlookBook
 from pointsman.policies.signals import HarmCheck, Rules, lower_in_place
-from pointsman.scorer.model import FAMILIARITY_MIN, held_out, shipped
+from pointsman.scorer.familiar import FAMILIARITY_MIN
+from pointsman.scorer.model import held_out, shipped
 from pointsman.scorer.prospects import Outlook, Prospect, expected_costs
 from pointsman.scorer.reading import read_features
 
@@ -30,7 +31,9 @@ class Learned:
     def __init__(self, settings: PolicySettings) -> None:
         stated = settings.signals
         power = POWER_PHRASES if stated.power is None else stated.power
-        self._rules = Rules(power, stated.fast or (), stated.power_words)
+        self._rules = Rules(
+            power, stated.fast or (), stated.power_words, power_anywhere=stated.power is not None
+        )
         self._harm = HarmCheck(stated)
         self._settings = settings
         if settings.tuning is not None:

@@ -16,6 +16,7 @@ from pointsman.policies import (
     PolicySettings,
     SignalSettings,
 )
+from pointsman.policies.asks import SHORT_WORDS, is_asked_for, mark_of
 
 
 class PhraseMatcher:
@@ -38,6 +39,14 @@ class PhraseMatcher:
             if first in lowered and (match := pattern.search(lowered))
         )
 
+    def marked(self, lowered: str, signals: Sequence[Signal]) -> str:
+        """Return the text with the mark of `asks` in place of each phrase that was found."""
+        found = {signal.phrase for signal in signals}
+        for phrase, _, pattern in self._patterns:
+            if phrase in found:
+                lowered = pattern.sub(mark_of(phrase), lowered)
+        return lowered
+
     def without(self, lowered: str, phrases: Collection[str]) -> str:
         """Return the text with these of the phrases cut out, wherever they occur."""
         for phrase, _, pattern in self._patterns:
@@ -59,14 +68,21 @@ class Rules:
     """A coding agent's background call goes to the cheapest tier, whatever it quotes.
 
     Else power phrases ask for the strongest tier, fast ones for the cheapest, then the length.
-    `power_words` None: the length does not matter.
+    `power_words` None: the length does not matter. `power_anywhere` False: a power phrase that is
+    stuck onto another ask says nothing.
     """
 
     def __init__(
-        self, power: tuple[str, ...], fast: tuple[str, ...], power_words: int | None
+        self,
+        power: tuple[str, ...],
+        fast: tuple[str, ...],
+        power_words: int | None,
+        *,
+        power_anywhere: bool = True,
     ) -> None:
         self.power, self.fast = PhraseMatcher(power), PhraseMatcher(fast)
         self.power_words = power_words
+        self._power_anywhere = power_anywhere
 
     def find(self, lowered: str, features: Features, snapshot: Snapshot) -> Ruling:
         """Return what the first rule that applies says; `lowered` is the text in lower case."""
@@ -74,6 +90,8 @@ class Rules:
             why = f"{features.background} is background work, for which the cheapest tier will do"
             return Ruling(snapshot.names[0], why, ())
         power, fast = self.power.find(lowered, "power"), self.fast.find(lowered, "fast")
+        if power and not self._power_anywhere and features.words <= SHORT_WORDS:
+            power = power if is_asked_for(self.power.marked(lowered, power)) else ()
         tier, reason = "", ""
         if power:
             tier, reason = snapshot.names[-1], f'"{power[0].phrase}" asks for the strongest tier'

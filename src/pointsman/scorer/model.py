@@ -10,10 +10,6 @@ from pkgutil import get_data
 from pointsman.scorer.heads import Heads, unpack_heads
 from pointsman.scorer.reading import COUNT_NAMES, Reading, words_and_pairs
 
-FAMILIARITY_MIN = 0.7
-"""Below this a prompt is unlike what the scorer learned from. Of the training prompts that were
-left out when the map of words was made, fold by fold, the 1st percentile has 0.71."""
-
 # What a person reads of a count below and above its mean; where it is not "few" and "many".
 _LESS_AND_MORE = {
     "length": ("short text", "long text"),

@@ -15,8 +15,9 @@ from typing import Final
 import msgspec
 
 from pointsman.core.types import Features, Need, Reading
-from pointsman.scorer.familiar import KNOWN, UNKNOWN, familiar_words, look_up
+from pointsman.scorer.familiar import FAMILIARITY_MIN, KNOWN, UNKNOWN, familiar_words, look_up
 from pointsman.scorer.groups import GROUPS, find_group
+from pointsman.scorer.plain import plain
 
 __all__ = [
     "GROUPS",
@@ -35,6 +36,11 @@ CLIP_CHARS = HEAD_CHARS + TAIL_CHARS
 COUNTED: Final = tuple(bytes([mark]) for mark in b'0\n.,?$\\(=%"')
 _FOREIGN_WORD_BYTES: Final = 4
 _TAKEN_AS_KNOWN: Final = 6
+# Of letters beyond ASCII, tokens of at most 12 bytes, so many more bytes count as a word more.
+_FOREIGN_TOKEN_BYTES: Final = 6
+# A half is taken for the whole only when so much of it is known: a few words of a language that
+# was not learned from are known by chance. docs/model-card.md has what that lets through.
+_HALF_FAMILIARITY_MIN: Final = 0.8
 
 # One name for each of `Reading.counts`, as a person may read it.
 COUNT_NAMES: Final = (
@@ -82,7 +88,10 @@ def pack_reading(reading: Reading) -> PackedReading:
 
 
 def read(text: str, facts: Facts = Facts()) -> Reading:  # noqa: B008 - frozen
-    """Return what the first 2,000 and last 500 characters of a text hold; "" is read too."""
+    """Return what the first 2,000 and last 500 characters of a text hold; "" is read too.
+
+    It is read as a person sees it, without what is hidden in it (`plain`).
+    """
     clip = _clip(text)
     data = _fold(clip)
     tokens = _find_tokens(data)
@@ -99,6 +108,9 @@ def read(text: str, facts: Facts = Facts()) -> Reading:  # noqa: B008 - frozen
         *(log1p(max(len(text) - CLIP_CHARS, 0)), log1p(data.count(b"```"))),
     )
     familiarity = _familiarity(words, foreign_bytes=len(data) - len(clip))
+    if familiarity < FAMILIARITY_MIN and tokens:
+        half = _familiarity_of_half(clip)
+        familiarity = half if half >= _HALF_FAMILIARITY_MIN else familiarity
     return Reading(find_group(data, tokens, marks), counts, frozenset(grams), familiarity)
 
 
@@ -124,6 +136,24 @@ def _familiarity(words: Sequence[int], *, foreign_bytes: int) -> float:
     return (known + _TAKEN_AS_KNOWN) / (known + unknown + _TAKEN_AS_KNOWN)
 
 
+def _familiarity_of_half(clip: str) -> float:
+    """Return the share of known words in the first or the last half of a text, the better one.
+
+    So an ask with at most as much stuck before or behind it is as familiar as without. A word that
+    comes again says no more than before, and a sign beyond ASCII that is no letter as little as one
+    of ASCII.
+    """
+    known: list[bool] = []
+    table = familiar_words()
+    for token in dict.fromkeys(_find_tokens(_fold(_drop_signs(" ", clip)))):
+        if not token.isascii():
+            known += [False] * (1 + len(token) // _FOREIGN_TOKEN_BYTES)
+        elif (seen := table[crc_hqx(token, 0)]) in (KNOWN, UNKNOWN):
+            known.append(seen == KNOWN)
+    half = (len(known) + 1) // 2
+    return max(sum(known[:half]), sum(known[-half:])) / half if known else 0.0
+
+
 def word_values(text: str) -> set[int]:
     """Return the CRC-16 values, 0..65535, of the words of a text alone; clipped as in `read`."""
     return set(map(crc_hqx, _find_tokens(_fold(_clip(text))), repeat(0)))
@@ -147,9 +177,10 @@ def words_and_pairs(text: str) -> dict[int, str]:
 
 
 def _clip(text: str) -> str:
-    if len(text) <= CLIP_CHARS:
-        return text
-    return f"{text[:HEAD_CHARS]} {text[-TAIL_CHARS:]}"
+    """Return what is read of a text, in plain letters."""
+    if len(text) > CLIP_CHARS:
+        text = f"{text[:HEAD_CHARS]} {text[-TAIL_CHARS:]}"
+    return plain(text)
 
 
 def _fold(text: str) -> bytes:
@@ -187,5 +218,6 @@ def _fold_table() -> bytes:
 
 
 _FOLD = _fold_table()
+_drop_signs = re.compile(r"[^\x00-\x7f\w]+").sub
 # Letters; up to four digits; up to twelve bytes beyond ASCII; any other single mark.
 _find_tokens = re.compile(rb"[a-z]+|0{1,4}|[\x80-\xff]{1,12}|[^ \n]").findall
