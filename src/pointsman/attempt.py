@@ -1,6 +1,5 @@
 """Attempt: one upstream call, booked: an intent before it, one end after it, whatever happens."""
 
-import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, Callable
@@ -29,6 +28,7 @@ from pointsman.core.secret import unsaid
 from pointsman.core.types import CacheOutcome, Decision, Features, Request, Step
 from pointsman.core.usage import Usage
 from pointsman.core.wire.premium import Premium
+from pointsman.deadline import Deadline
 from pointsman.ledger import Intent, Ledger, Outcome, Settlement, State
 from pointsman.providers import Provider
 
@@ -93,7 +93,8 @@ class Attempt:
     `begin` books the intent; `settle`, `fail`, `reject` or at last `aclose` the end, once.
 
     `builder` gathers what has come. `charged_nanousd` is what it surely cost: 0 until it has ended
-    and where nobody can say, None where it has no price. `purse`: holds what its request may cost.
+    and where nobody can say, None where it has no price. `deadline`: its request's, under which it
+    is waited for until it has ended. `purse`: holds what its request may cost.
     """
 
     def __init__(
@@ -123,6 +124,7 @@ class Attempt:
         self._first_content_s: float | None = None
         self._reported_chars = 0
         self._events: AsyncGenerator[Event] | None = None
+        self.deadline = Deadline(job.deadline_s - self._began_s)
         self._intent = msgspec.structs.replace(
             job.intent(
                 attempt=number,
@@ -167,6 +169,7 @@ class Attempt:
             await (self._purse or self._desk.ledger).reserve(self._intent)
         except (LedgerUnavailable, BudgetExceeded):  # there is no row to end
             self._has_ended = True
+            self.deadline.stop()
             self._desk.health.end(self._call)
             raise
         self._events = provider.call(self._job.request, self.step)
@@ -207,9 +210,8 @@ class Attempt:
         Raises UpstreamTimeout at the request's deadline, however silent the upstream is.
         """
         assert self._events is not None, "begin comes first"
-        left_s = self._job.deadline_s - self._desk.clock.monotonic_s()
         try:
-            async with asyncio.timeout(left_s):
+            with self.deadline:
                 return await anext(self._events, None)
         except TimeoutError as error:
             raise UpstreamTimeout("the request's total time is over") from error
@@ -302,6 +304,7 @@ class Attempt:
     def _end(self, settlement: Settlement) -> None:
         if not self._has_ended:
             self._has_ended = True
+            self.deadline.stop()
             self._ended_s = self._desk.clock.monotonic_s()
             self.outcome = settlement.outcome
             self.error = settlement.error

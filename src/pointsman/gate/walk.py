@@ -1,6 +1,5 @@
 """Walk: the steps of one plan, tried until a draft passes the gate."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from random import Random
 
@@ -189,7 +188,7 @@ class PlanRun:
         self._attempts.append(attempt)
         draft = HeldDraft(attempt, self._ask, self._checks, claim)
         try:
-            async with asyncio.timeout(self._left_s()):
+            with attempt.deadline:
                 await self._begin(attempt, index)
                 is_gated = self._plan.steps[index].is_gated
                 await draft.hold(is_gated=is_gated, chars_max=self._hold_chars())
