@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pointsman.policies import POWER_PHRASES
-from pointsman.policies.asks import is_asked_for, mark_of
+from pointsman.policies.asks import is_asked_for, is_short, mark_of
 from pointsman.policies.signals import PhraseMatcher
 
 MATCHER = PhraseMatcher(POWER_PHRASES)
@@ -60,3 +60,9 @@ def test_any_text_is_told_and_the_phrase_with_an_object_always_counts(before: st
     for phrase in POWER_PHRASES:
         assert is_asked_for(f"{before}{mark_of(phrase)}{after}") in (True, False)
     assert is_asked_for(f"{before}\n{mark_of('architect')} my own house\n{after}")
+
+
+def test_a_text_is_long_by_its_words_or_by_its_characters():
+    assert is_short("word " * 100, 100)
+    assert not is_short("word " * 101, 101)
+    assert not is_short(f"architect {'(' * 100_000}", 1)

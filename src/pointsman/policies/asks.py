@@ -7,8 +7,7 @@ alone: who writes a whole sentence about a phrase asks for it, whatever else the
 import re
 
 _MARK = "\x00"
-SHORT_WORDS = 100
-"""Of a longer text it cannot be told what is its ask and what its matter."""
+_SHORT_WORDS, _SHORT_CHARS = 100, 2_000
 
 _ARTICLES = frozenset({"a", "an", "the", "this", "that", "these", "our", "my", "your", "it"})
 
@@ -27,6 +26,11 @@ _ENDS = re.compile(
 )
 _find_words = re.compile(rf"{_MARK}|\w+").findall
 _starts_with_heading = re.compile(rf"[\s#*_]*+{_MARK}[ \t#*_]*+(?:[:\n]|[-\u2013\u2014]+\s)").match
+
+
+def is_short(text: str, words: int) -> bool:
+    """Return whether it can be told of a text what is its ask and what its matter."""
+    return words <= _SHORT_WORDS and len(text) <= _SHORT_CHARS
 
 
 def mark_of(phrase: str) -> str:

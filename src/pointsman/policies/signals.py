@@ -16,7 +16,7 @@ from pointsman.policies import (
     PolicySettings,
     SignalSettings,
 )
-from pointsman.policies.asks import SHORT_WORDS, is_asked_for, mark_of
+from pointsman.policies.asks import is_asked_for, is_short, mark_of
 
 
 class PhraseMatcher:
@@ -90,7 +90,7 @@ class Rules:
             why = f"{features.background} is background work, for which the cheapest tier will do"
             return Ruling(snapshot.names[0], why, ())
         power, fast = self.power.find(lowered, "power"), self.fast.find(lowered, "fast")
-        if power and not self._power_anywhere and features.words <= SHORT_WORDS:
+        if power and not self._power_anywhere and is_short(lowered, features.words):
             power = power if is_asked_for(self.power.marked(lowered, power)) else ()
         tier, reason = "", ""
         if power:
