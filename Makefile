@@ -5,11 +5,12 @@ STAMP := .venv/.installed
 UV_EXPORT := $(BIN)/uv export --quiet --frozen --no-emit-project --no-annotate --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help env check test e2e faults soak demo lock audit sbom wheel format clean
+.PHONY: help env check test e2e faults soak bench bench-peers bench-scaling icount flame demo \
+	lock audit sbom wheel format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /:/' \
-		| while IFS=: read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+		| while IFS=: read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 env: $(STAMP)  ## install the locked packages and pointsman itself into .venv
 
@@ -50,6 +51,24 @@ faults: env  ## run the fault matrix cell by cell, write its table into docs/rel
 # About an hour and a half on two cores. One goal alone: .venv/bin/python -m soak g1_crash
 soak: env  ## measure what FAULTS promises (G1 to G12) at full size, write docs/reliability.md
 	$(BIN)/python -m soak --docs docs/reliability.md
+
+# Ratios to nginx in the same run; about 4 minutes a round on two idle cores. ROUNDS=1 for a look.
+ROUNDS ?= 3
+bench: env  ## measure pointsman beside nginx (nginx, wrk), write docs/performance.md
+	$(BIN)/python -m bench.speed own --rounds $(ROUNDS) --docs --keep docs/performance/bench.jsonl
+
+# About 1 GB in .bench-peers, and ten minutes a round; what cannot be installed is skipped by name.
+bench-peers: env  ## install other gateways, measure them in one run, write docs/performance.md
+	$(BIN)/python -m bench.speed peers --rounds $(ROUNDS) --docs --keep docs/performance/peers.jsonl
+
+bench-scaling: env  ## measure cost against sizes and counts (hours), draw docs/performance
+	$(BIN)/python -m bench.speed.scaling --docs
+
+icount: env  ## count instructions per request (valgrind); 5% over what is kept fails
+	$(BIN)/python -m bench.speed.icount
+
+flame: env  ## draw where each path spends its time, in docs/performance
+	$(BIN)/python -m bench.speed.flame --docs after
 
 demo: env  ## a tour on this machine, no account and no key needed
 	$(BIN)/pointsman demo
