@@ -4,7 +4,7 @@ Read `open` from top to bottom: that is the way of a request.
 """
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -96,13 +96,15 @@ class Pipeline:
         Leaving early cancels the upstream call, unless others read the same answer. Raises
         GatewayError; after entering, the events raise it.
         """
-        async with self._opened(request) as stream:
+        stream = await self._opened(request)
+        try:
             with copied(stream, request, self.stores.contents):
                 yield stream
+        finally:
+            await stream.aclose()
 
-    @asynccontextmanager
-    async def _opened(self, request: Request) -> AsyncIterator[AnswerStream]:
-        """Open an answer, of which no copy is kept."""
+    async def _opened(self, request: Request) -> AnswerStream:
+        """Return an open answer, to be closed, of which no copy is kept."""
         request = self._identified(request)
         routing, decided = await self._decided(request)
         job = Job(
@@ -117,15 +119,11 @@ class Pipeline:
             reading = encode_reading(decided.features)
             self.stores.ledger.keep_reading(request.caller.request_id, reading)
         if self._kept is None or job.cache == "off":
-            async with self._called(job, routing) as stream:
-                yield stream
-            return
+            return await self._called(job, routing)
         entry = self._kept.find(decided.key) if request.caller.cache == "on" else None
         if entry is not None and routing.may_serve(request, entry.tier, entry.deployment):
-            yield await self._replayed(job, entry)
-            return
-        async with self._joined(decided.key, job, routing, self._kept) as stream:
-            yield stream
+            return await self._replayed(job, entry)
+        return await self._joined(decided.key, job, routing, self._kept)
 
     def decide(self, request: Request) -> Decision:
         """Return the decision for a request, calling nobody. Raises RequestError."""
@@ -231,20 +229,19 @@ class Pipeline:
 
     # One upstream answer, for one reader or for all who ask the same at once.
 
-    @asynccontextmanager
-    async def _called(self, job: Job, routing: Routing) -> AsyncIterator[AnswerStream]:
+    async def _called(self, job: Job, routing: Routing) -> AnswerStream:
         committed = await self._metered(job, routing)
-        try:
-            source = committed.events()
-            async with aclosing(self._watched(job, routing, committed, source)) as events:
-                yield self._stream(job, committed, events, is_hit=False)
-        finally:
+        events = committed.events()
+
+        async def close() -> None:
+            await events.aclose()
             await committed.aclose()  # for a caller who has not read a single event
 
-    @asynccontextmanager
+        return self._stream(job, routing, committed, events, is_hit=False, close=close)
+
     async def _joined(
         self, key: bytes, job: Job, routing: Routing, kept: KeptAnswers
-    ) -> AsyncIterator[AnswerStream]:
+    ) -> AnswerStream:
         def land(committed: Committed, recording: Recording) -> None:
             if committed.decision.tier != job.decision.tier:
                 return  # a budget's end gave less than was decided
@@ -258,14 +255,17 @@ class Pipeline:
         flight, committed, is_leader = await self._flights.board(
             shared, lambda: self._metered(job, routing), land
         )
-        try:
-            events = self._watched(job, routing, committed, flight.recording.read())
-            if not is_leader:
-                events = self._followed(job, committed, events)
-            async with aclosing(events):
-                yield self._stream(job, committed, events, is_hit=not is_leader)
-        finally:
-            flight.leave()
+        events = flight.recording.read()
+        if not is_leader:
+            events = self._followed(job, committed, events)
+
+        async def close() -> None:
+            try:
+                await events.aclose()
+            finally:
+                flight.leave()
+
+        return self._stream(job, routing, committed, events, is_hit=not is_leader, close=close)
 
     async def _metered(self, job: Job, routing: Routing) -> Committed:
         """Return what `_commit` does, with what it may take held from its key's tokens a minute.
@@ -399,19 +399,17 @@ class Pipeline:
         await self.stores.ledger.book_hit(intent, settlement)
         self._observe(intent, settlement)
 
-    async def _watched(
-        self, job: Job, routing: Routing, committed: Committed, source: AsyncGenerator[Event]
-    ) -> AsyncGenerator[Event]:
-        """Yield an answer; before its end, remember where its conversation is now."""
-        async with aclosing(source):
-            async for event in source:
-                if isinstance(event, Finished):
-                    self._decider.remember(job, routing, committed)
-                yield event
-
     def _stream(
-        self, job: Job, committed: Committed, events: AsyncIterator[Event], *, is_hit: bool
+        self,
+        job: Job,
+        routing: Routing,
+        committed: Committed,
+        events: AsyncIterator[Event],
+        *,
+        is_hit: bool,
+        close: Callable[[], Awaitable[None]],
     ) -> AnswerStream:
+        """Return the stream; at its end it is remembered where its conversation is now."""
         return AnswerStream(
             events,
             decision=job.decision if is_hit else committed.decision,
@@ -424,6 +422,8 @@ class Pipeline:
             cost=(lambda: 0) if is_hit else committed.cost_nanousd,
             detours=committed.detours,
             dropped=committed.dropped,
+            on_whole=partial(self._decider.remember, job, routing, committed),
+            close=close,
         )
 
 

@@ -1,6 +1,6 @@
 """Stream: an answer on its way to whoever asked, with what is known about it."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Self
 
 from pointsman.core.answer import AnswerBuilder
@@ -14,7 +14,8 @@ class AnswerStream:
 
     `tier` and `model` (`provider/model`) are those that answer, after fallback and escalation;
     `decision` is what was decided before. `attempts` counts the upstream calls made so far.
-    `is_whole`: its end has been read. `on_event` is told of each event as it is read.
+    `is_whole`: its end has been read. `on_event` is told of each event as it is read, `on_whole`
+    of the end before it is given. Whoever has opened it closes it.
     `dropped` names what of the request reached no upstream.
     `cost_nanousd` is known at the end (a hit's at once): None before, and where there is no price.
     """
@@ -33,9 +34,13 @@ class AnswerStream:
         cost: Callable[[], int | None],
         detours: Sequence[str] = (),
         dropped: Sequence[str] = (),
+        on_whole: Callable[[], None] | None = None,
+        close: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._events = events
         self._cost = cost
+        self._on_whole = on_whole
+        self._close = close
         self._detours = detours
         self._dropped = dropped
         self.decision = decision
@@ -59,7 +64,14 @@ class AnswerStream:
             self.on_event(event)
         if isinstance(event, Finished):
             self.is_whole = True
+            if self._on_whole is not None:
+                self._on_whole()
         return event
+
+    async def aclose(self) -> None:
+        """Stop the upstream call, unless others read the same answer."""
+        if self._close is not None:
+            await self._close()
 
     @property
     def cost_nanousd(self) -> int | None:

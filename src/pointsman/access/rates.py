@@ -7,7 +7,7 @@ forgotten at most a second late. A process counts by itself; nothing here outliv
 
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from math import ceil, floor
 
@@ -17,6 +17,7 @@ from pointsman.core.grants import Grant
 WINDOW_S = 60
 # When one in flight will end is not known; a second is as good a guess as any.
 _IN_FLIGHT_RETRY_S = 1.0
+_UNLIMITED = nullcontext()
 
 
 class Minute:
@@ -66,15 +67,17 @@ class RequestRates:
     def __init__(self) -> None:
         self._keys: dict[str, _Requests] = {}
 
-    @contextmanager
-    def entered(self, tenant: str, grant: Grant, now_s: float) -> Iterator[None]:
+    def entered(self, tenant: str, grant: Grant, now_s: float) -> AbstractContextManager[None]:
         """Have a request count, and be in flight until the end of the block.
 
         Raises RateLimited where the key has too many in flight, or had too many in this minute.
         """
         if grant.requests_per_minute is None and grant.concurrency is None:
-            yield
-            return
+            return _UNLIMITED
+        return self._entered(tenant, grant, now_s)
+
+    @contextmanager
+    def _entered(self, tenant: str, grant: Grant, now_s: float) -> Iterator[None]:
         use = self._keys.setdefault(tenant, _Requests())
         if grant.concurrency is not None and use.in_flight >= grant.concurrency:
             raise RateLimited(

@@ -1,8 +1,8 @@
 """App: the ASGI adapter. Lets requests in, runs their routes, and minds who hangs up."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from types import TracebackType
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
@@ -110,8 +110,11 @@ class App:
         found = find_route(path, headers)
         body = Body(headers, receive, self._bodies)
         responder = AsgiResponder(send, self._new_id(), found.dialect, body)
-        with self._logged(found, method, path, responder) as served:
+        served = self._begin_line(found, method, path, responder)
+        try:
             await self._answer(scope, found, headers, body, responder, served)
+        finally:
+            self._end_line(served, responder)
 
     async def _answer(
         self,
@@ -132,19 +135,16 @@ class App:
             if served is not None:
                 served.key = who.tenant
             check_taking(self.services, route)
-            with nullcontext() if route.is_public else self._entered(who, scope):
-                exchange = Exchange(
-                    method=method,
-                    path=path,
-                    headers=headers,
-                    body=await body.read(),
-                    request_id=responder.request_id,
-                    tenant=who.tenant,
-                    grant=who.grant,
-                    named=found.named,
-                    query=read_query(scope.get("query_string", b"").decode("latin-1")),
-                )
-                await self._serve(found, route, exchange, body, responder)
+            if route.is_public:
+                await self._run(scope, found, route, headers, body, responder, who)
+            else:
+                now_s = asyncio.get_running_loop().time()
+                with self._rates.entered(who.tenant, who.grant, now_s):
+                    self._enter(scope)
+                    try:
+                        await self._run(scope, found, route, headers, body, responder, who)
+                    finally:
+                        self._leave()
         except HungUp:
             return
         except GatewayError as error:
@@ -155,31 +155,44 @@ class App:
             body.release()
         await responder.finish()
 
-    @contextmanager
-    def _logged(
+    async def _run(
+        self,
+        scope: Scope,
+        found: Found,
+        route: Route,
+        headers: dict[str, str],
+        body: Body,
+        responder: "AsgiResponder",
+        who: Admitted,
+    ) -> None:
+        """Read the body and run the route."""
+        exchange = Exchange(
+            method=scope["method"],
+            path=scope["path"],
+            headers=headers,
+            body=await body.read(),
+            request_id=responder.request_id,
+            tenant=who.tenant,
+            grant=who.grant,
+            named=found.named,
+            query=read_query(scope.get("query_string", b"").decode("latin-1")),
+        )
+        await self._serve(found, route, exchange, body, responder)
+
+    def _begin_line(
         self, found: Found, method: str, path: str, responder: "AsgiResponder"
-    ) -> Iterator[Served | None]:
-        """Log a request at its end; probes are not, nor is anything where no log is kept."""
+    ) -> Served | None:
+        """Begin a request's line in the log; None for a probe, and where no log is kept."""
         if self._log is None or (found.route is not None and found.route.is_public):
-            yield None
-            return
-        served = self._log.begin(responder.request_id, method, path)
-        try:
-            yield served
-        finally:
-            is_told = responder.is_finished
-            status = responder.status if is_told else CLIENT_GONE
+            return None
+        return self._log.begin(responder.request_id, method, path)
+
+    def _end_line(self, served: Served | None, responder: "AsgiResponder") -> None:
+        if self._log is not None and served is not None:
+            status = responder.status if responder.is_finished else CLIENT_GONE
             self._log.end(served, status, responder.error_code, responder.headers)
 
-    @contextmanager
-    def _entered(self, who: Admitted, scope: Scope) -> Iterator[None]:
-        """Have a request count, for its key and as in flight. Raises RateLimited or Overloaded."""
-        now_s = asyncio.get_running_loop().time()
-        with self._rates.entered(who.tenant, who.grant, now_s), self._counted(scope):
-            yield
-
-    @contextmanager
-    def _counted(self, scope: Scope) -> Iterator[None]:
+    def _enter(self, scope: Scope) -> None:
         """Have a request count as in flight. Raises Overloaded where there is no room for it."""
         if scope.get("state", {}).get(IS_EXCESS):
             raise Overloaded(_TOO_MANY, retry_after_s=SHED_RETRY_AFTER_S)
@@ -188,13 +201,12 @@ class App:
         self._in_flight += 1
         self._idle.clear()
         self._lag.start()
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._idle.set()
-                self._lag.stop()
+
+    def _leave(self) -> None:
+        self._in_flight -= 1
+        if not self._in_flight:
+            self._idle.set()
+            self._lag.stop()
 
     def _overload(self) -> Overloaded | None:
         """Return why one more request is not let in, None where it is."""
@@ -220,7 +232,7 @@ class App:
         may_leave = not (route.is_billable and has_key(exchange.headers))
         watch = asyncio.ensure_future(body.hung_up())
         try:
-            async with _until(self._stopped, *([watch] if may_leave else ())):
+            with _Until(self._stopped, *([watch] if may_leave else ())):
                 await run
         except _Over:
             if self._stopped.done():
@@ -234,30 +246,35 @@ class _Over(Exception):
     """What was waited for has come before the work was done."""
 
 
-@asynccontextmanager
-async def _until(*ends: asyncio.Future[None]) -> AsyncIterator[None]:
-    """Break off the block when one of `ends` comes. Raises _Over then."""
-    task = asyncio.current_task()
-    assert task is not None
-    is_broken_off = False
+class _Until:
+    """Breaks a block off when one of `ends` comes. Raises _Over then."""
 
-    def break_off(_: asyncio.Future[None]) -> None:
-        nonlocal is_broken_off
-        if not is_broken_off:
-            is_broken_off = True
-            task.cancel()
+    def __init__(self, *ends: asyncio.Future[None]) -> None:
+        self._ends = ends
+        self._task = asyncio.current_task()
+        self._is_broken_off = False
 
-    for end in ends:
-        end.add_done_callback(break_off)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if is_broken_off and not task.uncancel():
-            raise _Over from None
-        raise
-    finally:
-        for end in ends:
-            end.remove_done_callback(break_off)
+    def __enter__(self) -> None:
+        for end in self._ends:
+            end.add_done_callback(self._break_off)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for end in self._ends:
+            end.remove_done_callback(self._break_off)
+        if self._is_broken_off and self._task is not None:
+            is_ours_alone = not self._task.uncancel()
+            if is_ours_alone and kind is not None and issubclass(kind, asyncio.CancelledError):
+                raise _Over from None
+
+    def _break_off(self, _: asyncio.Future[None]) -> None:
+        if not self._is_broken_off and self._task is not None:
+            self._is_broken_off = True
+            self._task.cancel()
 
 
 class AsgiResponder:

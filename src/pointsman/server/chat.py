@@ -1,8 +1,6 @@
 """Chat: a dialect's completion route, streamed or not, and the decision without a call."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import msgspec
 
@@ -113,13 +111,16 @@ async def _send_stream(
         [kind, *answer_headers(stream)],
         error_frame=error_frame,
     )
-    async with _kept_open(responder, encoder) as line:
+    line = _Line(responder, encoder)
+    try:
         async for event in stream:
             if isinstance(event, Finished):
                 line.hang_up()
                 has_ended = True
             if frame := encoder.encode(event):
                 await line.send(frame)
+    finally:
+        await line.closed()
 
 
 class _Line:
@@ -127,11 +128,12 @@ class _Line:
 
     def __init__(self, responder: Responder, encoder: StreamEncoder) -> None:
         self._responder = responder
-        self._ping = encoder.ping
+        self._encoder = encoder
         self._loop = asyncio.get_running_loop()
         self._quiet_since_s = self._loop.time()
         self._is_sending = False
-        self._pinger = asyncio.create_task(self._keep_open())
+        self._ping: asyncio.Task[None] | None = None
+        self._timer = self._loop.call_later(PING_S, self._look)
 
     async def send(self, frame: bytes) -> None:
         """Send a frame; waits while its reader is slow."""
@@ -142,29 +144,23 @@ class _Line:
 
     def hang_up(self) -> None:
         """Send no more pings."""
-        self._pinger.cancel()
+        self._timer.cancel()
+        if self._ping is not None:
+            self._ping.cancel()
 
     async def closed(self) -> None:
         """Wait until no ping is under way."""
         self.hang_up()
-        await asyncio.gather(self._pinger, return_exceptions=True)
+        if self._ping is not None:
+            await asyncio.gather(self._ping, return_exceptions=True)
 
-    async def _keep_open(self) -> None:
-        while True:
-            left_s = self._quiet_since_s + PING_S - self._loop.time()
-            if left_s > 0:
-                await asyncio.sleep(left_s)
-                continue
-            if not self._is_sending and (ping := self._ping()):
-                await self._responder.send(ping)
-            self._quiet_since_s = self._loop.time()
-
-
-@asynccontextmanager
-async def _kept_open(responder: Responder, encoder: StreamEncoder) -> AsyncIterator[_Line]:
-    """Ping the client of a stream until its end, whichever that is."""
-    line = _Line(responder, encoder)
-    try:
-        yield line
-    finally:
-        await line.closed()
+    def _look(self) -> None:
+        """Send a ping where one is due, and look again when the next may be."""
+        now_s = self._loop.time()
+        left_s = self._quiet_since_s + PING_S - now_s
+        if left_s <= 0:
+            left_s, self._quiet_since_s = PING_S, now_s
+            is_on_its_way = self._is_sending or (self._ping is not None and not self._ping.done())
+            if not is_on_its_way and (ping := self._encoder.ping()):
+                self._ping = asyncio.ensure_future(self._responder.send(ping))
+        self._timer = self._loop.call_later(left_s, self._look)
