@@ -24,8 +24,10 @@ from pointsman.core.events import Event, Finished, Started, TextDelta, is_conten
 from pointsman.core.types import Capability, Deployment, Request, Step
 from pointsman.core.wire.asked_effort import asked_effort
 from pointsman.providers import Counting, Timeouts
+from pointsman.providers.clients import open_transport
 from pointsman.providers.http import HttpProvider
 from pointsman.providers.retry_after import retry_after_s
+from pointsman.providers.transport import HttpClient
 
 NOON = "Mon, 23 Nov 2026 12:00:00 GMT"
 NOON_S = 1_795_435_200.0
@@ -42,9 +44,10 @@ def step(base_url: str, *, key_env: str = "") -> Step:
 
 @asynccontextmanager
 async def provider(
-    timeouts: Timeouts = USUAL, key: str | None = None
+    timeouts: Timeouts = USUAL, key: str | None = None, client: HttpClient = "own"
 ) -> AsyncIterator[HttpProvider]:
-    made = HttpProvider(timeouts=timeouts, key_of=lambda _: key)
+    transport = open_transport(client, connect_s=timeouts.connect_s)
+    made = HttpProvider(timeouts=timeouts, key_of=lambda _: key, transport=transport)
     try:
         yield made
     finally:

@@ -21,10 +21,12 @@ from tests.pipeline.rig import asking
 from tests.providers.test_http import answered, calling, provider
 
 from pointsman.core.errors import UpstreamConnect
+from pointsman.providers.clients import CLIENTS
+from pointsman.providers.transport import HttpClient
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=30)
 # The provider alone, in a process whose trusted certificates the test chooses: aiohttp reads them
-# when it is imported.
+# when it is imported. Its arguments: the client, and URLs.
 CALLER = """
 import asyncio, sys
 from tests.pipeline.rig import asking
@@ -32,8 +34,8 @@ from tests.providers.test_http import answered, calling, provider
 from pointsman.core.errors import UpstreamConnect
 
 async def run():
-    async with provider() as made:
-        for url in sys.argv[1:]:
+    async with provider(client=sys.argv[1]) as made:
+        for url in sys.argv[2:]:
             try:
                 await answered(made, asking(), calling(url))
                 print("answered")
@@ -117,20 +119,25 @@ async def tls_upstream(pem: Path) -> AsyncIterator[TlsUpstream]:
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
-async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path, name: str):
-    async with tls_upstream(certificate(tmp_path, name)) as server, provider() as made:
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_a_certificate_that_nobody_vouches_for_is_refused(
+    tmp_path: Path, name: str, client: HttpClient
+):
+    pem = certificate(tmp_path, name)
+    async with tls_upstream(pem) as server, provider(client=client) as made:
         with pytest.raises(UpstreamConnect, match=r"(?i)certificate") as caught:
             await answered(made, asking(stream=False), calling(server.url(name)))
         assert caught.value.remedy == "next" and not caught.value.may_have_billed
         assert server.bytes_read == 0
 
 
-async def told(trusted: Path, *urls: str) -> list[str]:
+async def told(trusted: Path, client: HttpClient, *urls: str) -> list[str]:
     """Return what came of a call of each URL where that certificate is trusted."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         CALLER,
+        client,
         *urls,
         cwd=Path(__file__).parents[2],
         env={"SSL_CERT_FILE": str(trusted), "PATH": "/usr/bin"},
@@ -142,24 +149,31 @@ async def told(trusted: Path, *urls: str) -> list[str]:
     return out.decode().splitlines()
 
 
-async def test_a_trusted_certificate_serves_its_own_name_and_no_other(tmp_path: Path):
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_a_trusted_certificate_serves_its_own_name_and_no_other(
+    tmp_path: Path, client: HttpClient
+):
     pem = certificate(tmp_path, "localhost")
     async with tls_upstream(pem) as server:
-        right, wrong = await told(pem, server.url("localhost"), server.url("127.0.0.1"))
+        right, wrong = await told(pem, client, server.url("localhost"), server.url("127.0.0.1"))
     assert right == "answered"
     assert wrong.startswith("refused:") and "certificate" in wrong.lower()
 
 
-async def test_a_trusted_certificate_that_has_expired_is_refused(tmp_path: Path):
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_a_trusted_certificate_that_has_expired_is_refused(
+    tmp_path: Path, client: HttpClient
+):
     pem = certificate(tmp_path, "localhost", is_old=True)
     async with tls_upstream(pem) as server:
-        (line,) = await told(pem, server.url("localhost"))
+        (line,) = await told(pem, client, server.url("localhost"))
         assert line.startswith("refused:") and "expired" in line
         assert server.bytes_read == 0
 
 
-async def test_a_server_that_speaks_no_tls_is_refused():
-    async with up.upstream(m=up.answer()) as server, provider() as made:
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_a_server_that_speaks_no_tls_is_refused(client: HttpClient):
+    async with up.upstream(m=up.answer()) as server, provider(client=client) as made:
         with pytest.raises(UpstreamConnect):
             await answered(made, asking(), calling(server.base_url.replace("http:", "https:")))
         assert not server.seen

@@ -79,11 +79,12 @@ class HttpProvider:
             if reply.status != 200:
                 reader.left_s = limits.idle_s
                 raise await _read_error(reader, reply, codec, now_s=self._now_s())
-            if _is_event_stream(reply, asked=request.is_stream):
-                events = _stream_events(reader, codec, idle_s=limits.idle_s)
-            else:
-                events = _reply_events(reader, codec)
-            async with aclosing(events):
+            if not _is_event_stream(reply, asked=request.is_stream):
+                for event in codec.decode_reply(await reader.whole()):
+                    is_whole = isinstance(event, Finished)
+                    yield _telling(event, body.dropped) if body.dropped else event
+                return
+            async with aclosing(_stream_events(reader, codec, idle_s=limits.idle_s)) as events:
                 async for event in events:
                     is_whole = isinstance(event, Finished)
                     yield _telling(event, body.dropped) if body.dropped else event
@@ -161,6 +162,7 @@ class _BodyReader:
     def __init__(self, reply: Reply, *, left_s: float) -> None:
         self.left_s = left_s
         self._reply = reply
+        self._encoding = reply.header("content-encoding") or ""
         self._inflater: Inflater | None = None
         self._plain: deque[bytes] = deque()
         self._total = 0
@@ -171,25 +173,30 @@ class _BodyReader:
         Raises UpstreamTimeout when no time is left, UpstreamReset, UpstreamBadResponse, and
         UpstreamTooLarge.
         """
-        if self._inflater is None:
-            self._inflater = Inflater(self._reply.header("content-encoding") or "")
-        while not self._plain and (sent := await self._sent()):
-            self._plain.extend(self._inflater.feed(sent))
-        piece = self._plain.popleft() if self._plain else b""
+        piece = self._reply.at_hand() if not self._encoding else await self._inflated()
+        if piece is None:
+            piece = await self._sent()
         self._total += len(piece)
         if self._total > REPLY_BYTES_MAX:
             raise UpstreamTooLarge(f"the upstream's answer is over {REPLY_BYTES_MAX} bytes")
         return piece
 
+    async def _inflated(self) -> bytes:
+        """Return what has come, out of its Content-Encoding."""
+        if self._inflater is None:
+            self._inflater = Inflater(self._encoding)
+        while not self._plain and (sent := await self._sent()):
+            self._plain.extend(self._inflater.feed(sent))
+        return self._plain.popleft() if self._plain else b""
+
     async def _sent(self) -> bytes:
         """Return what has come over the wire, b"" at the end."""
         sent = self._reply.at_hand()
-        if sent is not None:
-            return sent
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
-        sent = await self._reply.read(began_s + self.left_s)
-        self.left_s -= loop.time() - began_s
+        if sent is None:
+            loop = asyncio.get_running_loop()
+            began_s = loop.time()
+            sent = await self._reply.read(began_s + self.left_s)
+            self.left_s -= loop.time() - began_s
         return sent
 
     async def whole(self) -> bytes:
@@ -226,12 +233,6 @@ async def _stream_events(
         if len(piece) >= PIECE_BYTES:  # there may be more, for which nothing has to wait
             await asyncio.sleep(0)
     for event in decoder.finish():
-        yield event
-
-
-async def _reply_events(reader: _BodyReader, codec: Codec) -> AsyncGenerator[Event]:
-    """Yield the events of a reply that comes as one JSON body."""
-    for event in codec.decode_reply(await reader.whole()):
         yield event
 
 

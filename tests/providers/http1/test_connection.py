@@ -79,6 +79,12 @@ async def asked() -> tuple[Connection, Wire, list[Connection]]:
     return found
 
 
+async def begun(connection: Connection, deadline_s: float) -> None:
+    """Wait for a reply's headers."""
+    while not connection.has_begun():
+        await connection.arrival(deadline_s)
+
+
 @pytest.mark.parametrize(("size", "writes"), [(0, 1), (1_500, 1), (16_384, 1), (100_000, 1)])
 async def test_a_request_goes_out_in_one_write(size: int, writes: int):
     connection, wire, _ = opened(asyncio.get_running_loop())
@@ -95,8 +101,8 @@ async def test_an_upstream_is_read_no_further_than_its_reader_follows():
         while not wire.is_paused and given < size:
             connection.data_received(b"x" * 10_000)
             given += 10_000
-            assert connection.reading.unread_bytes <= UNREAD_BYTES_MAX + 10_000
-        while wire.is_paused or connection.reading.unread_bytes:
+            assert len(connection.reading.unread) <= UNREAD_BYTES_MAX + 10_000
+        while wire.is_paused or connection.reading.unread:
             piece = connection.at_hand()
             assert piece is not None and 0 < len(piece) <= PIECE_BYTES
             taken += len(piece)
@@ -143,7 +149,7 @@ def test_a_stream_of_many_pieces_takes_few_timers():
         nonlocal timers
         connection, _, _ = await asked()
         connection.data_received(HEAD % 1000)
-        await connection.reply_begun(loop.time() + 60)
+        await begun(connection, loop.time() + 60)
         before = loop.timers
         for number in range(1000):
             loop.call_soon(connection.data_received, b"x")
@@ -166,7 +172,7 @@ def test_each_wait_has_its_own_limit(limits_s: tuple[float, float]):
         connection, _, _ = await asked()
         first_s, second_s = limits_s
         loop.call_later(1, connection.data_received, HEAD % 9 + b"a")
-        await connection.reply_begun(loop.time() + first_s)
+        await begun(connection, loop.time() + first_s)
         assert connection.at_hand() == b"a"
         began_s = loop.time()
         with pytest.raises(UpstreamTimeout):
@@ -183,7 +189,7 @@ def test_a_limit_that_ran_out_while_nobody_waited_says_nothing():
     async def wait() -> None:
         connection, _, _ = await asked()
         loop.call_later(1, connection.data_received, HEAD % 2 + b"a")
-        await connection.reply_begun(loop.time() + 5)
+        await begun(connection, loop.time() + 5)
         assert connection.at_hand() == b"a"
         await asyncio.sleep(20)
         loop.call_later(4, connection.data_received, b"b")
@@ -198,7 +204,7 @@ def test_a_request_without_a_reply_is_late_in_time():
     async def wait() -> None:
         connection, _, _ = await asked()
         with pytest.raises(UpstreamTimeout):
-            await connection.reply_begun(loop.time() + 7)
+            await begun(connection, loop.time() + 7)
         assert loop.time() == pytest.approx(12.0, abs=0.01)
 
     run(wait(), loop)

@@ -21,10 +21,12 @@ async def test_the_last_one_used_goes_out_first_and_to_its_own_key_only():
     pool, loop = Pool(), asyncio.get_running_loop()
     first, second, other = (used(pool, loop)[0] for _ in range(3))
     for key, connection in (("a", first), ("a", second), ("b", other)):
-        pool.give_back(key, connection)
+        pool.give_back(pool.waiting(key), connection)
     now_s = loop.time()
-    assert [pool.take("a", now_s) for _ in range(3)] == [second, first, None]
-    assert pool.take("c", now_s) is None and pool.take("b", now_s) is other
+    assert [pool.take(pool.waiting("a"), now_s) for _ in range(3)] == [second, first, None]
+    assert (
+        pool.take(pool.waiting("c"), now_s) is None and pool.take(pool.waiting("b"), now_s) is other
+    )
     pool.close()
 
 
@@ -32,12 +34,12 @@ async def test_one_that_is_closed_is_given_to_nobody():
     pool, loop = Pool(), asyncio.get_running_loop()
     connections = [used(pool, loop) for _ in range(4)]
     for connection, _ in connections:
-        pool.give_back("a", connection)
+        pool.give_back(pool.waiting("a"), connection)
     connections[3][0].eof_received()
     connections[2][0].data_received(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
     connections[1][1].abort()
-    assert pool.take("a", loop.time()) is connections[0][0]
-    assert pool.take("a", loop.time()) is None
+    assert pool.take(pool.waiting("a"), loop.time()) is connections[0][0]
+    assert pool.take(pool.waiting("a"), loop.time()) is None
     pool.close()
 
 
@@ -47,13 +49,13 @@ def test_one_that_waits_for_too_long_is_closed_by_itself():
     async def wait() -> None:
         pool = Pool()
         old, old_wire = used(pool, loop)
-        pool.give_back("a", old)
+        pool.give_back(pool.waiting("a"), old)
         await asyncio.sleep(IDLE_S * 0.6)
         young, young_wire = used(pool, loop)
-        pool.give_back("a", young)
+        pool.give_back(pool.waiting("a"), young)
         await asyncio.sleep(IDLE_S * 0.6)
         assert old_wire.is_aborted and not young_wire.is_aborted
-        assert pool.take("a", loop.time()) is young
+        assert pool.take(pool.waiting("a"), loop.time()) is young
         young.abort()
         await asyncio.sleep(10 * IDLE_S)
         timers = loop.timers
@@ -69,8 +71,8 @@ def test_one_that_is_too_old_is_not_given_out_before_it_is_closed():
     async def wait() -> None:
         pool = Pool()
         connection, wire = used(pool, loop)
-        pool.give_back("a", connection)
-        assert pool.take("a", loop.time() + IDLE_S) is None and wire.is_aborted
+        pool.give_back(pool.waiting("a"), connection)
+        assert pool.take(pool.waiting("a"), loop.time() + IDLE_S) is None and wire.is_aborted
         pool.close()
 
     run(wait(), loop)
@@ -79,15 +81,15 @@ def test_one_that_is_too_old_is_not_given_out_before_it_is_closed():
 async def test_closing_closes_those_in_use_too():
     pool, loop = Pool(), asyncio.get_running_loop()
     (idle, idle_wire), (_, busy_wire) = used(pool, loop), used(pool, loop)
-    pool.give_back("a", idle)
+    pool.give_back(pool.waiting("a"), idle)
     pool.close()
     assert idle_wire.is_aborted and busy_wire.is_aborted
-    assert pool.take("a", loop.time()) is None
+    assert pool.take(pool.waiting("a"), loop.time()) is None
 
 
 async def test_one_that_is_given_back_after_closing_is_not_kept():
     pool, loop = Pool(), asyncio.get_running_loop()
     connection, _ = used(pool, loop)
     pool.close()
-    pool.give_back("a", connection)
-    assert pool.take("a", loop.time()) is None
+    pool.give_back(pool.waiting("a"), connection)
+    assert pool.take(pool.waiting("a"), loop.time()) is None

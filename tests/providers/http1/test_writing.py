@@ -4,14 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointsman.providers.http1.writing import connect_head, read_target, request_head
+from pointsman.providers.http1.writing import (
+    connect_head,
+    head_opening,
+    read_target,
+    whole_head,
+)
 
 URL = "http://api.example/v1/chat"
 
 
 def head(url: str = URL, **headers: str) -> bytes:
     named = ((name.replace("_", "-"), value) for name, value in headers.items())
-    return request_head(read_target(url), named, 7)
+    return whole_head(head_opening(read_target(url), named), 7)
 
 
 def test_a_head_is_the_line_the_host_the_headers_and_the_length():
@@ -22,7 +27,7 @@ def test_a_head_is_the_line_the_host_the_headers_and_the_length():
 
 
 def test_a_proxy_is_told_the_whole_url():
-    written = request_head(read_target(URL + "?a=b"), (), 0, is_absolute=True)
+    written = head_opening(read_target(URL + "?a=b"), (), is_absolute=True)
     assert written.startswith(b"POST http://api.example/v1/chat?a=b HTTP/1.1\r\nhost: api.example")
 
 
@@ -68,7 +73,7 @@ def test_no_header_ends_before_its_end(value: str):
 @pytest.mark.parametrize("name", ["", "a b", "a:", "a\r\nb", "ä", "a\0"])
 def test_no_header_has_another_name_than_its_own(name: str):
     with pytest.raises(ValueError, match="header"):
-        request_head(read_target(URL), ((name, "x"),), 0)
+        head_opening(read_target(URL), ((name, "x"),))
 
 
 @pytest.mark.parametrize(
@@ -76,13 +81,13 @@ def test_no_header_has_another_name_than_its_own(name: str):
 )
 def test_no_header_says_where_a_request_ends_or_who_it_is_for(name: str):
     with pytest.raises(ValueError, match="header"):
-        request_head(read_target(URL), ((name, "1"),), 0)
+        head_opening(read_target(URL), ((name, "1"),))
 
 
 @given(st.text(), st.text())
 def test_whatever_a_header_holds_it_stays_one_line(name: str, value: str):
     try:
-        written = request_head(read_target(URL), ((name, value),), 0)
+        written = whole_head(head_opening(read_target(URL), ((name, value),)), 0)
     except ValueError:
         return
     assert written.count(b"\r\n") == 5 and written.count(b"\n") == written.count(b"\r") == 5

@@ -5,6 +5,8 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from pointsman.core.errors import UpstreamConnect, UpstreamTimeout
@@ -14,12 +16,24 @@ from pointsman.providers.http1.dialing import Dialer
 from pointsman.providers.http1.names import Names
 from pointsman.providers.http1.pool import Pool
 from pointsman.providers.http1.proxies import Proxies, Proxy
-from pointsman.providers.http1.writing import Target, read_target, request_head
+from pointsman.providers.http1.writing import Target, head_opening, read_target, whole_head
 
-# Connections that differ in any of these never stand in for each other: scheme, host, port, whether
-# it may be private, and the proxy.
-_Key: TypeAlias = tuple[str, str, int, bool, Proxy | None]
 _NO_PROXIES = Proxies()
+# So many calls that differ in their URL or a header are kept as they are sent.
+_PREPARED_MAX = 256
+
+_Headers: TypeAlias = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """All of a call that does not change from one to the next. `waiting`: connections for it."""
+
+    to: Target
+    proxy: Proxy | None
+    is_private: bool
+    opening: bytes = field(repr=False)
+    waiting: list[Connection]
 
 
 class Http1Client:
@@ -33,6 +47,7 @@ class Http1Client:
         self._proxies = proxies
         self._pool = Pool()
         self._dialer = Dialer(Names(look_up))
+        self._prepared = lru_cache(maxsize=_PREPARED_MAX)(self._prepare)
 
     async def post(
         self,
@@ -45,70 +60,76 @@ class Http1Client:
     ) -> "Http1Reply":
         """Send a body and return the reply as soon as its headers have come."""
         try:
-            to = read_target(url)
-            proxy = self._proxies.find(to, is_private=is_private)
-            is_absolute = proxy is not None and not to.is_tls
-            sent: Mapping[str, str] = headers
-            if is_absolute and proxy is not None and proxy.authorization:
-                sent = {**headers, "proxy-authorization": proxy.authorization}
-            head = request_head(to, sent.items(), len(body), is_absolute=is_absolute)
+            call = self._prepared(url, tuple(headers.items()), is_private)
         except ValueError as error:
             raise UpstreamConnect(
                 f"its base_url or key cannot be sent ({type(error).__name__})"
             ) from error
         loop = asyncio.get_running_loop()
-        key = (to.scheme, to.host, to.port, is_private, proxy)
-        connection = self._pool.take(key, loop.time())
+        connection = self._pool.take(call.waiting, loop.time())
         if connection is None:
-            connection = self._pool.made(loop)
-            try:
-                await self._dial(connection, to, proxy, is_private, deadline_s)
-            except BaseException:
-                connection.abort()
-                raise
+            connection = await self._dialed(call, loop, deadline_s)
         try:
-            connection.send(head, body)
-            await connection.reply_begun(deadline_s)
+            connection.send(whole_head(call.opening, len(body)), body)
+            while not connection.has_begun():
+                await connection.arrival(deadline_s)
         except BaseException:  # the caller has gone, or the reply is none: nobody reads on
             connection.abort()
             raise
-        return Http1Reply(self._pool, key, connection)
+        return Http1Reply(self._pool, call.waiting, connection)
 
     async def close(self) -> None:
         """Close all connections, and forget where names led; the next call begins anew."""
         self._pool.close()
         self._dialer = Dialer(Names(self._look_up))
 
-    async def _dial(
-        self,
-        connection: Connection,
-        to: Target,
-        proxy: Proxy | None,
-        is_private: bool,
-        deadline_s: float,
-    ) -> None:
-        loop = asyncio.get_running_loop()
+    def _prepare(self, url: str, headers: _Headers, is_private: bool) -> _Call:
+        """Return a call as it is sent. Raises UpstreamConnect, and ValueError for what cannot be.
+
+        Connections that differ in scheme, host, port, proxy or whether they may lead to an address
+        that is not public never stand in for each other.
+        """
+        to = read_target(url)
+        proxy = self._proxies.find(to, is_private=is_private)
+        is_told_all = proxy is not None and not to.is_tls
+        if is_told_all and proxy is not None and proxy.authorization:
+            headers = (*headers, ("proxy-authorization", proxy.authorization))
+        opening = head_opening(to, headers, is_absolute=is_told_all)
+        waiting = self._pool.waiting((to.scheme, to.host, to.port, is_private, proxy))
+        return _Call(to, proxy, is_private, opening, waiting)
+
+    async def _dialed(
+        self, call: _Call, loop: asyncio.AbstractEventLoop, deadline_s: float
+    ) -> Connection:
+        """Return a new connection. Raises UpstreamConnect and UpstreamTimeout."""
+        connection, proxy = self._pool.made(loop), call.proxy
         limit_s = loop.time() + self._connect_s
         try:
             async with asyncio.timeout_at(min(limit_s, deadline_s)):
-                await self._dialer.dial(connection, to, proxy, is_private=is_private)
-        except TimeoutError as error:
-            if deadline_s < limit_s:
-                raise UpstreamTimeout("no reply began in time") from error
-            raise UpstreamConnect(f"no connection within {self._connect_s} s") from error
-        except (OSError, UnicodeError) as error:
-            whom = f"{proxy.name}'s proxy" if proxy is not None else f"{to.host}:{to.port}"
-            raise UpstreamConnect(f"cannot connect to {whom}: {_reason(error)}") from error
+                await self._dialer.dial(connection, call.to, proxy, is_private=call.is_private)
+        except BaseException as error:
+            connection.abort()
+            match error:
+                case TimeoutError() if deadline_s < limit_s:
+                    raise UpstreamTimeout("no reply began in time") from error
+                case TimeoutError():
+                    raise UpstreamConnect(f"no connection within {self._connect_s} s") from error
+                case OSError() | UnicodeError():
+                    at = f"{call.to.host}:{call.to.port}"
+                    whom = at if proxy is None else f"{proxy.name}'s proxy"
+                    raise UpstreamConnect(f"cannot connect to {whom}: {_reason(error)}") from error
+            raise
+        return connection
 
 
 class Http1Reply:
     """One reply of `Http1Client`."""
 
-    __slots__ = ("_connection", "_headers", "_key", "_pool", "at_hand", "read", "status")
+    __slots__ = ("_connection", "_headers", "_pool", "_waiting", "at_hand", "read", "status")
 
-    def __init__(self, pool: Pool, key: _Key, connection: Connection) -> None:
+    def __init__(self, pool: Pool, waiting: list[Connection], connection: Connection) -> None:
         self._pool = pool
-        self._key = key
+        self._waiting = waiting
         self._connection: Connection | None = connection
         self._headers = connection.reading.headers
         self.status = connection.reading.status
@@ -126,7 +147,7 @@ class Http1Reply:
         connection, self._connection = self._connection, None
         if connection is not None:
             self.at_hand, self.read = _nothing, _nothing_later
-            self._pool.give_back(self._key, connection)
+            self._pool.give_back(self._waiting, connection)
 
 
 def _nothing() -> bytes:

@@ -24,14 +24,14 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_deadline_s", "_fires_s", "_is_busy", "_is_gone", "_is_late", "_is_paused", "_loop",
-        "_lost", "_on_gone", "_timer", "_transport", "_waiter", "idle_since_s", "reading",
+        "_deadline_s", "_fires_s", "_is_busy", "_is_gone", "_is_late", "_is_paused", "_lost",
+        "_on_gone", "_timer", "_transport", "_waiter", "idle_since_s", "loop", "reading",
     )  # fmt: skip
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, on_gone: "Callable[[Connection], None]"
     ) -> None:
-        self._loop = loop
+        self.loop = loop
         self._on_gone = on_gone
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -61,7 +61,7 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         self.reading.feed(data)
-        if self.reading.unread_bytes > UNREAD_BYTES_MAX and not self._is_paused:
+        if len(self.reading.unread) > UNREAD_BYTES_MAX and not self._is_paused:
             assert self._transport is not None
             self._is_paused = True
             self._transport.pause_reading()
@@ -96,21 +96,22 @@ class Connection(asyncio.Protocol):
         else:
             transport.writelines((head, body))
 
-    async def reply_begun(self, deadline_s: float) -> None:
-        """Wait until a reply's headers have come.
+    def has_begun(self) -> bool:
+        """Return whether a reply's headers have come, False where one has to wait for them.
 
-        Raises UpstreamTimeout, UpstreamReset and UpstreamBadResponse.
+        Raises UpstreamTimeout where one has waited for too long, UpstreamReset and
+        UpstreamBadResponse.
         """
         reading = self.reading
-        while not reading.status:
-            if reading.fault:
-                raise UpstreamBadResponse(f"the reply is not HTTP: {reading.fault}")
-            if self._lost:
-                raise UpstreamReset(f"the connection broke before a reply: {self._lost}")
-            if self._is_late:
-                raise UpstreamTimeout("no reply began in time")
-            await self.arrival(deadline_s)
-        self._is_late = False
+        if reading.status:
+            return True
+        if reading.fault:
+            raise UpstreamBadResponse(f"the reply is not HTTP: {reading.fault}")
+        if self._lost:
+            raise UpstreamReset(f"the connection broke before a reply: {self._lost}")
+        if self._is_late:
+            raise UpstreamTimeout("no reply began in time")
+        return False
 
     def at_hand(self) -> bytes | None:
         """Return what has come of the body, b"" at its end, None where more is to come.
@@ -118,9 +119,9 @@ class Connection(asyncio.Protocol):
         Raises UpstreamReset where it breaks off, once all that came before has been read.
         """
         reading = self.reading
-        if reading.unread_bytes:
+        if reading.unread:
             piece = reading.take(PIECE_BYTES)
-            if self._is_paused and reading.unread_bytes <= PIECE_BYTES:
+            if self._is_paused and len(reading.unread) <= PIECE_BYTES:
                 self._read_on()
             return piece
         if reading.is_whole:
@@ -142,7 +143,7 @@ class Connection(asyncio.Protocol):
 
     def arrival(self, deadline_s: float) -> "asyncio.Future[None]":
         """Return what is done when something has come, or nothing will, or it is too late."""
-        self._waiter = waiter = self._loop.create_future()
+        self._waiter = waiter = self.loop.create_future()
         self._deadline_s = deadline_s
         if self._timer is None or self._fires_s > deadline_s:
             self._set_timer(deadline_s)
@@ -201,13 +202,13 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._fires_s = deadline_s
-        self._timer = self._loop.call_at(deadline_s, self._fire)
+        self._timer = self.loop.call_at(deadline_s, self._fire)
 
     def _fire(self) -> None:
         self._timer = None
         if self._waiter is None or self._waiter.done():
             return
-        if self._loop.time() + _CLOCK_S < self._deadline_s:
+        if self.loop.time() + _CLOCK_S < self._deadline_s:
             self._set_timer(self._deadline_s)
             return
         self._is_late = True

@@ -14,7 +14,7 @@ class Pool:
     """Keeps connections by a key that says all in which two of them may differ."""
 
     def __init__(self) -> None:
-        self._idle: dict[Hashable, list[Connection]] = {}
+        self._waiting: dict[Hashable, list[Connection]] = {}
         self._open: dict[Connection, None] = {}  # in their order, as no set has one
         self._timer: asyncio.TimerHandle | None = None
 
@@ -24,9 +24,12 @@ class Pool:
         self._open[connection] = None
         return connection
 
-    def take(self, key: Hashable, now_s: float) -> Connection | None:
+    def waiting(self, key: Hashable) -> list[Connection]:
+        """Return the connections that wait for a call of a key, now and ever after."""
+        return self._waiting.setdefault(key, [])
+
+    def take(self, waiting: list[Connection], now_s: float) -> Connection | None:
         """Return a connection that is open and on which nothing has come, None for none."""
-        waiting = self._idle.get(key)
         while waiting:
             connection = waiting.pop()
             if connection.is_open and now_s - connection.idle_since_s < IDLE_S:
@@ -34,13 +37,13 @@ class Pool:
             connection.abort()
         return None
 
-    def give_back(self, key: Hashable, connection: Connection) -> None:
+    def give_back(self, waiting: list[Connection], connection: Connection) -> None:
         """Keep a connection after its exchange, where another one may follow."""
         if connection not in self._open or not connection.end_exchange():
             return
-        loop = asyncio.get_running_loop()
+        loop = connection.loop
         connection.idle_since_s = loop.time()
-        self._idle.setdefault(key, []).append(connection)
+        waiting.append(connection)
         if self._timer is None:
             self._timer = loop.call_later(IDLE_S, self._sweep, loop)
 
@@ -49,7 +52,8 @@ class Pool:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._idle.clear()
+        for waiting in self._waiting.values():
+            waiting.clear()
         for connection in tuple(self._open):
             connection.abort()
 
@@ -57,18 +61,17 @@ class Pool:
         """Close what has waited for too long, and come again while something waits."""
         self._timer = None
         long_ago_s = loop.time() - IDLE_S
-        for key, waiting in tuple(self._idle.items()):
-            kept = []
-            for connection in waiting:
+        is_any_left = False
+        for waiting in self._waiting.values():
+            connections = waiting.copy()
+            waiting.clear()
+            for connection in connections:
                 if connection.is_open and connection.idle_since_s > long_ago_s:
-                    kept.append(connection)
+                    waiting.append(connection)
+                    is_any_left = True
                 else:
                     connection.abort()
-            if kept:
-                self._idle[key] = kept
-            else:
-                del self._idle[key]
-        if self._idle:
+        if is_any_left:
             self._timer = loop.call_later(IDLE_S, self._sweep, loop)
 
     def _forget(self, connection: Connection) -> None:

@@ -15,6 +15,7 @@ ANNOUNCED_MAX = 15
 _VERSIONS = frozenset({"1.0", "1.1"})
 _CODING = b"transfer-encoding"
 _LENGTH = b"content-length"
+_CONNECTION = b"connection"
 _NO_BODY = frozenset({204, 304})
 
 
@@ -27,17 +28,18 @@ class Reading:
 
     `status`: 0 until the headers are whole. `headers`: names in small letters, each one's first
     value. `fault`: what is wrong with the reply, "" for nothing; no word of the reply itself.
-    `keeps_alive`: whether another request may follow, once the reply is whole.
+    `keeps_alive`: whether another request may follow, once the reply is whole. `unread`: what has
+    come of the body and was not taken.
     """
 
     __slots__ = (
-        "_announced", "_head_bytes", "_header_count", "_is_until_close", "_parser", "_unread",
-        "_untold_bytes", "fault", "headers", "is_whole", "keeps_alive", "status",
+        "_announced", "_head_bytes", "_header_count", "_is_until_close", "_parser", "_untold_bytes",
+        "fault", "headers", "is_whole", "keeps_alive", "status", "unread",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
-        self._unread = bytearray()
+        self.unread = bytearray()
         self.expect()
 
     def expect(self) -> None:
@@ -48,16 +50,11 @@ class Reading:
         self.is_whole = False
         self.keeps_alive = False
         self._is_until_close = False
-        self._unread.clear()
+        self.unread.clear()
         self._announced = 0
         self._header_count = 0
         self._head_bytes = 0
         self._untold_bytes = 0
-
-    @property
-    def unread_bytes(self) -> int:
-        """Return how much of the body has come and was not taken."""
-        return len(self._unread)
 
     def feed(self, data: bytes) -> None:
         """Take what came. What comes after a whole reply is no reply, and ends the connection."""
@@ -84,7 +81,7 @@ class Reading:
 
     def take(self, bytes_max: int) -> bytes:
         """Return the next bytes of the body, as far as they have come."""
-        unread = self._unread
+        unread = self.unread
         if len(unread) <= bytes_max:
             piece = bytes(unread)
             unread.clear()
@@ -109,22 +106,23 @@ class Reading:
             raise _Refused(
                 f"it has more than {HEADERS_MAX} headers or {HEAD_BYTES_MAX} bytes of them"
             )
-        if not self.status:
-            name = name.lower()
-            if name in self.headers:
-                if name == _CODING:
-                    raise _Refused("it has more than one Transfer-Encoding")
-            else:
-                self.headers[name] = value
+        if self.status:
+            return
+        name = name.lower()
+        if name not in self.headers:
+            self.headers[name] = value
+        elif name == _CODING:
+            raise _Refused("it has more than one Transfer-Encoding")
 
     def on_headers_complete(self) -> None:
         """Begin the body, or wait for the reply that this one announces."""
         parser, headers = self._parser, self.headers
         self._untold_bytes = 0
-        version = parser.get_http_version()
+        keeps_alive, coding = parser.should_keep_alive(), headers.get(_CODING)
+        # HTTP/1.1 alone keeps a connection that nothing is said of; asking the version costs more.
+        version = parser.get_http_version() if not keeps_alive or _CONNECTION in headers else "1.1"
         if version not in _VERSIONS:
             raise _Refused("it is of another version of HTTP than 1.1 and 1.0")
-        coding = headers.get(_CODING)
         if coding is not None and (coding.lower() != b"chunked" or version != "1.1"):
             raise _Refused("its Transfer-Encoding is not chunked alone")
         status = parser.get_status_code()
@@ -132,13 +130,13 @@ class Reading:
             self._announce(status)
             return
         self.status = status
-        self.keeps_alive = parser.should_keep_alive()
+        self.keeps_alive = keeps_alive
         self._is_until_close = coding is None and _LENGTH not in headers and status not in _NO_BODY
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
         self._untold_bytes = 0
-        self._unread += body
+        self.unread += body
 
     def on_message_complete(self) -> None:
         """End the reply, if it is the one that was waited for."""

@@ -6,7 +6,6 @@ Source: RFC 9112, sections 3.2 (a request's target, Host) and 6; RFC 9110, secti
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import quote, urlsplit
 
@@ -43,7 +42,6 @@ class Target:
         return f"{self.scheme}://{self.authority}{self.path}"
 
 
-@lru_cache(maxsize=1024)
 def read_target(url: str) -> Target:
     """Return where a URL leads. Raises ValueError for one that no request can be made of."""
     parts = urlsplit(url)
@@ -66,26 +64,25 @@ def read_target(url: str) -> Target:
     )
 
 
-def request_head(
-    to: Target, headers: Iterable[tuple[str, str]], body_bytes: int, *, is_absolute: bool = False
+def head_opening(
+    to: Target, headers: Iterable[tuple[str, str]], *, is_absolute: bool = False
 ) -> bytes:
-    """Return the head of a POST. `is_absolute`: it goes to a proxy, which is told the whole URL.
+    """Return a POST's head up to what differs between two calls: the length of the body.
 
-    Raises ValueError for a header that could not be sent, or would change what is.
+    `is_absolute`: it goes to a proxy, which is told the whole URL. Raises ValueError for a header
+    that could not be sent, or would change what is.
     """
-    prefix = _prefix(to, tuple(headers), is_absolute)
-    return b"%bcontent-length: %d\r\n\r\n" % (prefix, body_bytes)
-
-
-@lru_cache(maxsize=256)
-def _prefix(to: Target, headers: tuple[tuple[str, str], ...], is_absolute: bool) -> bytes:
-    """Return a head up to what differs between two calls of one deployment."""
+    lines = [f"POST {to.absolute if is_absolute else to.path} HTTP/1.1", f"host: {to.authority}"]
     for name, value in headers:
         if not _TOKEN.fullmatch(name) or name.lower() in _FRAMING or _CONTROL.search(value):
             raise ValueError("a header that no request can carry")
-    lines = "".join(f"{name}: {value.strip()}\r\n" for name, value in headers)
-    target = to.absolute if is_absolute else to.path
-    return f"POST {target} HTTP/1.1\r\nhost: {to.authority}\r\n{lines}".encode()
+        lines.append(f"{name}: {value.strip()}")
+    return "\r\n".join([*lines, "content-length: "]).encode()
+
+
+def whole_head(opening: bytes, body_bytes: int) -> bytes:
+    """Return the head that begins so, for a body of that length."""
+    return b"%b%d\r\n\r\n" % (opening, body_bytes)
 
 
 def connect_head(to: Target, authorization: str) -> bytes:
