@@ -93,7 +93,8 @@ def _reply_in(pieces: Sequence[bytes]) -> tuple[object, ...]:
     expect(not reading.is_whole or reading.status >= 200, "a reply without a status is whole")
     expect(sum(map(len, reading.headers.values())) <= HEAD_BYTES_MAX, "headers without a bound")
     body = reading.take(len(b"".join(pieces)))
-    return reading.status, reading.headers, body, ends_itself, reading.is_whole
+    headers = reading.headers if reading.status else {}  # of a reply that is none they say nothing
+    return reading.status, headers, body, ends_itself, reading.is_whole
 
 
 def reply_seeds() -> list[bytes]:

@@ -33,7 +33,8 @@ def read(*pieces: bytes, closes: bool = False) -> Reading:
 def facts(reading: Reading) -> tuple[object, ...]:
     """Return all that a reply says; what is wrong with it as yes or no."""
     body = reading.take(1_000_000)
-    return (reading.status, reading.headers, body, reading.is_whole, bool(reading.fault))
+    headers = reading.headers if reading.status else {}
+    return (reading.status, headers, body, reading.is_whole, bool(reading.fault))
 
 
 READ: dict[str, tuple[bytes, int, bytes, bool]] = {
