@@ -52,12 +52,12 @@ faults: env  ## run the fault matrix cell by cell, write its table into docs/rel
 soak: env  ## measure what FAULTS promises (G1 to G12) at full size, write docs/reliability.md
 	$(BIN)/python -m soak --docs docs/reliability.md
 
-# Ratios to nginx in the same run; about 4 minutes a round on two idle cores. ROUNDS=1 for a look.
+# Ratios to nginx in the same run. A round takes about a minute and a half, the first some minutes more.
 ROUNDS ?= 3
 bench: env  ## measure pointsman beside nginx (nginx, wrk), write docs/performance.md
 	$(BIN)/python -m bench.speed own --rounds $(ROUNDS) --docs --keep docs/performance/bench.jsonl
 
-# About 1 GB in .bench-peers, and ten minutes a round; what cannot be installed is skipped by name.
+# About 1 GB in .bench-peers, five minutes a round; what cannot be installed is skipped by name.
 bench-peers: env  ## install other gateways, measure them in one run, write docs/performance.md
 	$(BIN)/python -m bench.speed peers --rounds $(ROUNDS) --docs --keep docs/performance/peers.jsonl
 

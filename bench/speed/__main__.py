@@ -19,6 +19,7 @@ from bench.speed.phases import Pace
 from bench.speed.results import ROOT, Result, append, read
 from bench.speed.spec import Gateway
 from bench.speed.started import Cores
+from bench.speed.targets import TARGETS
 from msgspec.structs import replace
 from tests.docs.marks import write_between
 
@@ -129,8 +130,10 @@ def tell(
         picture.write_bars(results, titles, drawing)
         image = f"![CPU per request, as multiples of nginx's](performance/{drawing.name})"
         notes = [f"{titles[n]}: {entries[n].note}" for n in titles if entries[n].note]
-        parts = [said, gateways, *(notes if has_peers else []), image]
-        text = "\n\n".join(parts if has_peers else [said, targets, image])
+        rows = [target for target in TARGETS if bool(target.peer) == has_peers]
+        parts = [said, report.targets_table(results, rows)]
+        parts += [gateways, *notes] if has_peers else []
+        text = "\n\n".join([*parts, image])
         write_between(DOCUMENT, f"<!-- {name}: begin -->", f"<!-- {name}: end -->", text)
     return 1 if any(result.failed for result in results) else 0
 

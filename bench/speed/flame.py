@@ -22,7 +22,9 @@ from bench.speed.results import ROOT
 from bench.speed.spec import Gateway, Install
 from bench.speed.started import Cores, Started, started, upstream
 from msgspec.structs import replace
+from tests.docs.marks import write_between
 
+DOCUMENT = ROOT / "docs" / "performance.md"
 SAMPLES_A_SECOND = 1000
 SECONDS = 12
 PATHS = {
@@ -201,7 +203,19 @@ def main(words: Sequence[str] | None = None) -> int:
             file = folder / f"{given.docs or 'flame'}-{path}.svg"
             file.write_text(drawn(tree, f"{PATHS[path]} ({given.docs or 'now'})"), "utf-8")
             print(f"{file}: {tree.count} samples, {file.stat().st_size / 1e3:.0f} kB")
+    if given.docs:
+        write_between(DOCUMENT, "<!-- flame: begin -->", "<!-- flame: end -->", section(folder))
     return 0
+
+
+def section(folder: Path) -> str:
+    """Return the document's part: under each path its pictures, before and after."""
+    parts = []
+    for path, title in PATHS.items():
+        files = [folder / f"{name}-{path}.svg" for name in ("before", "after")]
+        shown = [f"![{title}](performance/{file.name})" for file in files if file.is_file()]
+        parts += [f"### {title[0].upper()}{title[1:]}", *shown]
+    return "\n\n".join(parts)
 
 
 if __name__ == "__main__":

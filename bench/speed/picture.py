@@ -29,15 +29,21 @@ def write_bars(results: Sequence[Result], titles: Mapping[str, str], path: Path)
     shown = {key: title for key, title in PATHS.items() if limit.get(LIMIT_FIGURES.get(key, key))}
     if not shown:
         raise SystemExit("no picture: the run has no figures of nginx, which all are multiples of")
-    height_in = 0.9 + 0.34 * len(by_name)
-    figure = figure_class()(figsize=(9.0, height_in * len(shown)))
+    bars = {
+        key: {
+            n: f[key] / limit[LIMIT_FIGURES.get(key, key)] for n, f in by_name.items() if key in f
+        }
+        for key in shown
+    }
+    rows = [len(values) + 1.2 for values in bars.values()]
+    figure = figure_class()(figsize=(9.0, 0.6 + 0.32 * sum(rows)))
     figure.set_layout_engine("constrained")
     figure.suptitle("CPU per request, nginx's in the same run = 1 (less is better)", color=INK)
-    panels = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
+    panels = figure.subplots(len(shown), 1, squeeze=False, sharex=True, height_ratios=rows)[:, 0]
+    greatest = max(value for values in bars.values() for value in values.values())
     for axes, (key, title) in zip(panels, shown.items(), strict=True):
-        base = limit[LIMIT_FIGURES.get(key, key)]
-        values = {n: figures[key] / base for n, figures in by_name.items() if key in figures}
-        _draw_bars(axes, values, titles)
+        _draw_bars(axes, bars[key], titles)
+        axes.set_xlim(0.5, greatest * 2)
         axes.set_title(title, loc="left", fontsize=10, color=INK)
     save_chart(figure, path)
 
@@ -53,9 +59,8 @@ def _draw_bars(axes: Axes, values: Mapping[str, float], titles: Mapping[str, str
         color=[colours.get(name, PEER_COLOUR) for name in values],
     )
     axes.set_xscale("log")
-    axes.set_xlim(0.5, max(max(values.values()) * 2, 10.0))
     axes.set_yticks(places, [plain(titles.get(name, name)) for name in values], fontsize=9)
-    axes.invert_yaxis()
+    axes.set_ylim(len(values) - 0.4, -0.6)  # the first on top, bars as thick in every panel
     for place, value in zip(places, values.values(), strict=True):
         axes.annotate(
             f"{number(value)}x", (value, place), xytext=(4, 0), textcoords="offset points",
@@ -85,6 +90,9 @@ def write_curves(
 
 
 def _quiet(axes: Axes) -> None:
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() == "log":
+            axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     axes.grid(axis="both" if axes.get_yscale() == "log" else "x", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

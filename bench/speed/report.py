@@ -48,7 +48,7 @@ def preamble(results: Sequence[Result], command: str) -> str:
     )
 
 
-def targets_table(results: Sequence[Result]) -> str:
+def targets_table(results: Sequence[Result], targets: Sequence[Target] = TARGETS) -> str:
     """Return must, aim, what was reached and the spread, row by row."""
     found = rounds(results)
     notes = {
@@ -58,7 +58,7 @@ def targets_table(results: Sequence[Result]) -> str:
         for name, note in result.notes.items()
     }
     head = ["| path | | must | aim | reached | spread | |", "|---|---|---|---|---|---|---|"]
-    return "\n".join((*head, *(_target_row(target, found, notes) for target in TARGETS)))
+    return "\n".join((*head, *(_target_row(target, found, notes) for target in targets)))
 
 
 def _target_row(target: Target, found: Sequence[Round], notes: Mapping[str, str]) -> str:

@@ -1,10 +1,12 @@
 """The gateways' entries load, and their templates are whole."""
 
 import json
+import shutil
 import tomllib
 
 import msgspec
 import pytest
+from bench.speed.__main__ import chosen, main
 from bench.speed.bodies import LARGE_CHARS, MODEL, body
 from bench.speed.install import commands, installed_version
 from bench.speed.spec import HERE, OWN, PEERS, Gateway, filled, load
@@ -64,3 +66,15 @@ def test_a_peer_goes_into_its_own_folder(tmp_path):
         for command in commands(how, tmp_path):
             assert any(str(tmp_path) in word for word in command)
         assert installed_version(tmp_path, how) == ""
+
+
+def test_a_missing_program_is_told_with_its_remedy(monkeypatch, capsys):
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "wrk" else f"/usr/bin/{name}")
+    monkeypatch.setattr("sys.argv", ["bench.speed", "own"])
+    assert main() == 2
+    assert "wrk missing: apt-get install wrk" in capsys.readouterr().err
+
+
+def test_an_unknown_gateway_is_refused_with_those_there_are():
+    with pytest.raises(SystemExit, match="no such gateway; there are nginx, pointsman"):
+        chosen(with_peers=False, only="apache")

@@ -1,10 +1,15 @@
 """The arithmetic of the speed report, on figures that were made up."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 from bench.speed import report
 from bench.speed.footprint import core_packages, needed
 from bench.speed.load import percentile
+from bench.speed.picture import write_bars
 from bench.speed.results import Result, append, read, rounds
+from bench.speed.scaling import Point, multiply, table
 from bench.speed.targets import TARGETS, Target, over, own, reached
 from bench.speed.workers import reckoned
 
@@ -127,3 +132,50 @@ def test_an_extra_brings_what_only_it_needs():
     requirements = ["a>=1", "b; extra == 'fast'", "c; python_version < '3'"]
     assert needed(requirements, frozenset()) == [("a", frozenset())]
     assert [name for name, _ in needed(requirements, frozenset({"fast"}))] == ["a", "b"]
+
+
+def test_rows_against_peers_name_the_gateway_that_they_take():
+    rows = [target for target in TARGETS if target.peer]
+    assert {target.peer for target in rows} == {"litellm", "portkey", "tensorzero"}
+    for target in rows:
+        found = rounds([result("pointsman", 0, cpu_ms=1.0), result(target.peer, 0, cpu_ms=20.0)])
+        row = reached(target, found)
+        assert row is not None
+        assert row.median == 0.05
+
+
+def test_a_ledger_is_multiplied_row_by_row(tmp_path):
+    file = tmp_path / "ledger.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE intents (request_id TEXT PRIMARY KEY, at_ns INTEGER)")
+        connection.execute("CREATE TABLE ends (request_id TEXT PRIMARY KEY, cost INTEGER)")
+        connection.execute("INSERT INTO intents VALUES ('first', 5000000000)")
+        connection.execute("INSERT INTO ends VALUES ('first', 7)")
+        connection.commit()
+    multiply(file, 4)
+    with closing(sqlite3.connect(file)) as connection:
+        intents = connection.execute("SELECT * FROM intents ORDER BY at_ns DESC").fetchall()
+        costs = connection.execute("SELECT request_id, cost FROM ends").fetchall()
+    assert intents[0] == ("first", 5_000_000_000)
+    assert intents[1:] == [(f"old_{n}", 5_000_000_000 - n * 10**9) for n in (1, 2, 3)]
+    assert {cost for _, cost in costs} == {7}
+    assert {name for name, _ in costs} == {name for name, _ in intents}
+
+
+def test_pictures_are_drawn_of_what_a_run_has(tmp_path):
+    results = [result("nginx", 0, cpu_ms=0.02, stream_cpu_ms=3.0), result("pointsman", 0, cpu_ms=1)]
+    write_bars(results, {"nginx": "nginx, `the limit`"}, tmp_path / "bars.svg")
+    assert "<svg" in (tmp_path / "bars.svg").read_text("utf-8")
+    with pytest.raises(SystemExit, match="no figures of nginx"):
+        write_bars(results[1:], {}, tmp_path / "none.svg")
+
+
+def test_a_curve_is_told_point_by_point():
+    points = [
+        Point(
+            curve="prompt", size=size, cpu_ms=cpu_ms, nginx_cpu_ms=0.05, at="2026-11-23T00:00:00Z",
+            commit="abc", machine="m",
+        )
+        for size, cpu_ms in ((1_000, 0.2), (100_000, 0.5))
+    ]  # fmt: skip
+    assert table(points).splitlines()[-1] == "| 100,000 | 0.500 | 0.050 | 10 |"
