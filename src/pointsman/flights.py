@@ -51,7 +51,7 @@ class Flights:
             try:
                 return flight, await flight.committed(), is_leader
             except BaseException as error:  # whatever it is, this reader is gone from the flight
-                flight.leave()
+                await flight.leave()
                 if is_leader or is_second or not _may_pass_next(error):
                     raise
             is_second = True
@@ -119,12 +119,16 @@ class Flight:
         """Wait until the draft has passed its gate. Raises what kept it from passing."""
         return await asyncio.shield(self._committed)
 
-    def leave(self) -> None:
-        """Note that a reader has gone; the last one stops a flight that has not come to its end."""
+    async def leave(self) -> None:
+        """Note that a reader has gone; the last one stops a flight that has not come to its end.
+
+        Then it is over, its call booked, before that reader's request is.
+        """
         self.readers -= 1
         if self.readers == 0 and self._task is not None and not self.recording.is_whole:
             self._is_stopped = True
             self._task.cancel()
+            await asyncio.wait((self._task,))
 
     async def _fly(
         self,

@@ -263,7 +263,7 @@ class Pipeline:
             try:
                 await events.aclose()
             finally:
-                flight.leave()
+                await flight.leave()
 
         return self._stream(job, routing, committed, events, is_hit=not is_leader, close=close)
 
