@@ -290,7 +290,8 @@ KEYS: Mapping[Pattern, Key] = {
     ),
     ("routing", "aliases"): Key('Model names that mean "you choose"; "*" routes every model name.'),
     ("routing", "signals", "power"): Key(
-        f"Words and phrases that ask for the strongest tier. Not stated: {_quoted(POWER_PHRASES)}.",
+        f"Words and phrases that ask for the strongest tier. Not stated: {_quoted(POWER_PHRASES)},"
+        " which `learned` heeds only where they belong to what is asked.",
         example=write_value(POWER_PHRASES[:2]),
     ),
     ("routing", "signals", "fast"): Key(
