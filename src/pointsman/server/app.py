@@ -90,8 +90,7 @@ class App:
         if error is None:
             return None
         path = unquote(target.partition(b"?")[0].decode("latin-1"))
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw_headers}
-        found = find_route(path, headers)
+        found = find_route(path, {name.decode("latin-1") for name, _ in raw_headers})
         if found.route is None or found.route.is_public:
             return None
         request_id = self._new_id()

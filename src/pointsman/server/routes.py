@@ -1,7 +1,7 @@
 """Routes: which path does what. One table; nothing else knows a path."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from typing import TypeAlias
 
 import msgspec
@@ -68,8 +68,13 @@ class _Feedback(msgspec.Struct, forbid_unknown_fields=True):
     score: float
 
 
-def find_route(path: str, headers: Mapping[str, str]) -> Found:
-    """Return what there is at a path. What begins with /v1 is there without it too."""
+def find_route(path: str, headers: Container[str]) -> Found:
+    """Return what there is at a path; of the headers the names alone tell something.
+
+    What begins with /v1 is there without it too.
+    """
+    if (found := _PLAIN.get(path)) is not None:
+        return found
     for wanted in (path, f"/v1{path}"):
         if wanted in ROUTES and "{" not in wanted:
             return _found(ROUTES[wanted], headers)
@@ -95,11 +100,11 @@ def check_method(found: Found, method: str, path: str) -> Route:
     return route
 
 
-def _found(route: Route, headers: Mapping[str, str], *, named: str = "") -> Found:
+def _found(route: Route, headers: Container[str], *, named: str = "") -> Found:
     return Found(route=route, dialect=route.dialect or _asking(headers), named=named)
 
 
-def _asking(headers: Mapping[str, str]) -> str:
+def _asking(headers: Container[str]) -> str:
     """Return the dialect of whoever asks for what is nobody's own, as far as headers tell."""
     if "anthropic-version" in headers:
         return "anthropic"
@@ -258,6 +263,12 @@ ROUTES: Mapping[str, Route] = {
     "/health/ready": Route("GET", _ready, PUBLIC),
     "/metrics": Route("GET", _metrics, Scope.READ),
     "/openapi.json": Route("GET", _describe, Scope.READ),
+}
+# Most requests: the path says all, and whose it is.
+_PLAIN: Mapping[str, Found] = {
+    path: Found(route=route, dialect=route.dialect)
+    for path, route in ROUTES.items()
+    if route.dialect and "{" not in path
 }
 # An empty name with something to do is still Google's to refuse, in its own shape.
 _PATTERNS = tuple(
