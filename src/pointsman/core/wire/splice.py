@@ -11,8 +11,8 @@ import msgspec
 _raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _name = msgspec.json.Decoder(str)
 _OPENING = re.compile(rb"\s*\{\s*")
-_KEY = re.compile(rb'("(?:[^"\\]|\\.)*+")\s*:\s*', re.DOTALL)
-_COMMA = re.compile(rb"\s*,\s*")
+_KEY = re.compile(rb'"((?:[^"\\]|\\.)*+)"\s*:\s*', re.DOTALL)
+_NEXT_KEY = re.compile(rb'\s*,\s*"((?:[^"\\]|\\.)*+)"\s*:\s*', re.DOTALL)
 _CLOSING = re.compile(rb"\s*\}\s*\Z")
 
 
@@ -54,28 +54,23 @@ def _in_place(
     Walks the top level alone: each value's length is known from `members`. A key that stands
     twice does not line up with them.
     """
-    match = _OPENING.match(body)
-    if match is None:
+    opening = _OPENING.match(body)
+    if opening is None:
         return None
-    at = match.end()
+    at = opening.end()
     parts = [body[:at]]
-    for number, (name, raw) in enumerate(members.items()):
-        comma_at = at
-        if number:
-            comma = _COMMA.match(body, at)
-            if comma is None:
-                return None
-            at = comma.end()
-        key = _KEY.match(body, at)
+    find_key = _KEY.match
+    for name, raw in members.items():
+        key = find_key(body, at)
         if key is None or not _is_named(key[1], name):
             return None
-        value = bytes(raw)
-        if not body.startswith(value, key.end()):
+        value, starts_at = bytes(raw), key.end()
+        if not body.startswith(value, starts_at):
             return None
-        at = key.end() + len(value)
         new = changes.get(name, value)
         if new is not None:
-            parts += (body[comma_at if len(parts) > 1 else key.start() : key.end()], new)
+            parts += (body[at if len(parts) > 1 else key.start(1) - 1 : starts_at], new)
+        at, find_key = starts_at + len(value), _NEXT_KEY.match
     if _CLOSING.match(body, at) is None:
         return None
     if added:
@@ -84,8 +79,8 @@ def _in_place(
 
 
 def _is_named(key: bytes, name: str) -> bool:
-    """Return whether a key as written, quotes and escapes included, is this name."""
-    return key[1:-1] == name.encode() or _name.decode(key) == name
+    """Return whether a key as written, escapes included and quotes not, is this name."""
+    return key == name.encode() or _name.decode(b'"%b"' % key) == name
 
 
 def _members_bytes(members: Mapping[str, bytes]) -> bytes:
