@@ -31,7 +31,7 @@ _ASKS = 300
 _SETTLED_S, _LIMIT_S = 3.0, 300.0
 _STALL_S, _LATE_S = 60.0, 30.0
 # All readers are to be let in; G6 is about who is not.
-_TAKES_ALL = "lag_max_s = 0.0"
+_TAKES_ALL = "wait_max_s = 0.0"
 _PATIENT = """
 [timeouts]
 connect_s = 60.0

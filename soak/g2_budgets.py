@@ -54,7 +54,7 @@ exact = false
 url = "sqlite:///ledger.db"
 [server]
 log_requests = false
-lag_max_s = 0.0  # all of a thousand at once are to reach the budgets; G6 is about shedding
+wait_max_s = 0.0  # all of a thousand at once are to reach the budgets; G6 is about shedding
 [timeouts]
 connect_s = 30.0  # a thousand at once on a busy machine are no fault of the budgets'
 [budgets]

@@ -143,7 +143,7 @@ def under_valgrind(bin_folder: Path | None = None) -> Gateway:
     gateway = spec.load(spec.OWN)["pointsman"]
     # The beat that notices a late server goes by time: under valgrind there would be dozens of
     # beats to a request, and more of them on a busy machine.
-    settings = {**gateway.settings, "SERVER": "lag_max_s = 0.0"}
+    settings = {**gateway.settings, "SERVER": "wait_max_s = 0.0"}
     if bin_folder is not None:
         settings["BIN"] = str(bin_folder.absolute())
     return replace(

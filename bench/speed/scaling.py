@@ -204,7 +204,7 @@ def multiply(file: Path, rows: int) -> None:
 def by_streams(bench: Bench, gateway: Gateway, size: int) -> float:
     """Ask small requests while so many streams are open; what the streams cost is not in it."""
     # Nothing is shed: streams count as requests at work, and the load keeps the server late.
-    settings = {"SERVER": "in_flight_max = 20000\nconnections_max = 20000\nlag_max_s = 0.0"}
+    settings = {"SERVER": "in_flight_max = 20000\nconnections_max = 20000\nwait_max_s = 0.0"}
     with (
         upstream(bench.cores, delay_ms=STREAM_DELAY_MS) as up,
         started(gateway, up, bench.cores, settings) as running,

@@ -178,10 +178,10 @@ KEYS: Mapping[Pattern, Key] = {
         least=1,
         most=_MANY,
     ),
-    ("server", "lag_max_s"): Key(
-        "Seconds by which the server may be late with its work. When it has been later for a tenth"
-        " of a second, and 64 requests are at work, new ones are told to come again (503) while it"
-        " still is; 0 never does.",
+    ("server", "wait_max_s"): Key(
+        "Seconds that a request may wait until the server begins with it. When all have waited for"
+        " longer for a tenth of a second, new ones are told to come again (503) while the next in"
+        " the queue has; 0 never does.",
         least=0,
         most=60,
     ),

@@ -29,7 +29,7 @@ from pointsman.server.origins import Origins
 from pointsman.server.protocol import IS_EXCESS, RawHeaders, Refusal
 from pointsman.server.request_log import RequestLog, Served
 from pointsman.server.routes import Found, Route, Services, check_method, find_route
-from pointsman.server.shedding import Lag
+from pointsman.server.shedding import Turnstile
 from pointsman.server.telling import refusal, run_route, tell, tell_of_fault
 
 # The client hung up first. Source: FAULTS, row 17; nginx has the same number for it.
@@ -64,7 +64,7 @@ class App:
         self._bodies = Bodies(self._limits)
         loop = asyncio.get_running_loop()
         self._stopped = loop.create_future()
-        self._lag = Lag(self._limits.lag_max_s, loop)
+        self._turnstile = Turnstile(self._limits.wait_max_s, loop)
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -164,7 +164,7 @@ class App:
         responder: "AsgiResponder",
         who: Admitted,
     ) -> None:
-        """Read the body and run the route."""
+        """Read the body and run the route, in its turn."""
         exchange = Exchange(
             method=scope["method"],
             path=scope["path"],
@@ -176,6 +176,8 @@ class App:
             named=found.named,
             query=read_query(scope.get("query_string", b"").decode("latin-1")),
         )
+        if not route.is_public:
+            await self._turnstile.pass_through()
         await self._serve(found, route, exchange, body, responder)
 
     def _begin_line(
@@ -199,19 +201,17 @@ class App:
             raise error
         self._in_flight += 1
         self._idle.clear()
-        self._lag.start()
 
     def _leave(self) -> None:
         self._in_flight -= 1
         if not self._in_flight:
             self._idle.set()
-            self._lag.stop()
 
     def _overload(self) -> Overloaded | None:
         """Return why one more request is not let in, None where it is."""
         if self._in_flight >= self._limits.in_flight_max:
             return Overloaded(_TOO_MANY, retry_after_s=SHED_RETRY_AFTER_S)
-        if self._lag.is_too_late(self._in_flight):
+        if self._turnstile.is_too_slow():
             return Overloaded(_TOO_LATE, retry_after_s=SHED_RETRY_AFTER_S)
         return None
 

@@ -16,7 +16,7 @@ from pointsman.core.errors import (
     UnsupportedMedia,
 )
 from pointsman.core.wire.limits import BODY_BYTES_MAX
-from pointsman.server.shedding import LAG_MAX_S
+from pointsman.server.shedding import WAIT_MAX_S
 
 DRAIN_RETRY_AFTER_S = 1.0
 SHED_RETRY_AFTER_S = 1.0
@@ -31,11 +31,11 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How much is taken on at once: requests, a body's bytes, those of all bodies in memory.
 
-    `body_s`: how long a body may take to come. `lag_max_s`: see `server.shedding`.
+    `body_s`: how long a body may take to come. `wait_max_s`: see `server.shedding`.
     """
 
     in_flight_max: int = 5_000
-    lag_max_s: float = LAG_MAX_S
+    wait_max_s: float = WAIT_MAX_S
     body_bytes_max: int = BODY_BYTES_MAX
     bodies_bytes_max: int = 256 * 1024 * 1024
     body_s: float = 60.0

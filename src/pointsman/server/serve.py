@@ -141,7 +141,7 @@ async def _serve(
         keyring,
         Limits(
             in_flight_max=server_settings.in_flight_max,
-            lag_max_s=server_settings.lag_max_s,
+            wait_max_s=server_settings.wait_max_s,
         ),
         origins_of(server_settings.host, server_settings.hosts, server_settings.origins),
         request_log,

@@ -1,79 +1,81 @@
-"""Shedding: whether the event loop stands behind with its work, so that more would only wait.
+"""Shedding: requests begin one after another, and are refused where they would only wait.
 
-CoDel's rule (RFC 8289, sections 3.2 and 4.2, whose interval this is): a queue that drains within
-an interval is a burst, and is served; one that stands is overload. While there is overload, who
-comes while the loop is behind is refused at once, so those let in are served as at any other time.
+Requests that come at once are let begin one in each round of the event loop. So the rounds stay
+short: a refusal, a probe and another's stream wait for one request's work and not for all of it.
+Whether there are too many is CoDel's rule (RFC 8289, sections 3.2 and 4.2, whose figures these
+are): a queue that drains within an interval is a burst, and is served; one that stands is overload.
+While there is overload, who comes while the queue is slow is refused at once, so that those let in
+are served as at any other time.
 """
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 
-# CoDel's 5 ms are one queue's; a request waits in the loop's several times. Of an answer that takes
-# 0.1 s upstream the median was 208 ms at 5 ms and 147 ms at 2 ms (soak/g6_overload, 2026-11-23).
-LAG_MAX_S = 0.002
+WAIT_MAX_S = 0.005
 INTERVAL_S = 0.1
-# Overload is over when the loop has been on time for so long.
+# Overload is over when nobody has waited too long for such a time.
 CALM_S = 1.0
-# Fewer are never refused: they are soon done, or it is not they who make the loop late.
-IN_FLIGHT_MIN = 64
-
-_BEAT_S = 0.002
 
 
-class Lag:
-    """How late the loop runs what is due, and for how long it has. Beats only while it is asked.
+class Turnstile:
+    """Lets one request begin in a round of the loop, in the order in which they came.
 
-    `lag_max_s`: what counts as late; 0 says that nothing does.
+    `wait_max_s`: what is too long a wait; 0 says that nothing is.
     """
 
     def __init__(
         self,
-        lag_max_s: float,
+        wait_max_s: float,
         loop: asyncio.AbstractEventLoop,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._lag_max_s = lag_max_s
+        self._wait_max_s = wait_max_s
         self._loop = loop
         self._monotonic_s = monotonic_s  # uvloop's own stands still while callbacks run
-        self._timer: asyncio.TimerHandle | None = None
-        self._due_s = 0.0
-        self._late_since_s: float | None = None  # None: the last beat was on time
-        self._late_s = 0.0  # when the last one was that was not
+        self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._has_let_in = False  # in this round
+        self._late_since_s: float | None = None  # None: the last one waited no longer than allowed
+        self._late_s = 0.0  # when one last did
         self._is_standing = False
 
-    def start(self) -> None:
-        """Begin to beat: there is work."""
-        if self._lag_max_s and self._timer is None:
-            self._late_since_s = None
-            self._wait(self._monotonic_s())
+    async def pass_through(self) -> None:
+        """Wait for one's turn."""
+        if not self._has_let_in:
+            self._has_let_in = True
+            self._loop.call_soon(self._let_in)
+            self._note(0.0)
+            return
+        turn = self._loop.create_future()
+        self._waiting.append((self._monotonic_s(), turn))
+        await turn
 
-    def stop(self) -> None:
-        """Beat no more: there is none."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._is_standing = False
-
-    def is_too_late(self, in_flight: int) -> bool:
-        """Return whether one more request would only wait behind those in flight."""
-        if not self._is_standing or in_flight < IN_FLIGHT_MIN:
+    def is_too_slow(self) -> bool:
+        """Return whether one more request would only wait behind those that do."""
+        if not self._is_standing or not self._waiting:
             return False
-        is_late = self._monotonic_s() - self._due_s > self._lag_max_s
-        return is_late or self._late_since_s is not None
+        return self._monotonic_s() - self._waiting[0][0] > self._wait_max_s
 
-    def _wait(self, now_s: float) -> None:
-        self._due_s = now_s + _BEAT_S
-        self._timer = self._loop.call_later(_BEAT_S, self._beat)
+    def _let_in(self) -> None:
+        """Begin another round."""
+        self._has_let_in = False
+        while self._waiting and not self._has_let_in:
+            came_s, turn = self._waiting.popleft()
+            if not turn.done():  # its client may have gone
+                turn.set_result(None)
+                self._has_let_in = True
+                self._loop.call_soon(self._let_in)
+                self._note(self._monotonic_s() - came_s)
 
-    def _beat(self) -> None:
-        now_s = self._monotonic_s()
-        if now_s - self._due_s <= self._lag_max_s:
+    def _note(self, wait_s: float) -> None:
+        """Note how long one has waited."""
+        if wait_s <= self._wait_max_s or not self._wait_max_s:
             self._late_since_s = None
-            self._is_standing = self._is_standing and now_s - self._late_s < CALM_S
-        else:
-            self._late_s = now_s
-            if self._late_since_s is None:
-                self._late_since_s = now_s  # one long pause by itself is no queue
-            self._is_standing = self._is_standing or now_s - self._late_since_s >= INTERVAL_S
-        self._wait(now_s)
+            if self._is_standing:
+                self._is_standing = self._monotonic_s() - self._late_s < CALM_S
+            return
+        now_s = self._late_s = self._monotonic_s()
+        if self._late_since_s is None:
+            self._late_since_s = now_s  # one long pause by itself is no queue
+        self._is_standing = self._is_standing or now_s - self._late_since_s >= INTERVAL_S
