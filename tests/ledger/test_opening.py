@@ -3,10 +3,14 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pointsman.core.errors import ConfigError
+from pointsman.ledger import AuditLabel, BudgetRow, Intent, Label, LedgerSettings, Row, Settlement
+from pointsman.ledger.contents import Content
 from pointsman.ledger.opening import is_there, open_ledger, sqlite_file
+from pointsman.ledger.outcomes import Claim, KeptOutcome
 from pointsman.ledger.sqlite import SqliteLedger
 
 
@@ -68,3 +72,34 @@ def test_a_store_that_does_not_start_is_named_with_what_it_said(
         open_ledger("paper://desk/1")
     assert f"{module}:Paper does not start" in caught.value.message
     assert "mend or remove its package" in caught.value.message
+
+
+def test_what_the_configuration_says_of_the_ledger_is_known_or_refused():
+    """A misspelt setting, `store_contents = false` say, must not seem to be heeded."""
+    said = {"url": "sqlite://", "durability": "relaxed", "store_content": True, "content_days": 1.5}
+    assert msgspec.convert(said, LedgerSettings) == LedgerSettings(
+        url="sqlite://", durability="relaxed", store_content=True, content_days=1.5
+    )
+    with pytest.raises(msgspec.ValidationError, match="store_contents"):
+        msgspec.convert({"store_contents": False}, LedgerSettings)
+
+
+def test_nothing_of_what_users_write_is_kept_unless_they_say_so_and_nothing_is_lost():
+    plain = LedgerSettings()
+    assert (plain.store_content, plain.store_readings) == (False, False)
+    assert (plain.durability, plain.content_days) == ("strict", 30.0)
+
+
+RECORDS = [
+    *(LedgerSettings, Intent, Settlement, Row, BudgetRow, AuditLabel, Label),
+    *(Claim, KeptOutcome, Content),
+]
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.__name__)
+def test_a_record_stays_as_it_was_made(record: type[msgspec.Struct]):
+    """The writer's thread has it while others may read it. Built by place, two could be swapped."""
+    assert record.__struct_config__.frozen
+    if record is not BudgetRow:
+        with pytest.raises(TypeError, match="positional"):
+            record(*map(str, record.__struct_fields__))

@@ -9,7 +9,7 @@ import pytest
 
 from pointsman.core.errors import IdempotencyInFlight, LedgerUnavailable
 from pointsman.ledger import sqlite_contents, sqlite_outcomes
-from pointsman.ledger.outcomes import KEPT_S, Claim, KeptOutcome
+from pointsman.ledger.outcomes import Claim, KeptOutcome
 from pointsman.ledger.sqlite import SqliteLedger
 
 OUTCOME = KeptOutcome(status=200, headers=(("content-type", "text/plain"),), body=b"hello")
@@ -71,6 +71,36 @@ async def test_a_key_that_cannot_be_given_back_is_logged_and_free_after_a_restar
     await ledger.close()
 
 
+async def test_a_key_is_its_requests_for_24_hours_and_no_longer(tmp_path: Path):
+    """It is what clients are told, in docs/http.md."""
+    wall = Wall()
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    outcomes = ledger.outcomes(wall)
+    claim = await outcomes.claim("t", "k", b"1")
+    assert isinstance(claim, Claim) and await outcomes.keep(claim, OUTCOME)
+    wall.now_ns += DAY_NS - 1
+    assert await outcomes.claim("t", "k", b"1") == OUTCOME
+    wall.now_ns += 1
+    assert isinstance(await outcomes.claim("t", "k", b"1"), Claim)
+    await ledger.close()
+
+
+async def test_what_is_too_old_goes_with_what_comes_where_nobody_sweeps(tmp_path: Path):
+    """A library's user has no task that does: its file would grow for ever."""
+    path, wall = tmp_path / "ledger.db", Wall()
+    ledger = SqliteLedger(path)
+    outcomes, contents = ledger.outcomes(wall), ledger.contents(wall, days=1)
+    for number in range(3):
+        await outcomes.claim("t", f"k{number}", b"1")
+        contents.keep(request_id=f"r{number}", tenant="t", request=b"", answer="")
+    wall.now_ns += DAY_NS + 10
+    contents.keep(request_id="new", tenant="t", request=b"", answer="")
+    assert isinstance(await outcomes.claim("t", "new", b"1"), Claim)
+    assert [content.request_id for content in contents.read()] == ["new"]
+    assert count(path, "outcomes") == 1
+    await ledger.close()
+
+
 async def test_more_old_outcomes_than_one_write_deletes_are_all_swept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -80,7 +110,7 @@ async def test_more_old_outcomes_than_one_write_deletes_are_all_swept(
     outcomes = ledger.outcomes(wall)
     for number in range(5):
         await outcomes.claim("t", f"k{number}", b"1")
-    wall.now_ns += KEPT_S * 10**9
+    wall.now_ns += DAY_NS
     await outcomes.sweep()
     assert count(path, "outcomes") == 5, "a claim is kept for all of its day"
     wall.now_ns += 10
