@@ -47,10 +47,10 @@ PARTS: Mapping[str, Part] = {
         ("tests/access", "tests/server/test_auth.py", "tests/server/test_keys.py"),
     ),
     "retry": Part(
-        ("gate/*.py", "core/health.py", "attempt.py"),
+        ("gate/*.py", "core/health.py", "attempt.py", "deadline.py"),
         (
             "tests/core/test_health.py", "tests/properties/test_health.py", "tests/pipeline",
-            "tests/audit",
+            "tests/audit", "tests/test_deadline.py",
         ),
     ),
     "SSE": Part(

@@ -81,6 +81,24 @@ async def test_a_cancellation_of_somebody_elses_stays_one(has_struck: bool):
     deadline.stop()
 
 
+async def test_a_cancellation_that_comes_after_the_moment_stays_one_too():
+    deadline = Deadline(0)
+    is_tidying = asyncio.Event()
+
+    async def wait() -> None:
+        with deadline:
+            with pytest.raises(TimeoutError), deadline:
+                await asyncio.Event().wait()
+            is_tidying.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(wait())
+    await is_tidying.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_an_error_in_the_block_goes_out_as_it_is():
     deadline = Deadline(NEVER_S)
     with pytest.raises(KeyError), deadline:

@@ -217,6 +217,18 @@ async def test_a_stream_is_held_until_its_limit(tmp_path, chars: int, events: in
     assert await events_before_commit(tmp_path, chars=chars) == events
 
 
+async def test_where_nothing_is_to_be_held_the_first_character_goes_out(tmp_path):
+    fake = StoppingProvider({"weak": [Scripted(pieces=("H", "i"))], "strong": [FINE]}, stops_at=2)
+    held = ValidationSettings(stream_hold_chars=0)
+    async with rig(tmp_path, fake, tiers=TWO_TIERS, validation=held) as r:
+        has_come = asyncio.Event()
+        client = asyncio.create_task(outcome(r.pipeline, asking(), on_content=has_come))
+        await fake.reached.wait()
+        await asyncio.wait_for(has_come.wait(), 20)
+        fake.go_on.set()
+        assert (await client).text == "Hi"
+
+
 async def test_a_stream_of_json_is_held_whole(tmp_path):
     script: Script = {"weak": [Scripted(pieces=('{"a":', "1", "}"))], "strong": [FINE]}
     fake = StoppingProvider(script, stops_at=5)  # before its `Finished`
