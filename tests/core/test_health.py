@@ -211,6 +211,17 @@ def test_who_refuses_our_key_or_model_is_parked_for_five_minutes(error):
     assert rests(health, 0, 300) and health.is_last_resort(NAME, 0)
 
 
+@pytest.mark.parametrize("error", [UpstreamAuth("no"), UpstreamModelMissing("no")])
+def test_who_was_parked_is_probed_by_one_call_before_the_others_come_back(error):
+    health = healthy()
+    fail(health, 1, error=error)
+    assert health.is_ready(NAME, 300) and not health.is_trusted(NAME, 300)
+    probe = health.begin(NAME, 300, is_retry=False)
+    assert not health.is_ready(NAME, 300)
+    health.note_content(probe)
+    assert health.is_trusted(NAME, 300)
+
+
 @pytest.mark.parametrize("kind", [UpstreamRejected, ContextLengthExceeded])
 def test_what_the_request_is_at_fault_for_rests_nobody(kind):
     health = healthy()

@@ -70,6 +70,14 @@ async def test_many_that_fail_at_once_are_not_all_asked_again(tmp_path):
         assert 20 + 3 <= r.fake.calls.count("p/weak") <= 20 + 3 + 20 // 5
 
 
+async def test_what_has_failed_in_one_tier_is_not_called_again_in_the_next(tmp_path):
+    refused = Scripted(error=UpstreamConnect("refused"))
+    tiers = (TierSettings("weak", ("p/weak",)), TierSettings("strong", ("p/weak", "p/strong")))
+    async with rig(tmp_path, {"weak": [refused], "strong": [FINE]}, tiers=tiers) as r:
+        assert (await outcome(r.pipeline, asking())).text == FINE
+        assert r.fake.calls == ["p/weak", "p/strong"]
+
+
 # Who names a time
 
 
@@ -100,6 +108,14 @@ async def test_the_last_one_left_is_waited_for(tmp_path):
         assert len(r.clock.slept) == 1
 
 
+async def test_a_model_whose_draft_was_rejected_is_no_other_to_turn_to(tmp_path):
+    refusal = "I'm sorry, but I can't help with that."
+    script: Script = {"weak": [refusal], "strong": [limited(5.0), FINE]}
+    async with rig(tmp_path, script, tiers=TWO_TIERS) as r:
+        got = await outcome(r.pipeline, asking(stream=False))
+        assert (got.text, got.tier, got.attempts) == (FINE, "strong", 3)
+
+
 @pytest.mark.parametrize(
     ("after_s", "total_s"), [(61.0, 600.0), (20.0, 10.0)], ids=["a minute", "the request's time"]
 )
@@ -111,6 +127,17 @@ async def test_a_wait_that_is_too_long_is_told_instead(tmp_path, after_s: float,
         assert isinstance(got.error, UpstreamRateLimited) and got.error.message == "slow down"
         assert got.error.retry_after_s == after_s
         assert fake.calls == ["p/weak"] and r.clock.slept == []
+
+
+async def test_nobody_is_waited_for_after_the_last_attempt_there_may_be(tmp_path):
+    names = ("weak", "weak-2", "mid", "strong")
+    refused = Scripted(error=UpstreamConnect("refused"))
+    script: Script = {name: [refused] for name in names[:3]} | {"strong": [limited(5.0), FINE]}
+    tiers = (TierSettings("weak", tuple(f"p/{name}" for name in names)),)
+    async with rig(tmp_path, script, tiers=tiers) as r:
+        got = await outcome(r.pipeline, asking())
+        assert isinstance(got.error, AllTargetsFailed) and len(r.fake.calls) == 4
+        assert r.clock.slept == []
 
 
 async def test_a_retry_never_waits_past_the_request_s_time(tmp_path):
@@ -166,7 +193,9 @@ async def test_where_they_fail_in_several_ways_each_is_told_and_when_to_come_bac
 
 
 async def test_where_only_some_name_a_time_it_is_no_rate_limit(tmp_path):
-    async with rig(tmp_path, {"weak": [FINE], "weak-2": [FINE]}, tiers=ONE_TIER) as r:
+    script: Script = {"weak": [FINE], "weak-2": [FINE]}
+    short = Timeouts(total_s=0.5)  # little time is not none
+    async with rig(tmp_path, script, tiers=ONE_TIER, timeouts=short) as r:
         r.fail("p/weak", UpstreamRateLimited("slow down", retry_after_s=90.0))
         for _ in range(5):
             r.fail("p/weak-2", UpstreamConnect("refused"))
