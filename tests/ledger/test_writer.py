@@ -52,6 +52,19 @@ async def test_who_waits_for_a_lock_waits_with_those_who_come_later(tmp_path: Pa
     await ledger.close()
 
 
+async def test_whoever_may_not_wait_for_a_lock_is_told_at_once(tmp_path: Path):
+    """Asked and refused in the same instant of the clock, a write is neither kept nor forgotten."""
+    path = tmp_path / "ledger.db"
+    ledger = SqliteLedger(path, busy_s=0, writer=partial(GroupWriter, now_s=lambda: 5.0))
+    other = lock(path)
+    with pytest.raises(LedgerUnavailable, match="database is locked"):
+        await ledger.reserve(intent("r1"))
+    other.close()
+    await ledger.reserve(intent("r2"))
+    assert [row.intent.request_id for row in ledger.rows()] == ["r2"]
+    await ledger.close()
+
+
 @pytest.mark.parametrize("error", [KeyError("x"), RuntimeError("x"), OSError("x")], ids=repr)
 async def test_a_fault_of_our_own_refuses_its_group_and_stops_no_later_one(
     error: Exception, caplog: pytest.LogCaptureFixture
@@ -115,6 +128,22 @@ async def test_a_sync_that_fails_is_logged_and_made_later(
     await ledger.close()
     assert "the last writes are not on the disk: [Errno 5]" in caplog.text
     assert disk.count >= 1
+
+
+async def test_what_a_relaxed_ledger_wrote_last_is_synced_although_nothing_comes_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    disk = Syncs()
+    disk.fails = False
+
+    def writer(*args: Any, sync: Callable[[], None], **named: Any) -> GroupWriter:
+        return GroupWriter(*args, sync=disk.sync, **named)
+
+    monkeypatch.setattr(sqlite_writer, "_SYNC_S", 0.05)
+    ledger = SqliteLedger(tmp_path / "ledger.db", durability="relaxed", writer=writer)
+    await ledger.reserve(intent())
+    assert await asyncio.to_thread(disk.asked.acquire, timeout=WAIT_S / 3)
+    await ledger.close()
 
 
 async def test_closing_does_not_fail_where_the_last_sync_does(
