@@ -27,7 +27,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     in_flight_max: int = 5_000
-    wait_max_s: float = 0.005
+    wait_max_s: float = 0.02
     connections_max: int = 10_000
     log_requests: bool = True
 
