@@ -7,7 +7,13 @@ from typing import Any, cast
 
 import pytest
 
-from pointsman.server.shedding import CALM_S, INTERVAL_S, WAIT_MAX_S, Turnstile
+from pointsman.server.shedding import (
+    CALM_S,
+    IN_FLIGHT_MIN,
+    INTERVAL_S,
+    WAIT_MAX_S,
+    Turnstile,
+)
 
 _LATE_S = 2 * WAIT_MAX_S
 
@@ -103,7 +109,7 @@ async def test_a_burst_is_served():
     for _ in range(20):
         await crowd.queue_for(INTERVAL_S / 2, _LATE_S)
         await crowd.come(2)
-        assert not crowd.turnstile.is_too_slow()
+        assert not crowd.turnstile.is_too_slow(IN_FLIGHT_MIN)
         await crowd.round(0.0)
         await crowd.round(WAIT_MAX_S)
 
@@ -114,19 +120,28 @@ async def test_one_long_pause_is_no_overload():
     await crowd.come(3)
     await crowd.round(2 * INTERVAL_S)
     await crowd.come(1)
-    assert not crowd.turnstile.is_too_slow()
+    assert not crowd.turnstile.is_too_slow(IN_FLIGHT_MIN)
 
 
 async def test_what_stands_is_overload_for_those_who_would_wait_too_long():
     crowd = Crowd()
     await crowd.queue_for(2 * INTERVAL_S, _LATE_S)
-    assert not crowd.turnstile.is_too_slow(), "nobody waits"
+    assert not crowd.turnstile.is_too_slow(IN_FLIGHT_MIN), "nobody waits"
     await crowd.come(5)
-    assert crowd.turnstile.is_too_slow(), "those that wait take as long as those before"
+    assert crowd.turnstile.is_too_slow(IN_FLIGHT_MIN), (
+        "those that wait take as long as those before"
+    )
     for _ in range(50):
         await crowd.come(1)
         await crowd.round(WAIT_MAX_S / 100)
-    assert not crowd.turnstile.is_too_slow(), "they are quick again"
+    assert not crowd.turnstile.is_too_slow(IN_FLIGHT_MIN), "they are quick again"
+
+
+async def test_a_few_requests_are_never_what_makes_a_queue_slow():
+    crowd = Crowd()
+    await crowd.queue_for(2 * INTERVAL_S, _LATE_S)
+    await crowd.come(5)
+    assert not crowd.turnstile.is_too_slow(IN_FLIGHT_MIN - 1)
 
 
 async def test_overload_is_over_after_a_calm():
@@ -136,7 +151,7 @@ async def test_overload_is_over_after_a_calm():
         await crowd.round(CALM_S / 2)
         await crowd.come(1)
     await crowd.come(100)
-    assert not crowd.turnstile.is_too_slow()
+    assert not crowd.turnstile.is_too_slow(IN_FLIGHT_MIN)
 
 
 @pytest.mark.parametrize(("wait_max_s", "is_shed"), [(0.0, False), (WAIT_MAX_S, True)])
@@ -144,4 +159,4 @@ async def test_zero_never_sheds(wait_max_s: float, is_shed: bool):
     crowd = Crowd(wait_max_s)
     await crowd.queue_for(2 * INTERVAL_S, _LATE_S)
     await crowd.come(100)
-    assert crowd.turnstile.is_too_slow() == is_shed
+    assert crowd.turnstile.is_too_slow(IN_FLIGHT_MIN) == is_shed

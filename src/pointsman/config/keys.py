@@ -180,8 +180,8 @@ KEYS: Mapping[Pattern, Key] = {
     ),
     ("server", "wait_max_s"): Key(
         "Seconds that a request may wait until the server begins with it. When all have waited for"
-        " longer for a tenth of a second, those that would too are told to come again (503); 0"
-        " never does.",
+        " longer for a tenth of a second, and 64 are at work, those that would too are told to come"
+        " again (503); 0 never does.",
         least=0,
         most=60,
     ),

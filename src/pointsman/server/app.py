@@ -211,7 +211,7 @@ class App:
         """Return why one more request is not let in, None where it is."""
         if self._in_flight >= self._limits.in_flight_max:
             return Overloaded(_TOO_MANY, retry_after_s=SHED_RETRY_AFTER_S)
-        if self._turnstile.is_too_slow():
+        if self._turnstile.is_too_slow(self._in_flight):
             return Overloaded(_TOO_LATE, retry_after_s=SHED_RETRY_AFTER_S)
         return None
 

@@ -19,6 +19,8 @@ WAIT_MAX_S = 0.02
 INTERVAL_S = 0.1
 # Overload is over when nobody has waited too long for such a time.
 CALM_S = 1.0
+# Fewer are never refused: it is not they who make the queue slow, and they are soon done.
+IN_FLIGHT_MIN = 64
 # The share of the newest in an average, as in RFC 6298, section 2.
 _NEWEST = 1 / 8
 
@@ -57,9 +59,11 @@ class Turnstile:
         self._waiting.append((self._monotonic_s(), turn))
         await turn
 
-    def is_too_slow(self) -> bool:
+    def is_too_slow(self, in_flight: int) -> bool:
         """Return whether one more request would wait for too long behind those that do."""
-        return self._is_standing and len(self._waiting) * self._pace_s > self._wait_max_s
+        if not self._is_standing or in_flight < IN_FLIGHT_MIN:
+            return False
+        return len(self._waiting) * self._pace_s > self._wait_max_s
 
     def _let_in(self) -> None:
         """Begin another round."""
