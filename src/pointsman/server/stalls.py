@@ -13,7 +13,7 @@ if sys.platform == "linux":
 # With a recording's lead and what is read of the upstream at once it makes the 256 KiB of FAULTS,
 # row 18. Source: tcp(7), and the kernel's net/ipv4/tcp.c: a write beyond it waits. Read 2026-11-23.
 UNSENT_BYTES_MAX = 16 * 1024
-WRITTEN_BYTES_MAX = 32 * 1024
+WRITTEN_BYTES_MAX = 16 * 1024
 
 
 class CountingTransport:

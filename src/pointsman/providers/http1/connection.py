@@ -9,14 +9,17 @@ from pointsman.providers.http1.reading import Reading
 from pointsman.providers.transport import PIECE_BYTES
 
 # With more than this unread the upstream is read no further, until the reader has caught up.
-UNREAD_BYTES_MAX = 64 * 1024
+UNREAD_BYTES_MAX = PIECE_BYTES
+# What is read at once comes in here, for all connections of a process: each takes it out at once.
+# A loop else reads 64 KiB and more, which thousands of slow readers would have us hold.
+_COMING = memoryview(bytearray(PIECE_BYTES))
 # A body up to here goes out in one piece with its head: copying it costs less than a second write.
 _JOINED_BYTES_MAX = 16 * 1024
 # A loop's clock may be so coarse: a timer that fires as much too early is not too early.
 _CLOCK_S = 0.001
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """`on_gone`: told once, when nothing more can be sent or read.
 
     It has one timer at most, which is set again only when it fires: most waits end long before, and
@@ -51,6 +54,15 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note what to write to."""
         self._transport = cast(asyncio.Transport, transport)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where to put what comes."""
+        del sizehint
+        return _COMING
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take so many bytes out."""
+        self.data_received(bytes(_COMING[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         """Take what came. What comes between two exchanges is no reply to the next request.

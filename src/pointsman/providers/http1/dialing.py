@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from asyncio import Protocol
+from asyncio import BaseProtocol
 from collections.abc import Iterable, Sequence
 from itertools import chain, zip_longest
 
@@ -97,7 +97,7 @@ async def connected(found: Sequence[Found]) -> socket.socket:
 
 async def _adopt(
     sock: socket.socket,
-    protocol: Protocol,
+    protocol: BaseProtocol,
     *,
     tls: ssl.SSLContext | None = None,
     name: str | None = None,
@@ -105,7 +105,7 @@ async def _adopt(
     """Have the loop drive a connected socket. It closes the socket, from the first call on."""
     is_taken = False
 
-    def take() -> Protocol:
+    def take() -> BaseProtocol:
         nonlocal is_taken
         is_taken = True
         return protocol
