@@ -1,13 +1,20 @@
-"""Command line: one command a line. Each lives in `commands/` and loads when it is called."""
+"""Command line: one command a line. Each lives in `commands/` and loads when it is called.
+
+So does cyclopts, which takes as long to load as Python itself takes twice: the list of commands is
+told without it.
+"""
 
 import os
 import sys
-
-from cyclopts import App
+from typing import TYPE_CHECKING
 
 from pointsman._version import __version__
 
+if TYPE_CHECKING:
+    from cyclopts import App
+
 _INTERRUPTED, _CUT_OFF = 130, 141
+_PURPOSE = "Sends each LLM request to the cheapest model that will answer it well."
 COMMANDS = {
     "init": ("config_commands", "Write a first pointsman.toml for what is found here."),
     "check": ("config_commands", "Say whether the configuration can be served."),
@@ -24,16 +31,23 @@ COMMANDS = {
     "evaluate": ("evaluate_command", "Say what policies are worth on labelled requests."),
     "demo": ("demo_command", "Run two real local models through the router."),
 }
+_OPTIONS = {
+    "--help (-h)": "Display this message, or that of a command: pointsman COMMAND --help.",
+    "--install-completion": "Install shell completion for this application.",
+    "--version": "Display application version.",
+}
 
 
-def build_app(called: str = "") -> App:
+def build_app(called: str = "") -> "App":
     """Return the root command with all others, none of them loaded.
 
     The one that is `called` tells all that its docstring says, the others one line.
     """
+    from cyclopts import App
+
     app = App(
         name="pointsman",
-        help="Sends each LLM request to the cheapest model that will answer it well.",
+        help=_PURPOSE,
         version=__version__,
         suppress_keyboard_interrupt=False,  # main tells of it
     )
@@ -48,7 +62,7 @@ def main() -> None:
     """Run the command line; exits with the command's status."""
     arguments = sys.argv[1:]
     try:
-        status = build_app(*arguments[:1])(arguments, result_action="return_value")
+        status = _run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; nothing is left half-done\n")
@@ -57,3 +71,22 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(_CUT_OFF)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _run(arguments: list[str]) -> object:
+    """Run a command; return its status, or anything else for 0."""
+    if arguments in ([], ["--help"], ["-h"]):
+        return print(_overview())
+    if arguments == ["--version"]:
+        return print(__version__)
+    return build_app(*arguments[:1])(arguments, result_action="return_value")
+
+
+def _overview() -> str:
+    told = {name: help_line for name, (_, help_line) in sorted(COMMANDS.items())}
+    width = max(map(len, (*told, *_OPTIONS)))
+    commands, options = (
+        "\n".join(f"  {name:{width}}  {help_line}" for name, help_line in one.items())
+        for one in (told, _OPTIONS)
+    )
+    return f"Usage: pointsman COMMAND\n\n{_PURPOSE}\n\nCommands:\n{commands}\n\nOptions:\n{options}"

@@ -14,7 +14,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
-from pointsman.catalog import provider_rows
+from pointsman.catalog import provider_row
 from pointsman.core.prices import STATED, ContextTier, Price, nanousd_from_usd
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class PriceBook:
     def _price_provider(self, provider: str) -> str:
         if self._price_providers is not None:
             return self._price_providers.get(provider, provider)
-        row = provider_rows().get(provider)
+        row = provider_row(provider)
         return row.price_provider if row else provider
 
 

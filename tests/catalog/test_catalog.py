@@ -10,6 +10,7 @@ from pointsman.catalog import (
     model_rows,
     model_sources,
     provider_row,
+    provider_rows,
 )
 from pointsman.core.types import Capability, Need
 from pointsman.pricing import PriceBook
@@ -22,6 +23,7 @@ SPEC_MODELS = [
     "anthropic/claude-sonnet-4-6",
     "anthropic/claude-opus-4-6",
 ]
+FACTS = [field for field in ModelRow.__struct_fields__ if field != "source"]
 WRITTEN_ON = date(2026, 11, 23)
 MODELS = pytest.mark.parametrize(("name", "row"), model_rows().items(), ids=model_rows().keys())
 
@@ -111,3 +113,14 @@ def test_it_is_known_who_takes_a_temperature_and_who_reasons(
 
 def test_an_unknown_provider_has_no_row() -> None:
     assert provider_row("nobody") is None
+
+
+def test_a_row_read_alone_is_the_row_of_the_whole_file():
+    for name, row in provider_rows().items():
+        assert provider_row(name) == row
+    for name, facts in model_rows().items():
+        provider, _, model = name.partition("/")
+        found = capability(provider, model)
+        assert all(getattr(found, field) == getattr(facts, field) for field in FACTS), name
+    assert provider_row("nix") is None
+    assert capability("openai", 'nix" = {') == Capability()

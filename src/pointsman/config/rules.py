@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from pointsman.access.environment import API_KEYS_ENV, has_stated_keys
 from pointsman.access.opening import has_keys
 from pointsman.audit.judges import judge_fault
-from pointsman.cache import store_names
+from pointsman.cache import STORES, store_names
 from pointsman.catalog import ProviderRow, provider_row, provider_rows
 from pointsman.config.dialects import provider_way
 from pointsman.config.file_paths import find_misplaced
@@ -22,7 +22,7 @@ from pointsman.config.provider_rules import (
 from pointsman.config.settings import ProviderSettings, Settings, TierBounds, split_model
 from pointsman.core.errors import ConfigError
 from pointsman.core.wire.openai_embeddings import SERVED_BY
-from pointsman.policies.registry import policy_names
+from pointsman.policies.registry import is_policy, policy_names
 
 # Tiers and models travel in response headers, so: visible ASCII.
 _NAME = re.compile(r"[!-~]+")
@@ -147,11 +147,10 @@ def _provider_fault(provider: str, settings: Settings) -> str:
 def _routing(settings: Settings) -> Iterator[Problem]:
     tiers = [tier.name for tier in settings.tiers]
     policy = settings.routing.policy
-    known = policy_names()
     name, colon, argument = policy.partition(":")
-    known_names = {one.partition(":")[0] for one in known}
-    has_fault = name not in known_names or (colon and not argument)
-    if has_fault or (colon and name in known and name in {"learned", "signals", "cascade"}):
+    has_fault = not is_policy(name) or (colon and not argument)
+    if has_fault or (colon and name in {"learned", "signals", "cascade"}):
+        known = policy_names()
         text = f"no such policy; there are: {', '.join(known)}.{did_you_mean(policy, known)}"
         yield Problem(("routing", "policy"), text, policy)
     elif name == "fixed" and argument not in tiers:
@@ -196,6 +195,8 @@ def _prices(settings: Settings) -> Iterator[Problem]:
 
 
 def _validators(settings: Settings) -> Iterator[Problem]:
+    if not settings.validation.custom:
+        return  # to look through what is installed takes as long as all the other rules
     installed = sorted({point.name for point in entry_points(group=_VALIDATORS)})
     for index, name in enumerate(settings.validation.custom):
         if name not in installed:
@@ -230,22 +231,25 @@ def _budgets(settings: Settings) -> Iterator[Problem]:
 def _ledger(settings: Settings) -> Iterator[Problem]:
     url = settings.ledger.url
     scheme, _, rest = url.partition("://")
-    known = ["sqlite", *sorted({point.name for point in entry_points(group=_LEDGERS)})]
+    is_ours = scheme.lower() == "sqlite"
+    known = ["sqlite"]
+    if not is_ours:
+        known += sorted({point.name for point in entry_points(group=_LEDGERS)})
     if scheme.lower() not in known or "://" not in url:
         text = f'must begin with one of {", ".join(known)}, such as "sqlite:///pointsman.db"'
         yield Problem(("ledger", "url"), text, url)
-    elif scheme.lower() == "sqlite" and rest and not rest.startswith("/"):
+    elif is_ours and rest and not rest.startswith("/"):
         text = f'a path follows three slashes; write "sqlite:///{rest}"'
         yield Problem(("ledger", "url"), text, url)
-    elif scheme.lower() == "sqlite" and set(rest) & set("?#"):
+    elif is_ours and set(rest) & set("?#"):
         yield Problem(("ledger", "url"), '"?" and "#" mean nothing here; leave them out', url)
 
 
 def _cache(settings: Settings) -> Iterator[Problem]:
     cache = settings.cache
-    known = store_names()
     path: KeyPath = ("cache", "store")
-    if cache.store and cache.store not in known:
+    if cache.store and cache.store not in STORES and cache.store not in store_names():
+        known = store_names()
         text = f"no such store; there are: {', '.join(known)}.{did_you_mean(cache.store, known)}"
         yield Problem(path, text, cache.store)
     elif cache.store == "sqlite" and not cache.path:

@@ -29,6 +29,11 @@ def policy_names() -> tuple[str, ...]:
     return (*ours, *sorted(set(third_party) - set(BUILT_IN)))
 
 
+def is_policy(name: str) -> bool:
+    """Return whether there is a policy of that name, without its argument."""
+    return name in BUILT_IN or bool(entry_points(group=ENTRY_POINTS, name=name))
+
+
 def build_policy(spec: str, settings: PolicySettings) -> Policy:
     """Return the policy that `routing.policy` names, built of the settings.
 
