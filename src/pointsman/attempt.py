@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -30,7 +30,7 @@ from pointsman.core.usage import Usage
 from pointsman.core.wire.premium import Premium
 from pointsman.deadline import Deadline
 from pointsman.ledger import Intent, Ledger, Outcome, Settlement, State
-from pointsman.providers import Provider
+from pointsman.providers import Provider, batches_of
 
 log = logging.getLogger("pointsman")
 
@@ -123,7 +123,7 @@ class Attempt:
         self._began_s = desk.clock.monotonic_s()
         self._first_content_s: float | None = None
         self._reported_chars = 0
-        self._events: AsyncGenerator[Event] | None = None
+        self._batches: AsyncGenerator[Sequence[Event]] | None = None
         self.deadline = Deadline(job.deadline_s - self._began_s)
         self._intent = msgspec.structs.replace(
             job.intent(
@@ -146,12 +146,12 @@ class Attempt:
     @property
     def was_called(self) -> bool:
         """Return whether anybody was asked: not where it was stopped before its intent stood."""
-        return self._events is not None
+        return self._batches is not None
 
     @property
     def is_silent(self) -> bool:
         """Return whether it was called and no content has come."""
-        return self._events is not None and self._first_content_s is None
+        return self._batches is not None and self._first_content_s is None
 
     @property
     def latency_ms(self) -> int:
@@ -172,49 +172,50 @@ class Attempt:
             self.deadline.stop()
             self._desk.health.end(self._call)
             raise
-        self._events = provider.call(self._job.request, self.step)
+        self._batches = batches_of(provider, self._job.request, self.step)
 
-    async def events(self) -> AsyncGenerator[Event]:
-        """Yield the upstream's events, its usage priced, estimated where it reports none.
+    async def more(self) -> Sequence[Event]:
+        """Return what comes next, all that came at once; the last one ends in `Finished`.
 
-        Raises UpstreamError, also where the stream ends without its `Finished`; GatewayError for
-        what no provider should raise.
+        Usage is estimated where the upstream reports none. Raises UpstreamError, also where the
+        stream ends without its `Finished` and where it is silent at the request's deadline;
+        GatewayError for what no provider should raise.
         """
+        assert self._batches is not None, "begin comes first"
         try:
-            while (event := await self._next_event()) is not None:
-                self._note_time(event)
-                if isinstance(event, Finished) and self.builder.usage is None:
-                    estimated = UsageReport(self._estimated_usage())
-                    self.builder.add(estimated)
-                    yield estimated
-                self.builder.add(event)
-                if isinstance(event, UsageReport):
-                    self._reported_chars = self.builder.chars
-                yield event
-                if isinstance(event, Finished):
-                    return
+            with self.deadline:
+                batch = await anext(self._batches, None)
+        except TimeoutError as error:
+            raise UpstreamTimeout("the request's total time is over") from error
         except GatewayError:
             raise
         except Exception as error:  # a fault in our own code or a third party's provider
             name = self.step.deployment.id
             log.error("%s: the call failed in the router", name, exc_info=unsaid(error))
             raise GatewayError(
-                f"{self.step.deployment.id}: an internal error ({type(error).__name__}); "
-                "the log has more"
+                f"{name}: an internal error ({type(error).__name__}); the log has more"
             ) from error
-        raise UpstreamReset("the upstream's answer has no end")
+        if batch is None:
+            raise UpstreamReset("the upstream's answer has no end")
+        self._note_time(batch)
+        return self._gathered(batch)
 
-    async def _next_event(self) -> Event | None:
-        """Return the upstream's next event, None where its stream has ended.
-
-        Raises UpstreamTimeout at the request's deadline, however silent the upstream is.
-        """
-        assert self._events is not None, "begin comes first"
-        try:
-            with self.deadline:
-                return await anext(self._events, None)
-        except TimeoutError as error:
-            raise UpstreamTimeout("the request's total time is over") from error
+    def _gathered(self, batch: Sequence[Event]) -> Sequence[Event]:
+        """Take what came into the builder; return it, with a usage before its end."""
+        builder = self.builder
+        for event in batch:
+            if isinstance(event, UsageReport):
+                builder.add(event)
+                self._reported_chars = builder.chars
+            elif isinstance(event, Finished) and builder.usage is None:
+                estimated = UsageReport(self._estimated_usage())
+                builder.add(estimated)
+                builder.add(event)
+                self._reported_chars = builder.chars
+                return [*batch[:-1], estimated, event]
+            else:
+                builder.add(event)
+        return batch
 
     async def settle(self, outcome: Outcome, error: str = "") -> None:
         """Book the end of a whole answer, durably: before the client's last byte.
@@ -265,8 +266,8 @@ class Attempt:
     async def aclose(self) -> None:
         """Cancel the call if it still runs, and book it as such if nothing else has been booked."""
         self._close("cancelled", "", may_have_billed=True)
-        if self._events is not None:
-            await self._events.aclose()
+        if self._batches is not None:
+            await self._batches.aclose()
 
     def price_report(self, report: UsageReport, spent_nanousd: int | None) -> UsageReport:
         """Return the report with what the request has cost, `spent_nanousd` on other attempts."""
@@ -274,12 +275,12 @@ class Attempt:
         total = None if cost is None or spent_nanousd is None else cost + spent_nanousd
         return msgspec.structs.replace(report, cost_nanousd=total)
 
-    def _note_time(self, event: Event) -> None:
+    def _note_time(self, batch: Sequence[Event]) -> None:
         """Note when the first content came. Raises UpstreamTimeout past the request's deadline."""
         now_s = self._desk.clock.monotonic_s()
         if now_s > self._job.deadline_s:
             raise UpstreamTimeout("the request's total time is over")
-        if self._first_content_s is None and is_content(event):
+        if self._first_content_s is None and any(map(is_content, batch)):
             self._first_content_s = now_s
             self._desk.health.note_content(self._call)
 
@@ -294,7 +295,7 @@ class Attempt:
             return
         if self.builder.chars or self.builder.usage is not None:
             settlement = self._settlement("settled", outcome, self._usage_so_far(), error)
-        elif may_have_billed and self._events is not None:
+        elif may_have_billed and self._batches is not None:
             settlement = self._settlement("unknown", outcome, Usage(), error)
         else:
             settlement = self._settlement("voided", outcome, Usage(), error)

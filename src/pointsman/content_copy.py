@@ -1,33 +1,22 @@
 """Content copy: what was asked and answered, kept in full where the configuration says so."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-
 from pointsman.core.answer import AnswerBuilder
 from pointsman.core.types import Request
 from pointsman.ledger.contents import Contents
 from pointsman.stream import AnswerStream
 
-_NO_COPY = nullcontext()
 
-
-def copied(
-    stream: AnswerStream, request: Request, contents: Contents | None
-) -> AbstractContextManager[None]:
-    """Keep the request and as much of its answer as has been read by the end of the block."""
-    return _NO_COPY if contents is None else _copied(stream, request, contents)
-
-
-@contextmanager
-def _copied(stream: AnswerStream, request: Request, contents: Contents) -> Iterator[None]:
+def copy_of(stream: AnswerStream, request: Request, contents: Contents) -> AnswerStream:
+    """Return the stream; once it is closed, its request is kept and what of it was read."""
     builder = AnswerBuilder()
-    stream.on_event = builder.add
-    try:
-        yield
-    finally:
+
+    def keep() -> None:
         contents.keep(
             request_id=stream.request_id,
             tenant=request.caller.tenant,
             request=request.body,
             answer=builder.text,
         )
+
+    stream.on_event, stream.on_closed = builder.add, keep
+    return stream

@@ -5,10 +5,10 @@ import logging
 from collections.abc import Awaitable, Callable, Hashable
 from typing import TypeAlias
 
-from pointsman.core.errors import AllTargetsFailed, UpstreamError
+from pointsman.core.errors import AllTargetsFailed, GatewayError, UpstreamError
 from pointsman.core.secret import unsaid
 from pointsman.gate import Committed
-from pointsman.recording import Recording, as_told
+from pointsman.recording import Bell, Recording, as_told
 
 Commit: TypeAlias = Callable[[], Awaitable[Committed]]
 Landed: TypeAlias = Callable[[Committed, Recording], None]
@@ -93,20 +93,20 @@ class Flight:
     It goes on when its first reader leaves, and is cancelled when the last one does.
     """
 
+    __slots__ = ("_committed", "_decided", "_error", "_is_stopped", "_task", "readers", "recording")
+
     def __init__(self) -> None:
         self.recording = Recording()
         self.readers = 0
         self._is_stopped = False
-        self._committed: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+        self._committed: Committed | None = None
+        self._error: GatewayError | None = None
+        self._decided = Bell()
         self._task: asyncio.Task[None] | None = None
 
-    def start(
-        self,
-        commit: Commit,
-        on_landed: Landed,
-    ) -> asyncio.Task[None]:
+    def start(self, commit: Commit, on_landed: Landed) -> asyncio.Task[None]:
         """Start the upstream call. `on_landed` is told of an answer that ended whole."""
-        self._task = asyncio.create_task(self._fly(commit, on_landed))
+        self._task = asyncio.get_running_loop().create_task(self._fly(commit, on_landed))
         return self._task
 
     @property
@@ -117,7 +117,11 @@ class Flight:
 
     async def committed(self) -> Committed:
         """Wait until the draft has passed its gate. Raises what kept it from passing."""
-        return await asyncio.shield(self._committed)
+        while self._committed is None:
+            if self._error is not None:
+                raise self._error.with_traceback(None)  # each reader's own
+            await self._decided.rung()
+        return self._committed
 
     async def leave(self) -> None:
         """Note that a reader has gone; the last one stops a flight that has not come to its end.
@@ -130,25 +134,20 @@ class Flight:
             self._task.cancel()
             await asyncio.wait((self._task,))
 
-    async def _fly(
-        self,
-        commit: Commit,
-        on_landed: Landed,
-    ) -> None:
+    async def _fly(self, commit: Commit, on_landed: Landed) -> None:
         try:
-            committed = await commit()
+            self._committed = committed = await commit()
         except BaseException as error:
             self._is_stopped = True
-            told = as_told(error)
-            self._committed.set_exception(told)
-            self._committed.exception()  # read once, so that nobody left waiting is no warning
-            if told is error:
+            self._error = as_told(error)
+            if self._error is error:
                 return
             raise
-        self._committed.set_result(committed)
-        events = committed.events()
-        try:
-            await self.recording.record(events, lambda: on_landed(committed, self.recording))
         finally:
-            await events.aclose()
+            self._decided.ring()
+        try:
+            await self.recording.record(
+                committed.more, lambda: on_landed(committed, self.recording)
+            )
+        finally:
             await committed.aclose()

@@ -4,7 +4,8 @@ A reply from the cache is a replay of one that is whole; single-flight is readin
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
 
 from pointsman.core.errors import Draining, GatewayError
 from pointsman.core.events import Event, Finished, UsageReport
@@ -13,32 +14,46 @@ from pointsman.core.events import Event, Finished, UsageReport
 LEAD_BYTES_MAX = 16 * 1024
 _EVENT_BYTES = 64
 
+# Gives what comes next of an answer, all that came at once; nothing after its end.
+More: TypeAlias = Callable[[], Awaitable[Sequence[Event]]]
+
 
 class Recording:
     """Grows while its source runs. Its readers never wait for each other.
 
-    The source is read no further than `LEAD_BYTES_MAX` ahead of the fastest reader.
+    The source is read no further than `LEAD_BYTES_MAX` ahead of the fastest reader, who always
+    takes all there is. `is_whole`: the answer's end is recorded. `size_bytes`: about how much
+    memory the events take.
     """
+
+    __slots__ = ("_error", "_grown", "_is_over", "_lead_bytes", "_read_on", "events", "is_whole",
+                 "size_bytes")  # fmt: skip
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self._bytes: list[int] = [0]
-        self._positions: dict[int, int] = {}
+        self.is_whole = False
+        self.size_bytes = 0
+        self._lead_bytes = 0
         self._is_over = False
         self._error: GatewayError | None = None
-        self._grown = _Bell()
-        self._read_on = _Bell()
+        self._grown = Bell()
+        self._read_on = Bell()
 
-    async def record(self, source: AsyncIterator[Event], on_whole: Callable[[], None]) -> None:
+    async def record(self, more: More, on_whole: Callable[[], None]) -> None:
         """Read the source to its end; `on_whole` is told before any reader sees that end."""
         try:
-            async for event in source:
-                self.events.append(event)
-                self._bytes.append(self._bytes[-1] + _size(event))
-                if self.is_whole:
+            while batch := await more():
+                size = sum(map(_size, batch))
+                self.events += batch
+                self.size_bytes += size
+                self._lead_bytes += size
+                if isinstance(batch[-1], Finished):
+                    self.is_whole = True
                     on_whole()
+                    return
                 self._grown.ring()
-                await self._wait_for_readers()
+                while self._lead_bytes > LEAD_BYTES_MAX:
+                    await self._read_on.rung()
         except BaseException as error:  # whatever it is, no reader may take it for the end
             self._error = as_told(error)
             if self._error is not error:
@@ -48,49 +63,36 @@ class Recording:
             self._grown.ring()
 
     @property
-    def is_whole(self) -> bool:
-        """Return whether the answer's end is recorded."""
-        return bool(self.events) and isinstance(self.events[-1], Finished)
-
-    @property
     def has_failed(self) -> bool:
         """Return whether the source broke off."""
         return self._error is not None
 
-    @property
-    def size_bytes(self) -> int:
-        """Return about how much memory the events take."""
-        return self._bytes[-1]
+    def reader(self) -> More:
+        """Return what gives the events from the start, then as they come.
 
-    async def read(self) -> AsyncGenerator[Event]:
-        """Yield the events from the start, then as they come. Raises what the source raised."""
-        reader, position = object(), 0
-        try:
-            while True:
-                while position < len(self.events):
-                    position += 1
-                    self._positions[id(reader)] = position
-                    self._read_on.ring()
-                    yield self.events[position - 1]
+        It raises what the source raised.
+        """
+        position = 0
+
+        async def more() -> Sequence[Event]:
+            nonlocal position
+            while position == len(self.events):
+                if self._error is not None:
+                    # Each reader's own traceback, else all of them would pile up in the one error.
+                    raise self._error.with_traceback(None)
                 if self._is_over:
-                    break
+                    return ()
                 await self._grown.rung()
-        finally:
-            self._positions.pop(id(reader), None)
+            batch = self.events[position:]
+            position += len(batch)
+            self._lead_bytes = 0
             self._read_on.ring()
-        if self._error is not None:
-            # Each reader's own traceback, else all of them would pile up in the one error.
-            raise self._error.with_traceback(None)
+            return batch
 
-    async def _wait_for_readers(self) -> None:
-        while not self.is_whole and self._lead() > LEAD_BYTES_MAX:
-            await self._read_on.rung()
-
-    def _lead(self) -> int:
-        return self._bytes[-1] - self._bytes[max(self._positions.values(), default=0)]
+        return more
 
 
-class _Bell:
+class Bell:
     """Wakes those who wait for it at that moment.
 
     An `asyncio.Event`, which stays set, is 0.8 kB; thousands of streams have two of these each.
@@ -103,16 +105,17 @@ class _Bell:
 
     def ring(self) -> None:
         """Wake all who wait."""
-        waiters, self._waiters = self._waiters, ()
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        if self._waiters:
+            waiters, self._waiters = self._waiters, ()
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
 
-    async def rung(self) -> None:
-        """Wait until it rings next."""
+    def rung(self) -> asyncio.Future[None]:
+        """Return what is done when it rings next."""
         waiter = asyncio.get_running_loop().create_future()
         self._waiters = (*self._waiters, waiter)
-        await waiter
+        return waiter
 
 
 def as_told(error: BaseException) -> GatewayError:
@@ -124,10 +127,16 @@ def as_told(error: BaseException) -> GatewayError:
     return GatewayError(f"an internal error ({type(error).__name__}); the log has more")
 
 
-async def replay(events: tuple[Event, ...]) -> AsyncGenerator[Event]:
-    """Yield a whole recording's events; nothing is charged for them."""
-    for event in events:
-        yield free(event)
+def replay(events: Sequence[Event]) -> More:
+    """Return what gives a whole recording's events; nothing is charged for them."""
+    left = [free(event) for event in events]
+
+    async def more() -> Sequence[Event]:
+        nonlocal left
+        batch, left = left, []
+        return batch
+
+    return more
 
 
 def free(event: Event) -> Event:

@@ -4,8 +4,7 @@ Read `open` from top to bottom: that is the way of a request.
 """
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -20,7 +19,7 @@ from pointsman.budgets import Meter, Purse
 from pointsman.budgets.webhook import Webhook
 from pointsman.cache.entry import Entry
 from pointsman.clock import Clock
-from pointsman.content_copy import copied
+from pointsman.content_copy import copy_of
 from pointsman.core.budgets import Budget
 from pointsman.core.conversation import Standing
 from pointsman.core.decision import downgraded, resolve
@@ -43,9 +42,9 @@ from pointsman.gate import Committed, HedgePurse, Hedging, PlanRun
 from pointsman.kept_answers import KeptAnswers, entry_dropped, entry_usage
 from pointsman.ledger import AUDIT, Intent, Settlement
 from pointsman.providers import Counting, Provider
-from pointsman.recording import Recording, free, replay
+from pointsman.recording import More, Recording, free, replay
 from pointsman.routing import Routing, Stores
-from pointsman.stream import AnswerStream
+from pointsman.stream import AnswerStream, Opening
 
 log = logging.getLogger("pointsman")
 
@@ -89,23 +88,22 @@ class Pipeline:
         self.audits = Auditor(stores.ledger, clock, rng, self._step)
         self.routing = self._adopted(routing)
 
-    @asynccontextmanager
-    async def open(self, request: Request) -> AsyncIterator[AnswerStream]:
+    def open(self, request: Request) -> Opening:
         """Open an answer: entered once a draft has passed its gate, or a recording was found.
 
         Leaving early cancels the upstream call, unless others read the same answer. Raises
         GatewayError; after entering, the events raise it.
         """
-        stream = await self._opened(request)
-        try:
-            with copied(stream, request, self.stores.contents):
-                yield stream
-        finally:
-            await stream.aclose()
+        return Opening(partial(self._opened, request))
 
     async def _opened(self, request: Request) -> AnswerStream:
-        """Return an open answer, to be closed, of which no copy is kept."""
+        """Return an open answer, to be closed."""
         request = self._identified(request)
+        contents = self.stores.contents
+        stream = await self._answered(request)
+        return stream if contents is None else copy_of(stream, request, contents)
+
+    async def _answered(self, request: Request) -> AnswerStream:
         routing, decided = await self._decided(request)
         job = Job(
             decided.request,
@@ -231,13 +229,9 @@ class Pipeline:
 
     async def _called(self, job: Job, routing: Routing) -> AnswerStream:
         committed = await self._metered(job, routing)
-        events = committed.events()
-
-        async def close() -> None:
-            await events.aclose()
-            await committed.aclose()  # for a caller who has not read a single event
-
-        return self._stream(job, routing, committed, events, is_hit=False, close=close)
+        return self._stream(
+            job, routing, committed, committed.more, is_hit=False, close=committed.aclose
+        )
 
     async def _joined(
         self, key: bytes, job: Job, routing: Routing, kept: KeptAnswers
@@ -255,17 +249,10 @@ class Pipeline:
         flight, committed, is_leader = await self._flights.board(
             shared, lambda: self._metered(job, routing), land
         )
-        events = flight.recording.read()
+        more = flight.recording.reader()
         if not is_leader:
-            events = self._followed(job, committed, events)
-
-        async def close() -> None:
-            try:
-                await events.aclose()
-            finally:
-                await flight.leave()
-
-        return self._stream(job, routing, committed, events, is_hit=not is_leader, close=close)
+            more = self._followed(job, committed, more)
+        return self._stream(job, routing, committed, more, is_hit=not is_leader, close=flight.leave)
 
     async def _metered(self, job: Job, routing: Routing) -> Committed:
         """Return what `_commit` does, with what it may take held from its key's tokens a minute.
@@ -376,18 +363,21 @@ class Pipeline:
             dropped=entry_dropped(entry),
         )
 
-    async def _followed(
-        self, job: Job, committed: Committed, source: AsyncGenerator[Event]
-    ) -> AsyncGenerator[Event]:
-        """Yield another's answer, booked as a hit before its end."""
+    def _followed(self, job: Job, committed: Committed, more: More) -> More:
+        """Return what gives another's answer, booked as a hit before its end."""
         usage, step = Usage(), committed.step
-        async with aclosing(source):
-            async for event in source:
+
+        async def followed() -> Sequence[Event]:
+            nonlocal usage
+            batch = await more()
+            for event in batch:
                 if isinstance(event, UsageReport):
                     usage = event.usage
-                if isinstance(event, Finished):
+                elif isinstance(event, Finished):
                     await self._book_hit(job, step.tier, step.deployment.id, usage)
-                yield free(event)
+            return [free(event) for event in batch]
+
+        return followed
 
     async def _book_hit(self, job: Job, tier: str, deployment: str, usage: Usage) -> None:
         intent = job.intent(
@@ -404,14 +394,14 @@ class Pipeline:
         job: Job,
         routing: Routing,
         committed: Committed,
-        events: AsyncIterator[Event],
+        more: More,
         *,
         is_hit: bool,
         close: Callable[[], Awaitable[None]],
     ) -> AnswerStream:
         """Return the stream; at its end it is remembered where its conversation is now."""
         return AnswerStream(
-            events,
+            more,
             decision=job.decision if is_hit else committed.decision,
             request_id=job.request.caller.request_id,
             tier=committed.step.tier,

@@ -1,12 +1,14 @@
 """Stream: an answer on its way to whoever asked, with what is known about it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Self
 
 from pointsman.core.answer import AnswerBuilder
 from pointsman.core.events import Event, Finished
 from pointsman.core.types import Answer, CacheOutcome, Decision
 from pointsman.core.usage import Usage
+from pointsman.recording import More
 
 
 class AnswerStream:
@@ -15,14 +17,14 @@ class AnswerStream:
     `tier` and `model` (`provider/model`) are those that answer, after fallback and escalation;
     `decision` is what was decided before. `attempts` counts the upstream calls made so far.
     `is_whole`: its end has been read. `on_event` is told of each event as it is read, `on_whole`
-    of the end before it is given. Whoever has opened it closes it.
+    of the end before it is given, `on_closed` once, when it is closed: by whoever has opened it.
     `dropped` names what of the request reached no upstream.
     `cost_nanousd` is known at the end (a hit's at once): None before, and where there is no price.
     """
 
     def __init__(
         self,
-        events: AsyncIterator[Event],
+        more: More,
         *,
         decision: Decision,
         request_id: str,
@@ -37,7 +39,8 @@ class AnswerStream:
         on_whole: Callable[[], None] | None = None,
         close: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self._events = events
+        self._more = more
+        self._at_hand: deque[Event] = deque()
         self._cost = cost
         self._on_whole = on_whole
         self._close = close
@@ -52,6 +55,7 @@ class AnswerStream:
         self.is_empty = is_empty
         self.is_whole = False
         self.on_event: Callable[[Event], None] | None = None
+        self.on_closed: Callable[[], None] | None = None
 
     def __aiter__(self) -> Self:
         """Return the stream, to be iterated once."""
@@ -59,17 +63,34 @@ class AnswerStream:
 
     async def __anext__(self) -> Event:
         """Return the next event."""
-        event = await anext(self._events)
+        if not self._at_hand:
+            self._at_hand = deque(await self.more())
+            if not self._at_hand:
+                raise StopAsyncIteration
+        return self._at_hand.popleft()
+
+    async def more(self) -> Sequence[Event]:
+        """Return what comes next, all that came at once; nothing after its `Finished`."""
+        if self._at_hand:
+            left, self._at_hand = self._at_hand, deque()
+            return left
+        if self.is_whole:
+            return ()
+        batch = await self._more()
         if self.on_event is not None:
-            self.on_event(event)
-        if isinstance(event, Finished):
+            for event in batch:
+                self.on_event(event)
+        if batch and isinstance(batch[-1], Finished):
             self.is_whole = True
             if self._on_whole is not None:
                 self._on_whole()
-        return event
+        return batch
 
     async def aclose(self) -> None:
         """Stop the upstream call, unless others read the same answer."""
+        on_closed, self.on_closed = self.on_closed, None
+        if on_closed is not None:
+            on_closed()
         if self._close is not None:
             await self._close()
 
@@ -91,8 +112,9 @@ class AnswerStream:
     async def collect(self) -> Answer:
         """Read the stream to its end: this is all that "non-streaming" means."""
         builder = AnswerBuilder()
-        async for event in self:
-            builder.add(event)
+        while batch := await self.more():
+            for event in batch:
+                builder.add(event)
         return self.answer(builder)
 
     def answer(self, builder: AnswerBuilder) -> Answer:
@@ -112,3 +134,21 @@ class AnswerStream:
             attempts=self.attempts,
             cache=self.cache,
         )
+
+
+class Opening:
+    """An answer to be opened: entered once a draft has passed its gate, and closed when left."""
+
+    __slots__ = ("_opened", "_stream")
+
+    def __init__(self, opened: Callable[[], Awaitable[AnswerStream]]) -> None:
+        self._opened = opened
+
+    async def __aenter__(self) -> AnswerStream:
+        """Return the answer. Raises GatewayError."""
+        self._stream = await self._opened()
+        return self._stream
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop the upstream call, unless others read the same answer."""
+        await self._stream.aclose()

@@ -11,6 +11,7 @@ from pointsman.core.events import Event, Finished, Started, TextDelta, UsageRepo
 from pointsman.core.types import Decision, Request, Step
 from pointsman.core.usage import Usage
 from pointsman.providers.fake import FakeProvider
+from pointsman.recording import replay
 from pointsman.server import chat
 from pointsman.stream import AnswerStream
 
@@ -78,11 +79,8 @@ async def test_a_stream_that_is_not_silent_carries_no_ping():
 
 
 def answering(*dropped: str) -> AnswerStream:
-    async def nothing() -> AsyncGenerator[Event]:
-        yield Finished("stop")
-
     return AnswerStream(
-        nothing(),
+        replay([Finished("stop")]),
         decision=Decision(tier="fast", reason="so"),
         request_id="req_1",
         tier="fast",

@@ -6,7 +6,6 @@ Their request ids are the audited one's with "-audit" or "-judge-1" behind it, a
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import aclosing
 from dataclasses import replace
 from typing import Protocol
 
@@ -103,10 +102,9 @@ class Calls:
         try:
             async with asyncio.timeout(self._scene.total_s):
                 await attempt.begin(self._scene.providers[step.deployment.provider])
-                async with aclosing(attempt.events()) as events:
-                    async for event in events:
-                        if isinstance(event, Finished):
-                            await attempt.settle(outcome)
+                while not isinstance((await attempt.more())[-1], Finished):
+                    pass
+                await attempt.settle(outcome)
         except TimeoutError as timeout:
             error = UpstreamTimeout("the audit's time is over")
             attempt.fail(error)

@@ -1,8 +1,7 @@
 """Draft: held at the gate until it can be judged, and what comes of it once it has passed."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import aclosing
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from pointsman.attempt import Attempt, Desk
@@ -44,7 +43,7 @@ class HeldDraft:
         self._claim = claim
         self._ask = ask
         self._checks = checks
-        self._events = attempt.events()
+        self._is_held_given = False
 
     async def hold(self, *, is_gated: bool, chars_max: int | None) -> None:
         """Hold events until the gate can tell, and settle a whole draft by its verdict.
@@ -52,34 +51,39 @@ class HeldDraft:
         An ungated draft is held until its first content; a gated one until its end, or until
         `chars_max` characters where that is not None.
         """
-        async for event in self._events:
-            if isinstance(event, Finished):
+        attempt = self.attempt
+        while True:
+            batch = await attempt.more()
+            if isinstance(batch[-1], Finished):
                 await self._settle(is_gated=is_gated)
-            self.held.append(event)
+            self.held += batch
             if self.is_whole:
                 return
-            if not is_gated and is_content(event):
+            if not is_gated and any(map(is_content, batch)):
                 self.has_lost = not self._claim(self)
                 return
-            if chars_max is not None and self.attempt.builder.chars >= max(1, chars_max):
+            if chars_max is not None and attempt.builder.chars >= max(1, chars_max):
                 self.verdict = await self._judge()
                 self.has_lost = self.verdict.is_accepted and not self._claim(self)
                 return
 
-    async def events(self) -> AsyncGenerator[Event]:
-        """Yield what was held, then what comes after the gate, settled before its end."""
-        for event in self.held:
-            yield event
+    async def more(self) -> Sequence[Event]:
+        """Return what was held, then what comes after the gate, settled before its end.
+
+        Nothing after that. Raises GatewayError.
+        """
+        if not self._is_held_given:
+            self._is_held_given = True
+            return self.held
         if self.is_whole:
-            return
-        async for event in self._events:
-            if isinstance(event, Finished):
-                await self._settle(is_gated=False)
-            yield event
+            return ()
+        batch = await self.attempt.more()
+        if isinstance(batch[-1], Finished):
+            await self._settle(is_gated=False)
+        return batch
 
     async def aclose(self) -> None:
         """Stop the upstream if it still runs."""
-        await self._events.aclose()
         await self.attempt.aclose()
 
     async def let_go(self) -> None:
@@ -110,7 +114,7 @@ class HeldDraft:
 
 
 class Committed:
-    """A draft that has passed. Its `events` go to the client; close it when done.
+    """A draft that has passed. `more` of it goes to the client; close it when done.
 
     `on_whole` is told, once, when the answer has ended whole and is booked. `on_closed` is told and
     `purse` emptied when it is closed, perhaps more than once.
@@ -193,23 +197,25 @@ class Committed:
         costs = [attempt.charged_nanousd for attempt in self._attempts]
         return None if None in costs else sum(cost for cost in costs if cost is not None)
 
-    async def events(self) -> AsyncGenerator[Event]:
-        """Yield the answer. Raises GatewayError where it breaks off; never retried."""
+    async def more(self) -> Sequence[Event]:
+        """Return what comes next of the answer, nothing after its end.
+
+        Raises GatewayError where it breaks off; never retried.
+        """
         attempt = self._draft.attempt
         try:
-            async with aclosing(self._draft.events()) as events:
-                async for event in events:
-                    if isinstance(event, Finished):
-                        attempt.note_success()
-                        self.on_whole(self)
-                    yield self._priced(event)
+            batch = await self._draft.more()
         except GatewayError as error:
             attempt.fail(error)
             attempt.note_failure(error)
             error.attempts = reports(self._attempts)
             raise
-        finally:
-            await self.aclose()
+        if batch and isinstance(batch[-1], Finished):
+            attempt.note_success()
+            self.on_whole(self)
+        if any(isinstance(event, UsageReport) for event in batch):
+            return [*map(self._priced, batch)]
+        return batch
 
     async def aclose(self) -> None:
         """Stop the upstream if it still runs, and give back what is still held."""

@@ -5,7 +5,8 @@ A third party's provider comes by the entry-point group `pointsman.providers`: a
 `[providers.x] kind` chooses it.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from importlib.metadata import entry_points
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -45,6 +46,26 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+
+
+class Batching(Protocol):
+    """What a provider has besides, if it knows which events came at once: fewer steps for each."""
+
+    def batches(self, request: Request, step: Step) -> AsyncGenerator[Sequence[Event]]:
+        """Do what `call` does; what has come is given as one, never nothing."""
+
+
+def batches_of(provider: Provider, request: Request, step: Step) -> AsyncGenerator[Sequence[Event]]:
+    """Return a call's events as they come, those in one that came at once."""
+    batches: Callable[[Request, Step], AsyncGenerator[Sequence[Event]]] | None
+    batches = getattr(provider, "batches", None)
+    return _singly(provider.call(request, step)) if batches is None else batches(request, step)
+
+
+async def _singly(events: AsyncGenerator[Event]) -> AsyncGenerator[Sequence[Event]]:
+    async with aclosing(events):
+        async for event in events:
+            yield (event,)
 
 
 @runtime_checkable

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing, suppress
 
 import msgspec
@@ -65,6 +65,13 @@ class HttpProvider:
         Raises UpstreamError, and RequestError for what the upstream's dialect cannot say. Redirects
         are not followed, TLS is always verified.
         """
+        async with aclosing(self.batches(request, step)) as batches:
+            async for batch in batches:
+                for event in batch:
+                    yield event
+
+    async def batches(self, request: Request, step: Step) -> AsyncGenerator[Sequence[Event]]:
+        """Do what `call` does; what has come at once is given as one, never nothing."""
         deployment, limits = step.deployment, self._timeouts
         codec = upstream_codec(request.dialect, deployment.dialect)
         loop = asyncio.get_running_loop()
@@ -79,15 +86,29 @@ class HttpProvider:
             if reply.status != 200:
                 reader.left_s = limits.idle_s
                 raise await _read_error(reader, reply, codec, now_s=self._now_s())
-            if not _is_event_stream(reply, asked=request.is_stream):
-                for event in codec.decode_reply(await reader.whole()):
-                    is_whole = isinstance(event, Finished)
-                    yield _telling(event, body.dropped) if body.dropped else event
-                return
-            async with aclosing(_stream_events(reader, codec, idle_s=limits.idle_s)) as events:
-                async for event in events:
-                    is_whole = isinstance(event, Finished)
-                    yield _telling(event, body.dropped) if body.dropped else event
+            if _is_event_stream(reply, asked=request.is_stream):
+                decoder = codec.stream_decoder()
+                while not is_whole:
+                    piece = await reader.piece()
+                    source = _Batches(decoder.feed(piece) if piece else decoder.finish())
+                    while batch := source.take():
+                        is_whole = isinstance(batch[-1], Finished)
+                        if any(map(is_content, batch)):  # only that earns the upstream more time
+                            reader.left_s = limits.idle_s
+                        yield _telling(batch, body.dropped) if body.dropped else batch
+                        if source.is_long:
+                            await asyncio.sleep(0)
+                    if not piece:
+                        return
+                    if (
+                        len(piece) >= PIECE_BYTES
+                    ):  # there may be more, which nothing has to wait for
+                        await asyncio.sleep(0)
+            else:
+                source = _Batches(codec.decode_reply(await reader.whole()))
+                while batch := source.take():
+                    is_whole = isinstance(batch[-1], Finished)
+                    yield _telling(batch, body.dropped) if body.dropped else batch
         except UpstreamError as error:
             _blank_key(error, self._key(deployment))
             raise
@@ -214,26 +235,35 @@ class _BodyReader:
                 pass
 
 
-async def _stream_events(
-    reader: _BodyReader, codec: Codec, *, idle_s: float
-) -> AsyncGenerator[Event]:
-    """Yield a streamed reply's events; only content earns the upstream more time."""
-    decoder = codec.stream_decoder()
-    while piece := await reader.piece():
-        has_content = False
-        for number, event in enumerate(decoder.feed(piece), start=1):
-            has_content = has_content or is_content(event)
-            yield event
-            if isinstance(event, Finished):
-                return
-            if number % _EVENTS_AT_ONCE == 0:
-                await asyncio.sleep(0)
-        if has_content:
-            reader.left_s = idle_s
-        if len(piece) >= PIECE_BYTES:  # there may be more, for which nothing has to wait
-            await asyncio.sleep(0)
-    for event in decoder.finish():
-        yield event
+class _Batches:
+    """Events of one piece, so many at once at most; what goes wrong comes after what came before.
+
+    `is_long`: the last one was as many as may be.
+    """
+
+    __slots__ = ("_error", "_events", "is_long")
+
+    def __init__(self, events: Iterable[Event]) -> None:
+        self._events = iter(events)
+        self._error: UpstreamError | None = None
+        self.is_long = False
+
+    def take(self) -> list[Event]:
+        """Return what comes next, nothing at the end. Nothing follows `Finished`."""
+        if self._error is not None:
+            raise self._error
+        batch: list[Event] = []
+        try:
+            for event in self._events:
+                batch.append(event)
+                if len(batch) == _EVENTS_AT_ONCE or isinstance(event, Finished):
+                    break
+        except UpstreamError as error:
+            if not batch:
+                raise
+            self._error = error
+        self.is_long = len(batch) == _EVENTS_AT_ONCE
+        return batch
 
 
 async def _read_error(
@@ -262,10 +292,14 @@ def _first_byte_s(limits: Timeouts, deployment: Deployment, body: bytes) -> floa
     return max(stated, default=limits.first_byte_s)
 
 
-def _telling(event: Event, dropped: tuple[str, ...]) -> Event:
-    if not isinstance(event, Started):
-        return event
-    return msgspec.structs.replace(event, dropped=(*dropped, *event.dropped))
+def _telling(batch: Sequence[Event], dropped: tuple[str, ...]) -> Sequence[Event]:
+    """Return the events, their opening with the names of what was left out before it was sent."""
+    return [
+        msgspec.structs.replace(event, dropped=(*dropped, *event.dropped))
+        if isinstance(event, Started)
+        else event
+        for event in batch
+    ]
 
 
 def _blank_key(error: UpstreamError, key: str) -> None:

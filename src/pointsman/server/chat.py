@@ -5,9 +5,10 @@ import asyncio
 import msgspec
 
 from pointsman.core.errors import GatewayError
-from pointsman.core.events import Finished
+from pointsman.core.events import Event, Finished
 from pointsman.core.types import Decision, Request
 from pointsman.core.wire import CODECS, Codec, StreamEncoder
+from pointsman.providers.transport import PIECE_BYTES
 from pointsman.router import Pipeline
 from pointsman.server.apart import read_apart
 from pointsman.server.auth import KEY_HEADERS
@@ -38,7 +39,9 @@ async def complete(
         if request.is_stream:
             await _send_stream(stream, request, codec, responder)
         else:
-            events = [event async for event in stream]
+            events: list[Event] = []
+            while batch := await stream.more():
+                events += batch
             body = codec.encode_reply(events, request, stream.model)
             await reply_json(responder, 200, body, answer_headers(stream))
 
@@ -113,12 +116,20 @@ async def _send_stream(
     )
     line = _Line(responder, encoder)
     try:
-        async for event in stream:
-            if isinstance(event, Finished):
-                line.hang_up()
-                has_ended = True
-            if frame := encoder.encode(event):
-                await line.send(frame)
+        while batch := await stream.more():
+            frames, size = [], 0
+            for event in batch:
+                if isinstance(event, Finished):
+                    line.hang_up()
+                    has_ended = True
+                if frame := encoder.encode(event):
+                    frames.append(frame)
+                    size += len(frame)
+                    if size >= PIECE_BYTES:  # a slow reader may have us hold no more at once
+                        await line.send(b"".join(frames))
+                        frames, size = [], 0
+            if frames:
+                await line.send(b"".join(frames))
     finally:
         await line.closed()
 
