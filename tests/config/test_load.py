@@ -1,6 +1,7 @@
 """Loading: a good file loads; whatever is wrong is told with file, line, key, value and remedy."""
 
 import random
+import sys
 from pathlib import Path
 
 import pytest
@@ -501,3 +502,14 @@ def test_routing_defaults_are_the_documented_ones():
     assert RoutingSettings().policy == "learned"
     assert RoutingSettings().quality_floor == 0.95
     assert RoutingSettings().aliases == ("auto",)
+
+
+def test_a_client_that_is_not_installed_is_told_with_what_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    text = f'{SPEC}\n[upstream]\nhttp_client = "aiohttp"\n'
+    assert parse_settings(text, "f", ENV).upstream.http_client == "aiohttp"
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    with pytest.raises(ConfigError, match=r"upstream\.http_client = .*'pointsman\[aiohttp\]'"):
+        parse_settings(text, "f", ENV)
+    assert parse_settings(SPEC, "f", ENV).upstream.http_client == "own"

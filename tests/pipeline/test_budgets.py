@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from base64 import b64encode
 from dataclasses import replace
 
 import msgspec
@@ -372,10 +373,12 @@ async def test_the_webhook_is_told_in_json_three_times_at_most_and_its_url_nowhe
 
 async def test_the_configured_webhook_hears_of_a_budget(tmp_path):
     heard: list[bytes] = []
+    heads: list[bytes] = []
     done = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
+        heads.append(head)
         size = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
         heard.append(await reader.readexactly(size))
         writer.write(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
@@ -393,7 +396,7 @@ async def test_the_configured_webhook_hears_of_a_budget(tmp_path):
             {"weak": [GOOD]},
             tiers=ONE_TIER,
             budgets=budgets,
-            env={"HOOK": f"http://127.0.0.1:{port}/hook"},
+            env={"HOOK": f"http://me:p%40ss@127.0.0.1:{port}/hook?to=ops#part"},
         ) as found,
     ):
         while (await outcome(found.pipeline, ASKED)).error is None:
@@ -402,6 +405,8 @@ async def test_the_configured_webhook_hears_of_a_budget(tmp_path):
     told = json.loads(heard[-1])
     assert (told["event"], told["scope"]) == ("budget", "all")
     assert told["limit_usd"] == pytest.approx(usd(WORST))
+    assert heads[-1].startswith(b"POST /hook?to=ops HTTP/1.1\r\n")
+    assert b"\r\nauthorization: Basic " + b64encode(b"me:p@ss") + b"\r\n" in heads[-1]
 
 
 def tiers(*names: str) -> tuple[TierSettings, ...]:

@@ -3,20 +3,19 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
 
 from pointsman.catalog import provider_rows
-
-if TYPE_CHECKING:
-    from aiohttp import ClientSession
+from pointsman.providers.http1.reading import Reading
+from pointsman.providers.http1.writing import read_target
 
 OLLAMA_HOST_ENV = "OLLAMA_HOST"
 
 _TIMEOUT_S = 0.7
 _REPLY_BYTES_MAX = 1_000_000
+_PIECE_BYTES = 64 * 1024
 _MODELS_MAX = 50
 _OLLAMA_PORT = 11434
 
@@ -61,33 +60,44 @@ def find_servers(
 
 
 async def _find_servers(addresses: Mapping[str, str], timeout_s: float) -> tuple[LocalServer, ...]:
-    import aiohttp
-
-    limit = aiohttp.ClientTimeout(total=timeout_s)
-    async with aiohttp.ClientSession(timeout=limit) as session, asyncio.TaskGroup() as group:
+    async with asyncio.TaskGroup() as group:
         asked = [
-            group.create_task(_ask(session, provider, base_url))
+            group.create_task(_ask(provider, base_url, timeout_s))
             for provider, base_url in addresses.items()
         ]
     return tuple(server for task in asked if (server := task.result()) is not None)
 
 
-async def _ask(session: "ClientSession", provider: str, base_url: str) -> LocalServer | None:
-    import aiohttp
-
+async def _ask(provider: str, base_url: str, timeout_s: float) -> LocalServer | None:
     try:
-        async with session.get(f"{base_url}/models", allow_redirects=False) as reply:
-            if reply.status != 200:
-                return None
-            body = await reply.content.read(_REPLY_BYTES_MAX)
-            while not reply.content.at_eof() and len(body) < _REPLY_BYTES_MAX:
-                body += await reply.content.read(_REPLY_BYTES_MAX)
+        async with asyncio.timeout(timeout_s):
+            body = await _get(f"{base_url}/models")
         listed = msgspec.json.decode(body, type=_Models).data
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+    except (TimeoutError, OSError, ValueError):
         return None  # nobody there, or somebody else
     names = (model.id for model in listed[:_MODELS_MAX])
     models = tuple(name for name in names if _is_chat_model(name))
     return LocalServer(provider, base_url, models) if models else None
+
+
+async def _get(url: str) -> bytes:
+    """Return what a GET of a URL brings. Raises ValueError where that is no whole answer of 200."""
+    to, reply = read_target(url), Reading()
+    stream, writer = await asyncio.open_connection(to.host, to.port, ssl=to.is_tls or None)
+    try:
+        asked = f"GET {to.path} HTTP/1.1\r\nhost: {to.authority}\r\nconnection: close\r\n\r\n"
+        writer.write(asked.encode())
+        while not (reply.is_whole or reply.fault) and len(reply.unread) < _REPLY_BYTES_MAX:
+            piece = await stream.read(_PIECE_BYTES)
+            if not piece:
+                reply.end()
+                break
+            reply.feed(piece)
+    finally:
+        writer.close()
+    if reply.status != 200 or not reply.is_whole:
+        raise ValueError(reply.fault or f"status {reply.status}")
+    return bytes(reply.unread)
 
 
 def _is_chat_model(name: str) -> bool:

@@ -195,8 +195,9 @@ KEYS: Mapping[Pattern, Key] = {
         " codes, times, tokens and costs; never a body or a key."
     ),
     ("upstream", "http_client"): Key(
-        "HTTP client of the calls: pointsman's own, or `aiohttp`, which costs more and knows no"
-        " proxies, should the own one fail you. A restart or a reload changes it."
+        "HTTP client of the calls: pointsman's own, or `aiohttp`, should the own one fail you: an"
+        " extra, `pointsman[aiohttp]`, which costs more and knows no proxies. A restart or a reload"
+        " changes it."
     ),
     ("providers", "*", "dialect"): Key(
         f"Wire format the provider speaks: {_either(AUTH_HEADERS)}.", '"openai-chat"'

@@ -23,6 +23,7 @@ from pointsman.config.settings import ProviderSettings, Settings, TierBounds, sp
 from pointsman.core.errors import ConfigError
 from pointsman.core.wire.openai_embeddings import SERVED_BY
 from pointsman.policies.registry import is_policy, policy_names
+from pointsman.providers.clients import is_installed
 
 # Tiers and models travel in response headers, so: visible ASCII.
 _NAME = re.compile(r"[!-~]+")
@@ -58,6 +59,10 @@ def find_lacks(settings: Settings, env: Mapping[str, str]) -> Iterator[Problem]:
         text = "this environment variable is not set; export it, or leave this empty"
         if not variable_fault(webhook):
             yield Problem(("budgets", "webhook_env"), text, webhook)
+    client = settings.upstream.http_client
+    if not is_installed(client):
+        text = f"{client} is not installed; run pip install 'pointsman[{client}]', or take this out"
+        yield Problem(("upstream", "http_client"), text, client)
     if text := _exposure(settings, env):
         yield Problem(("server", "host"), text, settings.server.host)
 

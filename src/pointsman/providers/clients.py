@@ -1,5 +1,6 @@
 """Clients: which HTTP client carries the calls."""
 
+from importlib.util import find_spec
 from typing import assert_never, get_args
 
 from pointsman.providers.addresses import LookUp, look_up
@@ -9,6 +10,11 @@ from pointsman.providers.transport import HttpClient, Transport
 
 CLIENTS: tuple[HttpClient, ...] = get_args(HttpClient)
 _NO_PROXIES = Proxies()
+
+
+def is_installed(client: HttpClient) -> bool:
+    """Return whether what the client needs is there: aiohttp is an extra."""
+    return client == "own" or find_spec("aiohttp") is not None
 
 
 def open_transport(
@@ -23,7 +29,7 @@ def open_transport(
         case "own":
             return Http1Client(connect_s=connect_s, look_up=look_up, proxies=proxies)
         case "aiohttp":
-            # Loads aiohttp, which takes a tenth of a second and is needed by nobody else.
+            # It imports aiohttp as it loads, which is there for those alone who have asked for it.
             from pointsman.providers.over_aiohttp import AiohttpClient
 
             return AiohttpClient(connect_s=connect_s, look_up=look_up)
