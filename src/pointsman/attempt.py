@@ -20,7 +20,7 @@ from pointsman.core.errors import (
     UpstreamReset,
     UpstreamTimeout,
 )
-from pointsman.core.events import Event, Finished, UsageReport, is_content
+from pointsman.core.events import Event, Finished, UsageReport, has_content
 from pointsman.core.features import estimate_tokens
 from pointsman.core.health import Health
 from pointsman.core.prices import Price, cost_nanousd
@@ -65,24 +65,34 @@ class Job:
     cache: CacheOutcome
     standing: Standing | None = None
 
-    def intent(self, *, attempt: int, at_ns: int, tier: str, deployment: str) -> Intent:
+    def intent(
+        self,
+        *,
+        attempt: int,
+        at_ns: int,
+        tier: str,
+        deployment: str,
+        price_version: str = "",
+        worst_case_nanousd: int | None = None,
+    ) -> Intent:
         """Return what the ledger keeps of the request itself."""
-        caller = self.request.caller
+        request, decision = self.request, self.decision
+        caller = request.caller
         return Intent(
             request_id=caller.request_id,
             attempt=attempt,
             at_ns=at_ns,
             tenant=caller.tenant,
             key=caller.tenant,
-            tags=json.dumps(dict(caller.tags)),
-            alias=self.request.model,
+            tags=json.dumps(dict(caller.tags)) if caller.tags else "{}",
+            alias=request.model,
             tier=tier,
             deployment=deployment,
-            policy=self.decision.policy,
-            reason=self.decision.reason,
-            price_version="",
-            worst_case_nanousd=None,
-            is_stream=self.request.is_stream,
+            policy=decision.policy,
+            reason=decision.reason,
+            price_version=price_version,
+            worst_case_nanousd=worst_case_nanousd,
+            is_stream=request.is_stream,
             tier_calls_max=caller.grant.tier_calls_per_day.get(tier),
         )
 
@@ -125,13 +135,11 @@ class Attempt:
         self._reported_chars = 0
         self._batches: AsyncGenerator[Sequence[Event]] | None = None
         self.deadline = Deadline(job.deadline_s - self._began_s)
-        self._intent = msgspec.structs.replace(
-            job.intent(
-                attempt=number,
-                at_ns=desk.clock.wall_ns(),
-                tier=step.tier,
-                deployment=step.deployment.id,
-            ),
+        self._intent = job.intent(
+            attempt=number,
+            at_ns=desk.clock.wall_ns(),
+            tier=step.tier,
+            deployment=step.deployment.id,
             price_version=self._price.version if self._price else "",
             worst_case_nanousd=step.worst_case_nanousd,
         )
@@ -204,17 +212,13 @@ class Attempt:
         """Take what came into the builder; return it, with a usage before its end."""
         builder = self.builder
         for event in batch:
-            if isinstance(event, UsageReport):
-                builder.add(event)
-                self._reported_chars = builder.chars
-            elif isinstance(event, Finished) and builder.usage is None:
+            if isinstance(event, Finished) and builder.usage is None:
                 estimated = UsageReport(self._estimated_usage())
                 builder.add(estimated)
-                builder.add(event)
+                batch = [*batch[:-1], estimated, event]
+            builder.add(event)
+            if isinstance(event, UsageReport):
                 self._reported_chars = builder.chars
-                return [*batch[:-1], estimated, event]
-            else:
-                builder.add(event)
         return batch
 
     async def settle(self, outcome: Outcome, error: str = "") -> None:
@@ -280,7 +284,7 @@ class Attempt:
         now_s = self._desk.clock.monotonic_s()
         if now_s > self._job.deadline_s:
             raise UpstreamTimeout("the request's total time is over")
-        if self._first_content_s is None and any(map(is_content, batch)):
+        if self._first_content_s is None and has_content(batch):
             self._first_content_s = now_s
             self._desk.health.note_content(self._call)
 
@@ -315,7 +319,7 @@ class Attempt:
 
     def _settlement(self, state: State, outcome: Outcome, usage: Usage, error: str) -> Settlement:
         first = self._first_content_s
-        cost = {"settled": self._cost(usage), "voided": 0}.get(state)
+        cost = self._cost(usage) if state == "settled" else 0 if state == "voided" else None
         return Settlement(
             state=state,
             outcome=outcome,
@@ -329,8 +333,10 @@ class Attempt:
 
     def _cost(self, usage: Usage) -> int | None:
         price, builder = self._price, self.builder
+        if price is None:
+            return None
         dropped = builder.started.dropped if builder.started else ()
-        if price is None or not self._premium.is_covered(price, builder.service, dropped):
+        if not self._premium.is_covered(price, builder.service, dropped):
             return None
         return cost_nanousd(usage, price)
 

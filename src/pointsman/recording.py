@@ -8,7 +8,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from pointsman.core.errors import Draining, GatewayError
-from pointsman.core.events import Event, Finished, UsageReport
+from pointsman.core.events import (
+    Event,
+    Finished,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    UsageReport,
+)
 
 # With what a connection buffers (`server.stalls`) it makes the 256 KiB of FAULTS, row 18.
 LEAD_BYTES_MAX = 16 * 1024
@@ -147,6 +154,7 @@ def free(event: Event) -> Event:
 
 
 def _size(event: Event) -> int:
-    frame = event.frame
-    text = getattr(event, "text", "") or getattr(event, "arguments", "")
-    return _EVENT_BYTES + len(frame or b"") + len(text)
+    size = _EVENT_BYTES + len(event.frame or b"")
+    if isinstance(event, TextDelta | ReasoningDelta):
+        return size + len(event.text)
+    return size + len(event.arguments) if isinstance(event, ToolCallDelta) else size

@@ -5,6 +5,7 @@ dialect can send it on untouched. None: there is no source, the encoder writes o
 source went out with an earlier event of the same frame.
 """
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -116,6 +117,11 @@ class Finished(msgspec.Struct, frozen=True, tag=True):
 Event: TypeAlias = (
     Started | TextDelta | ReasoningDelta | ToolCallDelta | UsageReport | Note | Finished
 )
+
+
+def has_content(batch: Sequence[Event]) -> bool:
+    """Return whether a client would see something of the answer in these events."""
+    return any(map(is_content, batch))
 
 
 def is_content(event: Event) -> bool:

@@ -8,7 +8,7 @@ from pointsman.attempt import Attempt, Desk
 from pointsman.budgets import Purse
 from pointsman.core.answer import AnswerBuilder
 from pointsman.core.errors import AttemptReport, GatewayError
-from pointsman.core.events import Event, Finished, UsageReport, is_content
+from pointsman.core.events import Event, Finished, UsageReport, has_content
 from pointsman.core.types import Decision, ToolCall
 from pointsman.core.usage import Usage
 from pointsman.validators import ACCEPTED, Ask, Draft, Validator, Verdict, judge
@@ -59,7 +59,7 @@ class HeldDraft:
             self.held += batch
             if self.is_whole:
                 return
-            if not is_gated and any(map(is_content, batch)):
+            if not is_gated and has_content(batch):
                 self.has_lost = not self._claim(self)
                 return
             if chars_max is not None and attempt.builder.chars >= max(1, chars_max):
@@ -139,6 +139,8 @@ class Committed:
     @property
     def detours(self) -> tuple[str, ...]:
         """Return what became of the attempts before the draft's own, in words."""
+        if len(self._attempts) == 1:
+            return ()
         before = (attempt for attempt in self._attempts if attempt is not self._draft.attempt)
         return tuple(
             f"{a.step.deployment.id} {a.outcome}" + (f" ({a.error})" if a.error else "")
@@ -194,8 +196,7 @@ class Committed:
 
     def cost_nanousd(self) -> int | None:
         """Return what all attempts together cost, None where that is not known."""
-        costs = [attempt.charged_nanousd for attempt in self._attempts]
-        return None if None in costs else sum(cost for cost in costs if cost is not None)
+        return total_nanousd(attempt.charged_nanousd for attempt in self._attempts)
 
     async def more(self) -> Sequence[Event]:
         """Return what comes next of the answer, nothing after its end.
@@ -213,8 +214,9 @@ class Committed:
         if batch and isinstance(batch[-1], Finished):
             attempt.note_success()
             self.on_whole(self)
-        if any(isinstance(event, UsageReport) for event in batch):
-            return [*map(self._priced, batch)]
+        for at, event in enumerate(batch):
+            if isinstance(event, UsageReport):
+                batch = [*batch[:at], self._priced(event), *batch[at + 1 :]]
         return batch
 
     async def aclose(self) -> None:
@@ -226,13 +228,20 @@ class Committed:
                 self._purse.release()
             self.on_closed()
 
-    def _priced(self, event: Event) -> Event:
-        if not isinstance(event, UsageReport):
-            return event
+    def _priced(self, report: UsageReport) -> UsageReport:
         attempt = self._draft.attempt
-        others = [other.charged_nanousd for other in self._attempts if other is not attempt]
-        spent = None if None in others else sum(cost for cost in others if cost is not None)
-        return attempt.price_report(event, spent)
+        others = (other.charged_nanousd for other in self._attempts if other is not attempt)
+        return attempt.price_report(report, total_nanousd(others))
+
+
+def total_nanousd(costs: Iterable[int | None]) -> int | None:
+    """Return a sum of costs, None where one of them is not known."""
+    total = 0
+    for cost in costs:
+        if cost is None:
+            return None
+        total += cost
+    return total
 
 
 def draft_of(builder: AnswerBuilder) -> Draft:

@@ -15,7 +15,7 @@ from pointsman.core.errors import (
     UpstreamRejected,
     UpstreamTooLarge,
 )
-from pointsman.core.events import Event, Finished, Started, is_content
+from pointsman.core.events import Event, Finished, Started, has_content
 from pointsman.core.types import Deployment, Request, Step
 from pointsman.core.wire import Codec, upstream_codec
 from pointsman.core.wire.asked_effort import asked_effort
@@ -93,7 +93,7 @@ class HttpProvider:
                     source = _Batches(decoder.feed(piece) if piece else decoder.finish())
                     while batch := source.take():
                         is_whole = isinstance(batch[-1], Finished)
-                        if any(map(is_content, batch)):  # only that earns the upstream more time
+                        if has_content(batch):  # only that earns the upstream more time
                             reader.left_s = limits.idle_s
                         yield _telling(batch, body.dropped) if body.dropped else batch
                         if source.is_long:

@@ -5,6 +5,8 @@ one byte, folded lines); what it lets pass and RFC 9112 does not is refused here
 no bound. Source: RFC 9112, sections 2.3, 6.1, 6.3 and 9.2, and RFC 9110, section 15.2.
 """
 
+from collections.abc import Mapping
+
 import httptools
 
 # Of all headers together, those after the body included.
@@ -33,12 +35,13 @@ class Reading:
     """
 
     __slots__ = (
-        "_announced", "_head_bytes", "_header_count", "_is_until_close", "_parser", "_untold_bytes",
+        "_announced", "_fields", "_head_bytes", "_is_until_close", "_parser", "_untold_bytes",
         "fault", "headers", "is_whole", "keeps_alive", "status", "unread",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
+        self._fields: list[tuple[bytes, bytes]] = []
         self.unread = bytearray()
         self.expect()
 
@@ -52,7 +55,7 @@ class Reading:
         self._is_until_close = False
         self.unread.clear()
         self._announced = 0
-        self._header_count = 0
+        self._fields.clear()
         self._head_bytes = 0
         self._untold_bytes = 0
 
@@ -99,25 +102,22 @@ class Reading:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one header; one that follows the body is counted and left out."""
+        fields = self._fields
+        fields.append((name.lower(), value))
         self._untold_bytes = 0
-        self._header_count += 1
         self._head_bytes += len(name) + len(value)
-        if self._head_bytes > HEAD_BYTES_MAX or self._header_count > HEADERS_MAX:
+        if self._head_bytes > HEAD_BYTES_MAX or len(fields) > HEADERS_MAX:
             raise _Refused(
                 f"it has more than {HEADERS_MAX} headers or {HEAD_BYTES_MAX} bytes of them"
             )
-        if self.status:
-            return
-        name = name.lower()
-        if name not in self.headers:
-            self.headers[name] = value
-        elif name == _CODING:
-            raise _Refused("it has more than one Transfer-Encoding")
 
     def on_headers_complete(self) -> None:
         """Begin the body, or wait for the reply that this one announces."""
-        parser, headers = self._parser, self.headers
+        parser, fields = self._parser, self._fields
         self._untold_bytes = 0
+        headers = dict(reversed(fields))  # of one that comes twice the first
+        if len(headers) < len(fields) and sum(name == _CODING for name, _ in fields) > 1:
+            raise _Refused("it has more than one Transfer-Encoding")
         keeps_alive, coding = parser.should_keep_alive(), headers.get(_CODING)
         # HTTP/1.1 alone keeps a connection that nothing is said of; asking the version costs more.
         version = parser.get_http_version() if not keeps_alive or _CONNECTION in headers else "1.1"
@@ -127,8 +127,9 @@ class Reading:
             raise _Refused("its Transfer-Encoding is not chunked alone")
         status = parser.get_status_code()
         if status < 200:
-            self._announce(status)
+            self._announce(status, headers)
             return
+        self.headers = headers
         self.status = status
         self.keeps_alive = keeps_alive
         self._is_until_close = coding is None and _LENGTH not in headers and status not in _NO_BODY
@@ -144,11 +145,11 @@ class Reading:
         if self.status:
             self.is_whole = True
         else:
-            self.headers = {}
+            self._fields.clear()
 
-    def _announce(self, status: int) -> None:
+    def _announce(self, status: int, headers: Mapping[bytes, bytes]) -> None:
         self._announced += 1
         if status < 100 or status == 101 or self._announced > ANNOUNCED_MAX:
             raise _Refused("it announces a reply and goes on without it")
-        if _LENGTH in self.headers or _CODING in self.headers:
+        if _LENGTH in headers or _CODING in headers:
             raise _Refused("it announces a reply with a body of its own")
