@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing, suppress
 
 import msgspec
@@ -87,26 +87,11 @@ class HttpProvider:
                 reader.left_s = limits.idle_s
                 raise await _read_error(reader, reply, codec, now_s=self._now_s())
             if _is_event_stream(reply, asked=request.is_stream):
-                decoder = codec.stream_decoder()
-                while not is_whole:
-                    piece = await reader.piece()
-                    source = _Batches(decoder.feed(piece) if piece else decoder.finish())
-                    while batch := source.take():
-                        is_whole = isinstance(batch[-1], Finished)
-                        if has_content(batch):  # only that earns the upstream more time
-                            reader.left_s = limits.idle_s
-                        yield _telling(batch, body.dropped) if body.dropped else batch
-                        if source.is_long:
-                            await asyncio.sleep(0)
-                    if not piece:
-                        return
-                    if (
-                        len(piece) >= PIECE_BYTES
-                    ):  # there may be more, which nothing has to wait for
-                        await asyncio.sleep(0)
+                source = _streamed(reader, codec, idle_s=limits.idle_s)
             else:
-                source = _Batches(codec.decode_reply(await reader.whole()))
-                while batch := source.take():
+                source = _replied(reader, codec)
+            async with aclosing(source):
+                async for batch in source:
                     is_whole = isinstance(batch[-1], Finished)
                     yield _telling(batch, body.dropped) if body.dropped else batch
         except UpstreamError as error:
@@ -235,35 +220,44 @@ class _BodyReader:
                 pass
 
 
-class _Batches:
-    """Events of one piece, so many at once at most; what goes wrong comes after what came before.
+async def _replied(reader: _BodyReader, codec: Codec) -> AsyncGenerator[Sequence[Event]]:
+    for batch in _batches(codec.decode_reply(await reader.whole())):
+        yield batch
 
-    `is_long`: the last one was as many as may be.
-    """
 
-    __slots__ = ("_error", "_events", "is_long")
+async def _streamed(
+    reader: _BodyReader, codec: Codec, *, idle_s: float
+) -> AsyncGenerator[Sequence[Event]]:
+    """Yield a streamed reply's events; only content earns the upstream more time."""
+    decoder = codec.stream_decoder()
+    while piece := await reader.piece():
+        for batch in _batches(decoder.feed(piece)):
+            if has_content(batch):
+                reader.left_s = idle_s
+            yield batch
+            if len(batch) >= _EVENTS_AT_ONCE:
+                await asyncio.sleep(0)
+        if len(piece) >= PIECE_BYTES:  # there may be more, for which nothing has to wait
+            await asyncio.sleep(0)
+    for batch in _batches(decoder.finish()):
+        yield batch
 
-    def __init__(self, events: Iterable[Event]) -> None:
-        self._events = iter(events)
-        self._error: UpstreamError | None = None
-        self.is_long = False
 
-    def take(self) -> list[Event]:
-        """Return what comes next, nothing at the end. Nothing follows `Finished`."""
-        if self._error is not None:
-            raise self._error
-        batch: list[Event] = []
-        try:
-            for event in self._events:
-                batch.append(event)
-                if len(batch) == _EVENTS_AT_ONCE or isinstance(event, Finished):
-                    break
-        except UpstreamError as error:
-            if not batch:
-                raise
-            self._error = error
-        self.is_long = len(batch) == _EVENTS_AT_ONCE
-        return batch
+def _batches(events: Iterable[Event]) -> Iterator[Sequence[Event]]:
+    """Yield the events of one piece, so many at once; what goes wrong follows what came before."""
+    batch: list[Event] = []
+    try:
+        for event in events:
+            batch.append(event)
+            if len(batch) >= _EVENTS_AT_ONCE:
+                yield batch
+                batch = []
+    except UpstreamError:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
 
 
 async def _read_error(

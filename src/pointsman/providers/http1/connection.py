@@ -62,9 +62,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take so many bytes out."""
-        self.data_received(bytes(_COMING[:nbytes]))
+        self.data_received(_COMING[:nbytes])
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes | memoryview) -> None:
         """Take what came. What comes between two exchanges is no reply to the next request.
 
         Source: RFC 9112, section 9.2.
@@ -72,12 +72,14 @@ class Connection(asyncio.BufferedProtocol):
         if not self._is_busy:
             self.abort()
             return
-        self.reading.feed(data)
-        if len(self.reading.unread) > UNREAD_BYTES_MAX and not self._is_paused:
+        reading = self.reading
+        reading.feed(data)
+        if len(reading.unread) > UNREAD_BYTES_MAX and not self._is_paused:
             assert self._transport is not None
             self._is_paused = True
             self._transport.pause_reading()
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def eof_received(self) -> None:
         """Note that the upstream has said all; the transport then closes."""

@@ -36,13 +36,14 @@ class Reading:
 
     __slots__ = (
         "_announced", "_fields", "_head_bytes", "_is_until_close", "_parser", "_untold_bytes",
-        "fault", "headers", "is_whole", "keeps_alive", "status", "unread",
+        "fault", "headers", "is_whole", "keeps_alive", "on_body", "status", "unread",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
         self._fields: list[tuple[bytes, bytes]] = []
         self.unread = bytearray()
+        self.on_body = self.unread.extend  # the parser's own call: a stream has thousands of them
+        self._parser = httptools.HttpResponseParser(self)
         self.expect()
 
     def expect(self) -> None:
@@ -59,16 +60,19 @@ class Reading:
         self._head_bytes = 0
         self._untold_bytes = 0
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | memoryview) -> None:
         """Take what came. What comes after a whole reply is no reply, and ends the connection."""
         if self.is_whole or self.fault:
             self.keeps_alive = False
             return
         # The parser gathers a header, and skips what follows a chunk's size, without a word to us.
         self._untold_bytes += len(data)
+        unread_bytes = len(self.unread)
         try:
             self._parser.feed_data(data)
-            if self._untold_bytes > len(data) + HEAD_BYTES_MAX:
+            if len(self.unread) > unread_bytes:
+                self._untold_bytes = 0
+            elif self._untold_bytes > len(data) + HEAD_BYTES_MAX:
                 raise _Refused(f"one header or chunk's head is over {HEAD_BYTES_MAX} bytes")
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, _Refused) as error:
             self.keeps_alive = False
@@ -133,11 +137,6 @@ class Reading:
         self.status = status
         self.keeps_alive = keeps_alive
         self._is_until_close = coding is None and _LENGTH not in headers and status not in _NO_BODY
-
-    def on_body(self, body: bytes) -> None:
-        """Take a piece of the body."""
-        self._untold_bytes = 0
-        self.unread += body
 
     def on_message_complete(self) -> None:
         """End the reply, if it is the one that was waited for."""
