@@ -1,9 +1,11 @@
 """Repetition: a loop at the end of a text, and not what merely repeats."""
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from tests.validators.asks import ask, unfinished, whole
 
-from pointsman.validators.repetition import Repetition
+from pointsman.validators.repetition import Repetition, _longest_stretch
 
 PARAGRAPH = (
     "The tide rises and falls twice a day, because the moon draws the water towards it. Where the "
@@ -75,3 +77,28 @@ def test_who_asks_for_repetition_gets_it(text):
 def test_the_reason_tells_how_long_the_piece_is():
     reason = Repetition().check(whole("ab " * 100), ask())
     assert reason == "the last 299 characters repeat one piece of 3 characters"
+
+
+def longest_by_every_end(tail: str) -> tuple[int, int]:
+    """Return what `_longest_stretch` does, from the smallest period of each end of the text."""
+    found = (0, 0)
+    for chars in range(200, len(tail) + 1):
+        end = tail[-chars:]
+        period = next(p for p in range(1, chars + 1) if end[p:] == end[: chars - p])
+        if chars >= 3.5 * period:
+            found = (period, chars)
+    return found
+
+
+UNITS = st.text(alphabet="ab ", min_size=1, max_size=90) | st.text(alphabet="ab", max_size=4)
+
+
+@given(
+    parts=st.lists(st.tuples(UNITS, st.integers(1, 60)), min_size=1, max_size=4),
+    cut=st.integers(0, 40),
+)
+def test_the_stretch_is_the_longest_end_with_a_short_enough_period(parts, cut):
+    text = "".join(unit * times for unit, times in parts)
+    tail = text[: len(text) - cut][-600:]
+    assume(len(tail) >= 200)
+    assert _longest_stretch(tail) == longest_by_every_end(tail)

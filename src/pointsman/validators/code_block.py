@@ -6,7 +6,7 @@ import sys
 import threading
 import tomllib
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from textwrap import dedent
@@ -57,10 +57,13 @@ class CodeBlock:
 
     def check(self, draft: Draft, ask: Ask) -> str:
         """Return which block fails, its language and the parser's word."""
-        if not draft.is_whole or _SHOWS_AN_ERROR.search(ask.features.text):
+        if not draft.is_whole:
+            return ""
+        blocks = _first_blocks(draft.text)
+        if not blocks or _SHOWS_AN_ERROR.search(ask.features.text):
             return ""
         chars, judged = 0, 0
-        for number, block in enumerate(_first_blocks(draft.text), start=1):
+        for number, block in enumerate(blocks, start=1):
             judge = _JUDGES.get(block.language)
             if judge is None or not _can_be_judged(block, ask):
                 continue
@@ -72,8 +75,8 @@ class CodeBlock:
         return ""
 
 
-def _first_blocks(text: str) -> Iterator[Block]:
-    return islice(fenced_blocks(text), _BLOCKS_SEEN_MAX)
+def _first_blocks(text: str) -> list[Block]:
+    return list(islice(fenced_blocks(text), _BLOCKS_SEEN_MAX))
 
 
 def _can_be_judged(block: Block, ask: Ask) -> bool:

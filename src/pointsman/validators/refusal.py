@@ -9,7 +9,11 @@ from pointsman.validators.draft import Ask, Draft
 # A refusal says so at once; what stands later belongs to an answer.
 _WINDOW_CHARS = 300
 _BEFORE_THE_FIRST_WORD = " \t\r\n*_>#\"'\u2018\u2019\u201c\u201d"
-_STRAIGHT_QUOTES = str.maketrans("\u2018\u2019\u02bc\u201c\u201d", "'''\"\"")
+# One character becomes one, so that the opening is full exactly when the window is. Blanks are all
+# of which Unicode says so: the last of them is U+3000.
+_STRAIGHT = str.maketrans("\u2018\u2019\u02bc\u201c\u201d", "'''\"\"") | {
+    blank: " " for blank in range(0x3001) if chr(blank).isspace()
+}
 
 _SORRY = (
     r"(?:(?:i'?m|i am|we're|we are) (?:very |really |so |truly |terribly )?(?:sorry|afraid)"
@@ -36,6 +40,7 @@ _REFUSES = re.compile(
     rf"(?:{_SORRY}){{0,2}}{_UNABLE}{_HELP}|(?:{_SORRY}){{1,2}}{_UNABLE}{_MAKE}"
     rf"|{_UNABLE}{_MAKE}{_CONTENT}|(?:{_SORRY}){{0,2}}{_UNEASY}"
 )
+_FIRST_LETTERS = frozenset("aimsuwAIMSUW")  # of everything above
 # The sentence ends right after: nothing that follows makes it an answer.
 _FLATLY = re.compile(
     r"(?: you)?(?: with| to| on)?(?: (?:that|this|it|(?:that|this|such|such an?|your)"
@@ -69,9 +74,10 @@ class Refusal:
 
     def check(self, draft: Draft, ask: Ask) -> str:
         """Return a reason when the opening declines and does not go on to answer."""
-        if not ask.decision.is_harmless or draft.tool_calls:
+        text = draft.text.lstrip(_BEFORE_THE_FIRST_WORD)[:_WINDOW_CHARS]
+        if text[:1] not in _FIRST_LETTERS or draft.tool_calls or not ask.decision.is_harmless:
             return ""
-        opening = _opening(draft.text)
+        opening = _opening(text)
         is_final = draft.is_whole or len(opening) == _WINDOW_CHARS
         found = _REFUSES.match(opening)
         if found is None or not _declines(opening, found.end(), is_final=is_final):
@@ -82,10 +88,8 @@ class Refusal:
 
 
 def _opening(text: str) -> str:
-    """Return the first 300 characters from the first word on: lower case, quotes straight."""
-    text = text.lstrip(_BEFORE_THE_FIRST_WORD)[:_WINDOW_CHARS]
-    # Each character becomes one, so that the opening is full exactly when the window is.
-    return re.sub(r"\s", " ", text).translate(_STRAIGHT_QUOTES).lower()[:_WINDOW_CHARS]
+    """Return the first 300 characters in lower case, quotes and blanks made plain."""
+    return text.translate(_STRAIGHT).lower()[:_WINDOW_CHARS]
 
 
 def _declines(opening: str, start: int, *, is_final: bool) -> bool:

@@ -9,7 +9,7 @@ from pointsman.validators.fences import fenced_blocks
 
 # How far back is looked: the work is bounded by it, and so is the unit, to 1,170 characters.
 _TAIL_CHARS = 4096
-# A stretch that repeats at least this long holds this many characters found again further up.
+# A stretch that is too long has at least this many characters at its end again one unit before.
 _ECHO_CHARS = 48
 
 # Prose: 200 characters are three lines. Refrains and "very, very, very" are shorter than that,
@@ -45,7 +45,7 @@ class Repetition:
         blank = len(draft.text) - len(text)
         if blank >= _DATA_CHARS:
             return f"the text ends in {blank} blank characters"
-        for end in (text, text.rstrip(_ENDS_OF_SENTENCES)):
+        for end in dict.fromkeys((text, text.rstrip(_ENDS_OF_SENTENCES))):
             found = _loop(end[-_TAIL_CHARS:], text)
             if found is not None and not _ASKS_FOR_REPETITION.search(ask.features.text):
                 period, chars = found
@@ -55,36 +55,49 @@ class Repetition:
 
 def _loop(tail: str, text: str) -> tuple[int, int] | None:
     """Return the unit's length and the stretch's, of the longest stretch that is too long."""
-    echo = tail[-_ECHO_CHARS:]
-    if len(tail) < _PROSE_CHARS or tail.find(echo) == len(tail) - len(echo):
-        return None  # the common case, at the speed of one search
-    stretches = _periodic_ends(tail)
-    prose = [it for it in stretches if it[1] >= max(_PROSE_CHARS, _PROSE_COPIES * it[0])]
-    if not prose:
+    if len(tail) < _PROSE_CHARS:
         return None
-    period, chars = max(prose, key=lambda it: it[1])
+    period, chars = _longest_stretch(tail)
+    if not period:
+        return None
     is_data = _is_data(tail[-period:], text)
     if is_data and (chars < _DATA_CHARS or chars < _DATA_COPIES * period):
         return None
     return period, chars
 
 
-def _periodic_ends(tail: str) -> list[tuple[int, int]]:
-    """Return (smallest period, length) for each end of `tail`, the shortest end first.
+def _longest_stretch(tail: str) -> tuple[int, int]:
+    """Return the smallest period and the length of the longest end that loops as prose, or zeros.
 
-    Source: Knuth, Morris and Pratt, 1977: the failure function, here of the text read backwards.
-    Each step of the inner loop undoes one of the outer, so it is linear.
+    Of such an end the last characters come again one period before, so only there is looked.
+    A longer period that fits into what a shorter one covers beyond itself covers no more.
+
+    Source: Fine and Wilf, "Uniqueness theorems for periodic functions", Proc. AMS 16(1), 1965: two
+    periods of a text that is as long as both together have their greatest common divisor for one.
     """
-    backwards = tail[::-1]
-    borders = [0] * len(backwards)
-    border = 0
-    for i in range(1, len(backwards)):
-        while border and backwards[i] != backwards[border]:
-            border = borders[border - 1]
-        if backwards[i] == backwards[border]:
-            border += 1
-        borders[i] = border
-    return [(i + 1 - border, i + 1) for i, border in enumerate(borders)]
+    echo, size = tail[-_ECHO_CHARS:], len(tail)
+    farthest = size - _ECHO_CHARS - int(size / _PROSE_COPIES)
+    best, longest, period_min = 0, 0, 1
+    while (at := tail.rfind(echo, farthest, size - period_min)) >= 0:
+        period = size - _ECHO_CHARS - at
+        chars = period + _again(tail, period)
+        if chars > longest and chars >= max(_PROSE_CHARS, _PROSE_COPIES * period):
+            best, longest = period, chars
+        period_min = max(period, chars - period) + 1
+    return best, longest
+
+
+def _again(tail: str, period: int) -> int:
+    """Return how many characters at the end are the same as those one period before."""
+    size = len(tail)
+    same, most = _ECHO_CHARS, size - period
+    while same < most:
+        middle = (same + most + 1) // 2
+        if tail[-middle:] == tail[size - period - middle : size - period]:
+            same = middle
+        else:
+            most = middle - 1
+    return same
 
 
 def _is_data(unit: str, text: str) -> bool:
