@@ -27,6 +27,7 @@ from pointsman.deployments import (
     resolve_tiers,
 )
 from pointsman.gate import Checks
+from pointsman.joint import Joint
 from pointsman.ledger.contents import KeepsContents
 from pointsman.ledger.opening import open_ledger
 from pointsman.ledger.outcomes import KeepsOutcomes
@@ -57,19 +58,24 @@ def build_pipeline(
     clock: Clock | None = None,
     providers: Mapping[str, Provider] | None = None,
     seed: int | None = None,
+    joint: Joint | None = None,
 ) -> Pipeline:
     """Return a pipeline of checked settings; `env` holds the providers' keys.
 
-    `providers` stand in for the HTTP ones of the same names. Raises ConfigError.
+    `providers` stand in for the HTTP ones of the same names. `joint`: what it shares with other
+    workers. Raises ConfigError.
     """
     clock = clock or SystemClock()
     routing = build_routing(settings, env, clock=clock, providers=providers)
-    _warn_of_unknown_prices(routing.snapshot.tiers)
-    stores = _stores(settings, clock)
-    return Pipeline(routing, stores, clock=clock, rng=Random(seed), new_id=new_request_id)
+    if joint is None or joint.is_first:
+        _warn_of_unknown_prices(routing.snapshot.tiers)
+    stores = _stores(settings, clock, joint)
+    return Pipeline(
+        routing, stores, clock=clock, rng=Random(seed), new_id=new_request_id, joint=joint
+    )
 
 
-def _stores(settings: Settings, clock: Clock) -> Stores:
+def _stores(settings: Settings, clock: Clock, joint: Joint | None) -> Stores:
     """Return what outlives a reload, opened. Raises ConfigError."""
     stated, cache = settings.ledger, settings.cache
     ledger = open_ledger(stated.url, durability=stated.durability)
@@ -82,7 +88,7 @@ def _stores(settings: Settings, clock: Clock) -> Stores:
     )
     return Stores(
         ledger=ledger,
-        cache=build_cache(cache),
+        cache=build_cache(cache, joint.memory if joint else None),
         entry_bytes_max=cache.entry_mb * _BYTES_PER_MB,
         has_readings=stated.store_readings,
         outcomes=ledger.outcomes(clock.wall_ns) if isinstance(ledger, KeepsOutcomes) else None,

@@ -39,6 +39,7 @@ from pointsman.deciding import Decided, Decider
 from pointsman.explanation import Explanation, explain
 from pointsman.flights import Flights
 from pointsman.gate import Committed, HedgePurse, Hedging, PlanRun
+from pointsman.joint import Joint
 from pointsman.kept_answers import KeptAnswers, entry_dropped, entry_usage
 from pointsman.ledger import AUDIT, Intent, Settlement
 from pointsman.providers import Counting, Provider
@@ -70,11 +71,12 @@ class Pipeline:
         clock: Clock,
         rng: Random,
         new_id: Callable[[], str],
+        joint: Joint | None = None,
     ) -> None:
         self.stores = stores
         self.observers: list[Observer] = []
         self.health = Health(rng.random)
-        self._tokens = TokenRates()
+        self._tokens = TokenRates(joint.tokens if joint else None)
         self._hedges = HedgePurse()
         self._clock = clock
         self._rng = rng
@@ -84,7 +86,7 @@ class Pipeline:
         cache, entry_bytes_max = stores.cache, stores.entry_bytes_max
         self._kept = None if cache is None else KeptAnswers(cache, entry_bytes_max, clock)
         self._retired: set[Provider] = set()
-        self.meter = Meter(Webhook(clock))
+        self.meter = Meter(Webhook(clock), joint.told if joint else None)
         self.audits = Auditor(stores.ledger, clock, rng, self._step)
         self.routing = self._adopted(routing)
 

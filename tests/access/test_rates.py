@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointsman.access.rates import WINDOW_S, Minute, RequestRates, TokenRates
+from pointsman.access.rates import WINDOW_S, Minute, OwnUses, RequestRates, TokenRates
 from pointsman.core.errors import RateLimited
 from pointsman.core.grants import EVERYTHING, Grant
 
@@ -195,14 +195,15 @@ def test_keys_do_not_use_up_each_others_limits():
 
 
 def test_without_limits_nothing_is_kept_or_refused():
-    requests, tokens = RequestRates(), TokenRates()
+    uses = OwnUses()
+    requests, tokens = RequestRates(uses), TokenRates(uses)
     for _ in range(1_000):
         assert enter(requests, EVERYTHING, 0.0) is None
         tokens.hold("r", "web", EVERYTHING, None, 0.0)
         tokens.note("r", "web", 10**9)
         tokens.release("r", "web", 0.0)
-    assert not requests._keys
-    assert not tokens._keys
+    assert not uses._keys
+    assert not tokens._in_flight
 
 
 def test_time_that_goes_back_forgets_nothing_and_a_minute_keeps_61_numbers_at_most():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pointsman.cache import Cache, CacheSettings, build_cache, store_names
+from pointsman.cache import Cache, CacheSettings, build_cache, share_memory, store_names
 
 MB = 1024 * 1024
 NOW_S = 1_800_000_000.0
@@ -27,8 +27,8 @@ def settings_for(store: str, directory: Path) -> CacheSettings:
     return CacheSettings(store=store, path=path, ttl_s=60, memory_mb=1, disk_mb=2, entry_mb=1)
 
 
-def opened(settings: CacheSettings) -> Cache:
-    cache = build_cache(settings)
+def opened(settings: CacheSettings, *, has_workers: bool = False) -> Cache:
+    cache = build_cache(settings, share_memory(settings) if has_workers else None)
     assert cache is not None
     return cache
 
@@ -38,9 +38,14 @@ def store(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(params=[False, True], ids=["one process", "several"])
+def has_workers(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
 @pytest.fixture
-def cache(store: str, tmp_path: Path) -> Iterator[Cache]:
-    cache = opened(settings_for(store, tmp_path))
+def cache(store: str, has_workers: bool, tmp_path: Path) -> Iterator[Cache]:
+    cache = opened(settings_for(store, tmp_path), has_workers=has_workers)
     yield cache
     cache.close()
 
@@ -95,9 +100,12 @@ def test_closing_twice_is_allowed_and_a_closed_cache_only_misses(cache: Cache):
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sizes=st.lists(st.tuples(st.integers(0, 20), st.integers(0, 200_000)), max_size=60))
 def test_what_can_be_found_never_exceeds_the_bound(
-    store: str, tmp_path_factory: pytest.TempPathFactory, sizes: list[tuple[int, int]]
+    store: str,
+    has_workers: bool,
+    tmp_path_factory: pytest.TempPathFactory,
+    sizes: list[tuple[int, int]],
 ):
-    cache = opened(settings_for(store, tmp_path_factory.mktemp("bound")))
+    cache = opened(settings_for(store, tmp_path_factory.mktemp("bound")), has_workers=has_workers)
     latest = {}
     for number, (name, size) in enumerate(sizes):
         latest[name] = bytes([number]) * size

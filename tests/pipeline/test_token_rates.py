@@ -18,6 +18,7 @@ from tests.pipeline.rig import (
     until,
 )
 
+from pointsman.access.rates import OwnUses, Use
 from pointsman.core.errors import UpstreamRejected
 from pointsman.core.grants import EVERYTHING, Grant
 from pointsman.core.types import Request
@@ -39,10 +40,16 @@ def keyed(
     return msgspec.structs.replace(request, caller=caller)
 
 
+def use_of(r: Rig) -> Use:
+    uses = r.pipeline._tokens._uses
+    assert isinstance(uses, OwnUses)
+    return uses._keys["web"]
+
+
 def used(r: Rig) -> int:
     """Return what counts for the key now; nothing may be in flight."""
-    use = r.pipeline._tokens._keys["web"]
-    assert not use.in_flight, "what is over holds nothing"
+    use = use_of(r)
+    assert not use.here, "what is over holds nothing"
     return use.minute.used(r.clock.now_s)
 
 
@@ -103,11 +110,11 @@ async def test_who_leaves_gives_back_what_it_held_but_its_input(
     async with rig(tmp_path, provider, tiers=ONE_TIER) as r:
         task = asyncio.create_task(outcome(r.pipeline, keyed(cache=cache)))
         await provider.reached.wait()
-        assert r.pipeline._tokens._keys["web"].held() > 20
+        assert use_of(r).here > 20
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         provider.go_on.set()
-        await until(lambda: not r.pipeline._tokens._keys["web"].in_flight)
+        await until(lambda: not use_of(r).here)
         assert 0 < used(r) <= USED
 
 
@@ -128,8 +135,8 @@ async def test_many_at_once_never_hold_more_than_the_limit(tmp_path: Path):
     class Watching(FakeProvider):
         def call(self, request: Any, step: Any) -> Any:
             nonlocal most
-            use = r.pipeline._tokens._keys["web"]
-            most = max(most, use.held() + use.minute.used(r.clock.now_s))
+            use = use_of(r)
+            most = max(most, use.here + use.minute.used(r.clock.now_s))
             return super().call(request, step)
 
     async with rig(tmp_path, Watching({"weak": [FINE]}), tiers=ONE_TIER) as r:
@@ -143,7 +150,7 @@ async def test_many_at_once_never_hold_more_than_the_limit(tmp_path: Path):
 async def test_without_a_limit_nothing_is_kept(tmp_path: Path):
     async with rig(tmp_path, {"weak": [FINE]}, tiers=ONE_TIER) as r:
         assert code(await outcome(r.pipeline, keyed(limit=None))) == ""
-        assert r.pipeline._tokens._keys == {}
+        assert vars(r.pipeline._tokens._uses) == {"_keys": {}}
 
 
 async def test_an_answer_without_a_bound_goes_alone(tmp_path: Path):

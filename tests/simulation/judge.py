@@ -15,6 +15,7 @@ from tests.simulation.replies import FINISH, USAGE
 from tests.simulation.trace import Trace
 from tests.simulation.upstream import Book, Entry
 
+from pointsman.access.rates import OwnUses, RequestRates, TokenRates
 from pointsman.router import Pipeline
 from pointsman.server.app import App
 
@@ -95,9 +96,9 @@ class Judge:
             claim(not record.probes, f"{target.name}: {len(record.probes)} probes at rest")
             claim(not record.retrying, f"{target.name}: {record.retrying} retries at rest")
         claim(not app._in_flight, f"{app._in_flight} requests in flight at rest")
-        held = [name for name, use in pipeline._tokens._keys.items() if use.in_flight]
+        held = _in_use(pipeline._tokens)
         claim(not held, f"{held} hold tokens at rest")
-        inside = [name for name, use in app._rates._keys.items() if use.in_flight]
+        inside = _in_use(app._rates)
         claim(not inside, f"{inside} are inside at rest")
         claim(not pipeline._flights.count, f"{pipeline._flights.count} flights at rest")
         connection = sqlite3.connect(path)
@@ -287,3 +288,9 @@ def request_id(got: Got) -> str:
 def _is_whole(got: Got) -> bool:
     """Return whether it is a whole answer."""
     return got.status == 200 and read(got).is_clean and not read(got).has_error
+
+
+def _in_use(rates: RequestRates | TokenRates) -> list[str]:
+    """Return the keys that have something in flight."""
+    assert isinstance(rates._uses, OwnUses)
+    return [name for name, use in rates._uses._keys.items() if use.here]

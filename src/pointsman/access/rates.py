@@ -2,30 +2,37 @@
 
 A window of a minute slides by whole seconds: what was used in a second counts until that second is
 60 s past. So in no 60 s, wherever they begin, is more used than the limit, and what was used is
-forgotten at most a second late. A process counts by itself; nothing here outlives it.
+forgotten at most a second late. What is counted is one process's, or that of all workers of one
+server (`shared_uses`); nothing of it outlives them.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil, floor
+from typing import Protocol
 
 from pointsman.core.errors import RateLimited
 from pointsman.core.grants import Grant
 
 WINDOW_S = 60
 # When one in flight will end is not known; a second is as good a guess as any.
-_IN_FLIGHT_RETRY_S = 1.0
+IN_FLIGHT_RETRY_S = 1.0
 _UNLIMITED = nullcontext()
 
 
 class Minute:
     """What was used of something in the last minute, by the second."""
 
-    def __init__(self) -> None:
-        self._seconds: deque[tuple[int, int]] = deque()
-        self._total = 0
+    def __init__(self, seconds: Iterable[tuple[int, int]] = ()) -> None:
+        self._seconds = deque(seconds)
+        self._total = sum(amount for _, amount in self._seconds)
+
+    @property
+    def seconds(self) -> tuple[tuple[int, int], ...]:
+        """Return (second, amount), the earliest first; `WINDOW_S` + 1 of them once looked at."""
+        return tuple(self._seconds)
 
     def used(self, now_s: float) -> int:
         """Return how much the last minute counts."""
@@ -58,14 +65,61 @@ class Minute:
         raise AssertionError(f"{amount} is over the limit of {limit}")
 
 
+@dataclass(slots=True)
+class Use:
+    """What a key uses of something: of the last minute, and what is in flight.
+
+    `here` is in flight in this process, `elsewhere` in the server's other workers.
+    """
+
+    minute: Minute = field(default_factory=Minute)
+    here: int = 0
+    elsewhere: int = 0
+
+
+class Uses(Protocol):
+    """What every key uses of something, by its name."""
+
+    def of(self, tenant: str, now_s: float) -> AbstractContextManager[Use]:
+        """Have what a key uses at hand; what is changed of it holds where nothing is raised.
+
+        Raises RateLimited where that cannot be had.
+        """
+
+    def change(self, tenant: str, *, here: int, used: int = 0, now_s: float = 0.0) -> None:
+        """Have so much more (less than 0: less) be in flight here, and count what was used."""
+
+
+class OwnUses:
+    """One process's."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, Use] = {}
+
+    def of(self, tenant: str, now_s: float) -> AbstractContextManager[Use]:
+        """Return what a key uses."""
+        del now_s
+        use = self._keys.get(tenant)
+        if use is None:
+            use = self._keys[tenant] = Use()
+        return nullcontext(use)
+
+    def change(self, tenant: str, *, here: int, used: int = 0, now_s: float = 0.0) -> None:
+        """Note what is in flight, and what was used."""
+        use = self._keys[tenant]
+        use.here += here
+        if used:
+            use.minute.add(used, now_s)
+
+
 class RequestRates:
     """How many requests each key makes, by its name. A limit that its grant does not set is none.
 
     What is refused does not count: whoever comes too often is let in again after a minute.
     """
 
-    def __init__(self) -> None:
-        self._keys: dict[str, _Requests] = {}
+    def __init__(self, uses: Uses | None = None) -> None:
+        self._uses: Uses = uses or OwnUses()
 
     def entered(self, tenant: str, grant: Grant, now_s: float) -> AbstractContextManager[None]:
         """Have a request count, and be in flight until the end of the block.
@@ -78,28 +132,30 @@ class RequestRates:
 
     @contextmanager
     def _entered(self, tenant: str, grant: Grant, now_s: float) -> Iterator[None]:
-        use = self._keys.setdefault(tenant, _Requests())
-        if grant.concurrency is not None and use.in_flight >= grant.concurrency:
-            raise RateLimited(
-                f'key "{tenant}": {grant.concurrency} of its requests are in flight, and no more'
-                " may be at once; wait for one to end",
-                retry_after_s=_IN_FLIGHT_RETRY_S,
-            )
-        if grant.requests_per_minute is not None:
-            _check(use.minute, 1, grant.requests_per_minute, now_s, f'key "{tenant}": requests')
-            use.minute.add(1, now_s)
-        use.in_flight += 1
+        with self._uses.of(tenant, now_s) as use:
+            if grant.concurrency is not None and use.here + use.elsewhere >= grant.concurrency:
+                raise RateLimited(
+                    f'key "{tenant}": {grant.concurrency} of its requests are in flight, and no'
+                    " more may be at once; wait for one to end",
+                    retry_after_s=IN_FLIGHT_RETRY_S,
+                )
+            if grant.requests_per_minute is not None:
+                told = f'key "{tenant}": requests'
+                _check(use.minute, 1, grant.requests_per_minute, now_s, told)
+                use.minute.add(1, now_s)
+            use.here += 1
         try:
             yield
         finally:
-            use.in_flight -= 1
+            self._uses.change(tenant, here=-1)
 
 
 class TokenRates:
     """How many tokens each key's requests take, by its name."""
 
-    def __init__(self) -> None:
-        self._keys: dict[str, _Tokens] = {}
+    def __init__(self, uses: Uses | None = None) -> None:
+        self._uses: Uses = uses or OwnUses()
+        self._in_flight: dict[tuple[str, str], _InFlight] = {}
 
     def hold(
         self,
@@ -120,41 +176,38 @@ class TokenRates:
         limit = grant.tokens_per_minute
         if limit is None:
             return
-        use = self._keys.setdefault(tenant, _Tokens())
         wanted = limit if tokens is None else min(tokens, limit)
-        held = use.held()
         told = f'key "{tenant}": tokens'
-        _check(use.minute, min(held + wanted, limit), limit, now_s, told)
-        if held + wanted > limit:
-            raise RateLimited(
-                f"{told} of this minute are held by requests in flight: {held} of {limit}, and this"
-                f" one may take {wanted}; wait for one to end, or ask for fewer max_tokens",
-                retry_after_s=_IN_FLIGHT_RETRY_S,
-            )
-        use.in_flight[request_id] = _InFlight(wanted, input_tokens)
+        with self._uses.of(tenant, now_s) as use:
+            held = use.here + use.elsewhere
+            _check(use.minute, min(held + wanted, limit), limit, now_s, told)
+            if held + wanted > limit:
+                raise RateLimited(
+                    f"{told} of this minute are held by requests in flight: {held} of {limit}, and"
+                    f" this one may take {wanted}; wait for one to end, or ask for fewer"
+                    " max_tokens",
+                    retry_after_s=IN_FLIGHT_RETRY_S,
+                )
+            use.here += wanted
+        self._in_flight[tenant, request_id] = _InFlight(wanted, input_tokens)
 
     def note(self, request_id: str, tenant: str, tokens: int | None) -> None:
         """Note that a request in flight has taken so many more; of any other nothing is kept.
 
         None: nobody can say; then it has taken its input, which was sent.
         """
-        use = self._keys.get(tenant)
-        if use is not None and (flight := use.in_flight.get(request_id)) is not None:
+        flight = self._in_flight.get((tenant, request_id))
+        if flight is not None:
+            before = flight.counted
             flight.used += flight.input_tokens if tokens is None else tokens
+            if flight.counted > before:
+                self._uses.change(tenant, here=flight.counted - before)
 
     def release(self, request_id: str, tenant: str, now_s: float) -> None:
         """Count what a request has taken, in place of what it held; once."""
-        use = self._keys.get(tenant)
-        if use is not None and (flight := use.in_flight.pop(request_id, None)) is not None:
-            use.minute.add(flight.used, now_s)
-
-
-class _Requests:
-    """One key's requests: of the last minute, and in flight."""
-
-    def __init__(self) -> None:
-        self.minute = Minute()
-        self.in_flight = 0
+        flight = self._in_flight.pop((tenant, request_id), None)
+        if flight is not None:
+            self._uses.change(tenant, here=-flight.counted, used=flight.used, now_s=now_s)
 
 
 @dataclass(slots=True)
@@ -165,17 +218,10 @@ class _InFlight:
     input_tokens: int
     used: int = 0
 
-
-class _Tokens:
-    """One key's tokens: of the last minute, and of requests in flight by their id."""
-
-    def __init__(self) -> None:
-        self.minute = Minute()
-        self.in_flight: dict[str, _InFlight] = {}
-
-    def held(self) -> int:
-        """Return how much the requests in flight may take, or have taken where that is more."""
-        return sum(max(flight.held, flight.used) for flight in self.in_flight.values())
+    @property
+    def counted(self) -> int:
+        """Return what it may take, or has taken where that is more."""
+        return max(self.held, self.used)
 
 
 def _check(minute: Minute, amount: int, limit: int, now_s: float, told: str) -> None:

@@ -1,7 +1,7 @@
 """Meter: what the ledger last said of each budget, and who is told when one nears its end.
 
-Told once per process for each budget, window and threshold: in the log, and by the webhook. A
-figure is as old as the last request that held something of the budget.
+Told once per server for each budget, window and threshold, whichever worker comes first: in the
+log, and by the webhook. A figure is as old as the last request that held something of the budget.
 """
 
 import logging
@@ -13,6 +13,7 @@ from pointsman.core.budgets import Budget, Limit, Spent, limits_at
 from pointsman.core.errors import BudgetExceeded
 from pointsman.core.prices import format_usd
 from pointsman.ledger import BudgetRow
+from pointsman.shared import Marks, OwnMarks
 
 _FULL = 1.0
 _KEPT_MAX = 10_000
@@ -22,13 +23,13 @@ log = logging.getLogger("pointsman")
 
 
 class Meter:
-    """One process's. Belongs to one event loop, and is closed with it."""
+    """One process's. Belongs to one event loop, and is closed with it. `told`: what has been."""
 
-    def __init__(self, webhook: Webhook) -> None:
+    def __init__(self, webhook: Webhook, told: Marks | None = None) -> None:
         self._webhook = webhook
+        self._told = told or OwnMarks()
         self._stated = Budgets()
         self._used: dict[tuple[str, str], int] = {}
-        self._told: set[tuple[str, str, float]] = set()
 
     def adopt(self, stated: Budgets) -> None:
         """Take a configuration."""
@@ -79,12 +80,8 @@ class Meter:
         self._used[limit.scope, limit.window] = used_nanousd
 
     def _tell(self, limit: Limit, threshold: float, used_nanousd: int, what: str) -> None:
-        key = (limit.scope, limit.window, threshold)
-        if key in self._told:
+        if not self._told.first(limit.scope, limit.window, threshold):
             return
-        if len(self._told) >= _KEPT_MAX:
-            self._told.clear()
-        self._told.add(key)
         log.warning(
             'budget "%s" of %s: %s of %s %s (threshold %.0f%%)',
             limit.scope,

@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from pointsman.cache.memory import MemoryCache
+from pointsman.cache.shared import SharedMemoryCache
 from pointsman.cache.sqlite import SqliteCache
 from pointsman.core.errors import ConfigError
 
@@ -56,10 +57,23 @@ class Cache(Protocol):
 CacheFactory: TypeAlias = Callable[[CacheSettings], Cache]
 
 
-def build_cache(settings: CacheSettings) -> Cache | None:
+def share_memory(settings: CacheSettings) -> SharedMemoryCache | None:
+    """Return memory for `build_cache` in several workers, made before they are forked.
+
+    None where the settings ask for none.
+    """
+    if not settings.exact or (settings.store and settings.store not in STORES):
+        return None
+    return SharedMemoryCache(
+        settings.memory_mb * _MB, settings.ttl_s, entry_bytes_max=settings.entry_mb * _MB
+    )
+
+
+def build_cache(settings: CacheSettings, memory: SharedMemoryCache | None = None) -> Cache | None:
     """Return the store that the settings ask for, None when `exact` is false.
 
-    Raises ConfigError for a setting out of range, an unknown store or one that cannot start.
+    `memory`: that of all workers, in place of memory of its own; a package's store has no use for
+    it. Raises ConfigError for a setting out of range, an unknown store or one that cannot start.
     """
     for name in ("ttl_s", "memory_mb", "disk_mb", "entry_mb"):
         value = getattr(settings, name)
@@ -69,7 +83,7 @@ def build_cache(settings: CacheSettings) -> Cache | None:
         return None
     store = settings.store or ("sqlite" if settings.path else "memory")
     factory = STORES.get(store)
-    return factory(settings) if factory else _build_installed(store, settings)
+    return factory(settings, memory) if factory else _build_installed(store, settings)
 
 
 def store_names() -> tuple[str, ...]:
@@ -78,20 +92,20 @@ def store_names() -> tuple[str, ...]:
     return (*STORES, *sorted(installed))
 
 
-def _build_memory(settings: CacheSettings) -> MemoryCache:
+def _build_memory(settings: CacheSettings, memory: SharedMemoryCache | None) -> Cache:
     if settings.path:
         raise ConfigError(
             f'[cache] store "memory" keeps no file, but path is {settings.path!r}; remove one'
         )
-    return _memory(settings)
+    return memory or _memory(settings)
 
 
-def _build_sqlite(settings: CacheSettings) -> SqliteCache:
+def _build_sqlite(settings: CacheSettings, memory: SharedMemoryCache | None) -> Cache:
     if not settings.path:
         raise ConfigError('[cache] store "sqlite" needs a file; set path')
     return SqliteCache(
         Path(settings.path),
-        memory=_memory(settings),
+        memory=memory or _memory(settings),
         disk_bytes_max=settings.disk_mb * _MB,
         ttl_s=settings.ttl_s,
         entry_bytes_max=settings.entry_mb * _MB,
@@ -127,4 +141,7 @@ def _package(entry_point: EntryPoint) -> str:
     return entry_point.dist.name if entry_point.dist else entry_point.value
 
 
-STORES: Mapping[str, CacheFactory] = {"memory": _build_memory, "sqlite": _build_sqlite}
+STORES: Mapping[str, Callable[[CacheSettings, SharedMemoryCache | None], Cache]] = {
+    "memory": _build_memory,
+    "sqlite": _build_sqlite,
+}

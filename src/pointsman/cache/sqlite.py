@@ -1,7 +1,8 @@
 """SQLite store: the memory store in front of one file that outlives a restart.
 
 Reads are made where they are asked for; writes are queued for one thread, which makes many at once.
-A process that is killed loses what was queued, and never more than that.
+A process that is killed loses what was queued, and never more than that. Workers of one server
+each have a writer for the one file, and share the memory in front of it.
 """
 
 import logging
@@ -12,6 +13,7 @@ from pathlib import Path
 from threading import Condition, Lock, Thread
 
 from pointsman.cache.memory import MemoryCache, is_fresh
+from pointsman.cache.shared import SharedMemoryCache
 from pointsman.cache.sqlite_file import FAULTS, CacheFile, Change, Found, find, is_damage
 from pointsman.core.errors import ConfigError
 
@@ -37,7 +39,7 @@ class SqliteCache:
         self,
         path: Path,
         *,
-        memory: MemoryCache,
+        memory: MemoryCache | SharedMemoryCache,
         disk_bytes_max: int,
         ttl_s: float,
         entry_bytes_max: int | None = None,
