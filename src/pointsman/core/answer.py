@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pointsman.core.events import (
     Event,
     Finished,
-    Note,
     ReasoningDelta,
     Started,
     TextDelta,
@@ -16,7 +15,6 @@ from pointsman.core.types import ToolCall
 from pointsman.core.usage import NOT_SAID, Service, Usage
 
 
-@dataclass(slots=True)
 class AnswerBuilder:
     """Gathers the events of an answer's first choice; the others stay in their frames.
 
@@ -25,59 +23,62 @@ class AnswerBuilder:
     answer has been sealed with. `service`: what the upstream has said of its price.
     """
 
-    started: Started | None = None
-    usage: Usage | None = None
-    service: Service = NOT_SAID
-    finish_reason: str | None = None
-    chars: int = 0
-    signatures: list[str] = field(default_factory=list)
-    _text: list[str] = field(default_factory=list)
-    _reasoning: list[str] = field(default_factory=list)
-    _calls: dict[int, "_OpenCall"] = field(default_factory=dict)
+    __slots__ = (
+        "_calls",
+        "_reasoning",
+        "_text",
+        "chars",
+        "finish_reason",
+        "service",
+        "signatures",
+        "started",
+        "usage",
+    )
+
+    def __init__(self) -> None:
+        self.started: Started | None = None
+        self.usage: Usage | None = None
+        self.service: Service = NOT_SAID
+        self.finish_reason: str | None = None
+        self.chars = 0
+        self.signatures: list[str] = []
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: dict[int, _OpenCall] = {}
 
     def add(self, event: Event) -> None:
         """Take the next event."""
-        match event:
-            case TextDelta(text=text, choice=choice):
-                self.chars += len(text)
-                if choice == 0:
-                    self._text.append(text)
-            case ReasoningDelta():
-                self._add_reasoning(event)
-            case ToolCallDelta():
-                self._add_call(event)
-            case UsageReport(usage=usage, service=service):
-                self.usage, self.service = usage, service.after(self.service)
-            case Started():
-                self.started = event
-            case Finished(reason=reason):
-                self.finish_reason = reason
-            case Note():
-                pass
+        if isinstance(event, TextDelta):  # nearly all are
+            text = event.text
+            self.chars += len(text)
+            if event.choice == 0:
+                self._text.append(text)
+        elif isinstance(event, ReasoningDelta):
+            self._add_reasoning(event)
+        elif isinstance(event, ToolCallDelta):
+            self._add_call(event)
+        elif isinstance(event, UsageReport):
+            self.usage, self.service = event.usage, event.service.after(self.service)
+        elif isinstance(event, Started):
+            self.started = event
+        elif isinstance(event, Finished):
+            self.finish_reason = event.reason
 
     @property
     def text(self) -> str:
         """Return the text so far."""
-        return "".join(self._text)
+        return _joined(self._text)
 
     @property
     def reasoning(self) -> str:
         """Return the reasoning so far."""
-        return "".join(self._reasoning)
+        return _joined(self._reasoning)
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """Return the tool calls so far, in the order of their indices."""
-        calls = (self._calls[index] for index in sorted(self._calls))
-        return tuple(
-            ToolCall(
-                id=call.id,
-                name=call.name,
-                arguments="".join(call.arguments),
-                signature=call.signature,
-            )
-            for call in calls
-        )
+        calls = self._calls
+        return tuple(calls[index].so_far() for index in sorted(calls)) if calls else ()
 
     def _add_reasoning(self, delta: ReasoningDelta) -> None:
         self.chars += len(delta.text)
@@ -107,3 +108,19 @@ class _OpenCall:
     name: str = ""
     signature: str = ""
     arguments: list[str] = field(default_factory=list)
+
+    def so_far(self) -> ToolCall:
+        """Return the call as it is by now."""
+        return ToolCall(
+            id=self.id,
+            name=self.name,
+            arguments=_joined(self.arguments),
+            signature=self.signature,
+        )
+
+
+def _joined(pieces: list[str]) -> str:
+    """Return the pieces as one, and keep that in their place: they are asked for more than once."""
+    if len(pieces) > 1:
+        pieces[:] = ["".join(pieces)]
+    return pieces[0] if pieces else ""

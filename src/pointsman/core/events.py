@@ -3,6 +3,8 @@
 `frame` is the piece of the source that an event was read from, so that an encoder for the same
 dialect can send it on untouched. None: there is no source, the encoder writes one. Empty: the
 source went out with an earlier event of the same frame.
+
+None of them can be part of a cycle, so the collector need not look for it (`gc=False`).
 """
 
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ import msgspec
 from pointsman.core.usage import NOT_SAID, Service, Usage
 
 
-class Started(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class Started(msgspec.Struct, frozen=True, gc=False, tag=True, kw_only=True):
     """The answer's opening: the upstream's own id, time (Unix seconds) and name of the model.
 
     `dialect` and `is_stream` say which source the frames of this answer have. `dropped` names
@@ -29,7 +31,7 @@ class Started(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     dropped: tuple[str, ...] = ()
 
 
-class TokenProb(msgspec.Struct, frozen=True):
+class TokenProb(msgspec.Struct, frozen=True, gc=False):
     """A token with its log probability, and those that stood beside it, likeliest first.
 
     `utf8`: the token's bytes, None where the upstream does not tell.
@@ -41,7 +43,7 @@ class TokenProb(msgspec.Struct, frozen=True):
     others: "tuple[TokenProb, ...]" = ()
 
 
-class TextDelta(msgspec.Struct, frozen=True, tag=True):
+class TextDelta(msgspec.Struct, frozen=True, gc=False, tag=True):
     """More of the answer's text. `choice` is its index where the client asked for several.
 
     `is_refusal`: the model's words for not answering, where the dialect tells them apart.
@@ -54,7 +56,7 @@ class TextDelta(msgspec.Struct, frozen=True, tag=True):
     logprobs: tuple[TokenProb, ...] = ()
 
 
-class ReasoningDelta(msgspec.Struct, frozen=True, tag=True):
+class ReasoningDelta(msgspec.Struct, frozen=True, gc=False, tag=True):
     """More of the model's reasoning, where the upstream shows it.
 
     `signature` seals all reasoning since the last other event and ends that block of it: what only
@@ -68,7 +70,7 @@ class ReasoningDelta(msgspec.Struct, frozen=True, tag=True):
     is_redacted: bool = False
 
 
-class ToolCallDelta(msgspec.Struct, frozen=True, tag=True):
+class ToolCallDelta(msgspec.Struct, frozen=True, gc=False, tag=True):
     """A tool call, or more of its arguments: `id` and `name` come with its first delta.
 
     `signature` seals the reasoning that led to it, where the dialect keeps that with the call.
@@ -83,7 +85,7 @@ class ToolCallDelta(msgspec.Struct, frozen=True, tag=True):
     signature: str = ""
 
 
-class UsageReport(msgspec.Struct, frozen=True, tag=True):
+class UsageReport(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The upstream's count of tokens, so far; the last one holds.
 
     `cost_nanousd` is what the request has cost with them, None where that is not known. `service`:
@@ -96,13 +98,13 @@ class UsageReport(msgspec.Struct, frozen=True, tag=True):
     service: Service = NOT_SAID
 
 
-class Note(msgspec.Struct, frozen=True, tag=True):
+class Note(msgspec.Struct, frozen=True, gc=False, tag=True):
     """A frame with no content in it that we read: an opening, a finish mark, an unknown field."""
 
     frame: bytes
 
 
-class Finished(msgspec.Struct, frozen=True, tag=True):
+class Finished(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The end of a whole answer.
 
     `reason`: stop, length, tool_calls, content_filter, refusal, or the upstream's own word where
@@ -126,10 +128,6 @@ def has_content(batch: Sequence[Event]) -> bool:
 
 def is_content(event: Event) -> bool:
     """Return whether a client would see something of the answer in this event."""
-    match event:
-        case TextDelta(text=text) | ReasoningDelta(text=text):
-            return bool(text)
-        case ToolCallDelta():
-            return True
-        case _:
-            return False
+    if isinstance(event, (TextDelta, ReasoningDelta)):
+        return bool(event.text)
+    return isinstance(event, ToolCallDelta)

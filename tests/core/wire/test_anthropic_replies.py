@@ -110,7 +110,7 @@ def encoded(events: Iterable[Event]) -> bytes:
 
 def pieces_of(body: bytes) -> list[dict[str, Any]]:
     splitter = sse.SseSplitter()
-    frames = splitter.feed(body) + splitter.finish()
+    frames = list(map(sse.parse_frame, splitter.feed(body) + splitter.finish()))
     pieces = [json.loads(frame.data) for frame in frames if frame.data]
     assert [piece["type"] for piece in pieces] == [frame.event for frame in frames if frame.data]
     return pieces

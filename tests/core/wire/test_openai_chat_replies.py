@@ -85,7 +85,7 @@ def encoded(events: Iterable[Event], *, wants_usage: bool = True) -> bytes:
 
 def chunks_of(body: bytes) -> list[dict[str, Any]]:
     splitter = sse.SseSplitter()
-    frames = splitter.feed(body) + splitter.finish()
+    frames = list(map(sse.parse_frame, splitter.feed(body) + splitter.finish()))
     return [json.loads(f.data) for f in frames if f.data and f.data != b"[DONE]"]
 
 

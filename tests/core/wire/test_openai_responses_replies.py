@@ -115,7 +115,7 @@ def encoded(events: Iterable[Event], request: Request = ASKED) -> bytes:
 
 def objects_of(body: bytes) -> list[dict[str, Any]]:
     splitter = sse.SseSplitter()
-    frames = splitter.feed(body) + splitter.finish()
+    frames = list(map(sse.parse_frame, splitter.feed(body) + splitter.finish()))
     objects = [json.loads(frame.data) for frame in frames if frame.data]
     assert [frame.event for frame in frames if frame.data] == [told["type"] for told in objects]
     return objects
@@ -453,7 +453,8 @@ def test_a_relayed_stream_keeps_every_byte_but_the_models_name(members, is_ascii
 def test_several_lines_of_data_are_relayed_as_one():
     source = json.dumps(completed(message("x"), model=SOURCE), indent=1)
     body = b"".join(b"data: " + line.encode() + b"\n" for line in source.split("\n")) + b"\n"
-    (frame,) = sse.SseSplitter().feed(encoded(decoded([body])))
+    (raw,) = sse.SseSplitter().feed(encoded(decoded([body])))
+    frame = sse.parse_frame(raw)
     told = json.loads(frame.data or b"")
     assert told == json.loads(json.dumps(completed(message("x"), model=OURS)))
 

@@ -20,8 +20,11 @@ from pointsman.core.wire.prompt import Prompt, Written
 class StreamDecoder(Protocol):
     """Turns an upstream's stream into events, however the network cuts it."""
 
-    def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Yield the events that `chunk` completes. Raises UpstreamError."""
+    def feed(self, chunk: bytes) -> Iterable[Event]:
+        """Return the events that `chunk` completes, to be taken before the next is fed.
+
+        Raises UpstreamError, at once or when the events before it have been taken.
+        """
 
     def finish(self) -> Iterator[Event]:
         """Yield what the end completes. Raises UpstreamReset when the answer is not whole."""

@@ -90,7 +90,8 @@ class Anthropic:
 
     def stream_decoder(self) -> SseDecoder:
         """Return a decoder for one streamed reply."""
-        return SseDecoder(decode.MessagesFrameReader())
+        reader = decode.MessagesFrameReader()
+        return SseDecoder(reader, said=reader.said)
 
     def decode_reply(self, body: bytes) -> Iterator[Event]:
         """Yield the events of a whole JSON reply. Raises UpstreamBadResponse."""

@@ -29,7 +29,7 @@ from pointsman.core.wire.anthropic.content import (
 )
 from pointsman.core.wire.anthropic.errors import error_in_stream
 from pointsman.core.wire.decoding import UNREADABLE, check_text
-from pointsman.core.wire.sse import SseFrame
+from pointsman.core.wire.sse import SseFrame, parse_frame
 from pointsman.core.wire.sse_decoder import cut_short
 
 MESSAGE_STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
@@ -85,57 +85,64 @@ class MessagesFrameReader:
         self._stop_reason: str | None = None
         self._stop_sequence = ""
 
-    def read(self, frame: SseFrame) -> Iterator[Event]:
-        """Yield a frame's events. Raises UpstreamBadResponse, or the error that it carries."""
+    def read(self, frame: SseFrame) -> list[Event]:
+        """Return a frame's events. Raises UpstreamBadResponse, or the error that it carries."""
         data = frame.data
         if not data or data.strip() == _DONE:
-            yield Note(frame.raw)
-            return
+            return [Note(frame.raw)]
         if frame.event == "error":
             raise error_in_stream(data)
         try:
-            piece = _piece.decode(data)
-            events = list(self._events(piece, frame, data))
+            return self._events(_piece.decode(data), frame, data)
         except UNREADABLE as error:
             raise UpstreamBadResponse(f"the upstream's stream cannot be read: {error}") from error
-        yield from events
+
+    def said(self, raw: bytes) -> Event | None:
+        """Return the event of a frame with a piece of a block, None for any other frame.
+
+        Raises what decoding raises.
+        """
+        frame = parse_frame(raw)
+        piece = _piece.decode(frame.data or b"")
+        is_delta = (piece.type or frame.event) == "content_block_delta"
+        return self._delta(piece, raw) if is_delta else None
 
     def end(self) -> Finished | None:
         """Return the end, None when the stop reason is missing."""
         return self._finished(MESSAGE_STOP)
 
-    def _events(self, piece: _Piece, frame: SseFrame, data: bytes) -> Iterator[Event]:
+    def _events(self, piece: _Piece, frame: SseFrame, data: bytes) -> list[Event]:
         raw = frame.raw
         match piece.type or frame.event:
             case "content_block_delta":
-                yield self._delta(piece, raw)
+                return [self._delta(piece, raw)]
             case "content_block_start":
-                yield self._opened(piece, raw)
+                return [self._opened(piece, raw)]
             case "content_block_stop":
-                yield self._closed(piece, raw)
+                return [self._closed(piece, raw)]
             case "message_start":
-                yield from self._started(piece, raw)
+                return self._started(piece, raw)
             case "message_delta":
-                yield self._ending(piece, raw)
+                return [self._ending(piece, raw)]
             case "message_stop":
                 if (finished := self._finished(raw)) is None:
                     raise cut_short()
-                yield finished
+                return [finished]
             case "error":
                 raise error_in_stream(data)
             case _:  # ping, and what later versions add
-                yield Note(raw)
+                return [Note(raw)]
 
-    def _started(self, piece: _Piece, raw: bytes) -> Iterator[Event]:
+    def _started(self, piece: _Piece, raw: bytes) -> list[Event]:
         if self._has_started:
-            yield Note(raw)
-            return
+            return [Note(raw)]
         self._has_started = True
         message = piece.message or MessageMembers()
-        yield opening(message, is_stream=True, frame=raw)
-        if message.usage is not None:
-            self._usage = message.usage
-            yield usage_report(message.usage, b"")
+        opened = opening(message, is_stream=True, frame=raw)
+        if message.usage is None:
+            return [opened]
+        self._usage = message.usage
+        return [opened, usage_report(message.usage, b"")]
 
     def _opened(self, piece: _Piece, raw: bytes) -> Event:
         kind = kind_of(piece.content_block)

@@ -35,6 +35,15 @@ from pointsman.core.wire.splice import splice
 from pointsman.core.wire.sse import data_frame, parse_frame, with_data
 
 _PING = b'event: ping\ndata: {"type": "ping"}\n\n'
+_DELTA = (
+    b"event: content_block_delta\n"
+    b'data: {"type":"content_block_delta","index":%d,"delta":{%b%b}}\n\n'
+)
+_TEXT = b'"type":"text_delta","text":'
+_THINKING = b'"type":"thinking_delta","thinking":'
+_SIGNATURE = b'"type":"signature_delta","signature":'
+_ARGUMENTS = b'"type":"input_json_delta","partial_json":'
+_EMPTY_TEXT: Mapping[str, object] = {"type": "text", "text": ""}
 
 
 class MessagesStreamEncoder:
@@ -64,11 +73,11 @@ class MessagesStreamEncoder:
             return self._start(event)
         if self._is_relay:
             return event.frame or b""
+        if isinstance(event, TextDelta) and event.choice == 0 and event.text:  # nearly all are
+            opened = self._opened("text", _EMPTY_TEXT)
+            return opened + _delta(self._open_block, _TEXT, event.text)
         self._stop.add(event)
         match event:
-            case TextDelta(choice=0, text=text) if text:
-                delta = {"type": "text_delta", "text": text}
-                return self._opened("text", {"type": "text", "text": ""}) + self._delta(delta)
             case ReasoningDelta(choice=0):
                 return self._reasoning(event)
             case ToolCallDelta(choice=0):
@@ -107,9 +116,9 @@ class MessagesStreamEncoder:
         if event.text or event.signature:
             written = self._opened("thinking", thinking_block("", ""))
         if event.text:
-            written += self._delta({"type": "thinking_delta", "thinking": event.text})
+            written += _delta(self._open_block, _THINKING, event.text)
         if event.signature:
-            written += self._delta({"type": "signature_delta", "signature": event.signature})
+            written += _delta(self._open_block, _SIGNATURE, event.signature)
             written += self._closed()
         return written
 
@@ -124,8 +133,7 @@ class MessagesStreamEncoder:
             written += self._open("call", block)
         if event.arguments and call.is_open:
             call.arguments.append(event.arguments)
-            delta = {"type": "input_json_delta", "partial_json": event.arguments}
-            written += self._delta(delta, call.block)
+            written += _delta(call.block, _ARGUMENTS, event.arguments)
         return written
 
     def _end_of_whole_calls(self) -> bytes:
@@ -156,10 +164,6 @@ class MessagesStreamEncoder:
         self._blocks += 1
         index = self._blocks - 1
         return _event({"type": "content_block_start", "index": index, "content_block": block})
-
-    def _delta(self, delta: Mapping[str, object], block: int | None = None) -> bytes:
-        index = self._open_block if block is None else block
-        return _event({"type": "content_block_delta", "index": index, "delta": delta})
 
     def _closed(self) -> bytes:
         """Return the end of whatever is open."""
@@ -206,6 +210,11 @@ class _OpenCall:
 
 def _event(members: Mapping[str, object]) -> bytes:
     return data_frame(msgspec.json.encode(members), str(members["type"]).encode())
+
+
+def _delta(block: int, kind: bytes, text: str) -> bytes:
+    """Return a piece of a block, `kind` one of those above: what `_event` gives, sooner."""
+    return _DELTA % (block, kind, msgspec.json.encode(text))
 
 
 def _block_stop(index: int) -> bytes:

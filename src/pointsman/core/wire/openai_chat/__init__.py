@@ -71,7 +71,7 @@ class OpenAIChat:
 
     def stream_decoder(self) -> SseDecoder:
         """Return a decoder for one streamed reply."""
-        return SseDecoder(decode.ChatFrameReader())
+        return SseDecoder(decode.ChatFrameReader(), said=decode.said)
 
     def decode_reply(self, body: bytes) -> Iterator[Event]:
         """Yield the events of a whole JSON reply. Raises UpstreamBadResponse."""

@@ -22,7 +22,7 @@ from pointsman.core.wire.decoding import upstream_json
 from pointsman.core.wire.openai_chat.errors import error_in_stream
 from pointsman.core.wire.openai_chat.request import DIALECT
 from pointsman.core.wire.premium import service_said
-from pointsman.core.wire.sse import SseFrame, data_frame
+from pointsman.core.wire.sse import SseFrame, data_frame, parse_frame
 
 DONE = b"[DONE]"
 
@@ -112,7 +112,7 @@ class _Reply(msgspec.Struct):
 
 
 _reply = msgspec.json.Decoder(_Reply)
-_NO_LOGPROBS = _Logprobs()
+_NO_LOGPROBS, _NO_FUNCTION, _NO_CUSTOM = _Logprobs(), _Function(), _Custom()
 _IMPOSSIBLE = -9999.0  # what the API itself says of a token beyond its twenty likeliest
 
 
@@ -130,17 +130,16 @@ class ChatFrameReader:
         self._unfinished: dict[int, bool] = {}
         self._service: Service = NOT_SAID
 
-    def read(self, frame: SseFrame) -> Iterator[Event]:
-        """Yield a frame's events. Raises UpstreamBadResponse, or the error that it carries."""
+    def read(self, frame: SseFrame) -> list[Event]:
+        """Return a frame's events. Raises UpstreamBadResponse, or the error that it carries."""
         data = frame.data
         if not data:  # comments, or an empty event that keeps the connection alive
-            yield Note(frame.raw)
-        elif data.strip() == DONE:
+            return [Note(frame.raw)]
+        if data.strip() == DONE:
             if self._finish_reason is None:
                 raise UpstreamReset("the upstream said [DONE] before the answer had ended")
-            yield _finished(self._finish_reason, frame.raw, has_refused=self._has_refused)
-        else:
-            yield from self._read_chunk(data, frame.raw)
+            return [_finished(self._finish_reason, frame.raw, has_refused=self._has_refused)]
+        return self._read_chunk(data, frame.raw)
 
     def end(self) -> Finished | None:
         """Return the end, None when a finish mark is missing."""
@@ -148,22 +147,20 @@ class ChatFrameReader:
             return None
         return _finished(self._finish_reason, data_frame(DONE), has_refused=self._has_refused)
 
-    def _read_chunk(self, data: bytes, raw: bytes) -> Iterator[Event]:
+    def _read_chunk(self, data: bytes, raw: bytes) -> list[Event]:
         chunk = upstream_json(_reply.decode, data, "stream")
         if b'"error"' in data and (said := error_in_stream(data)) is not None:
             raise said
         if chunk.service_tier is not None:
             self._service = service_said(chunk.service_tier).after(self._service)
-        carried: bytes = raw
+        events: list[Event] = []
         if not self._has_started:
             self._has_started = True
-            yield _started(chunk, is_stream=True, frame=carried)
-            carried = b""
+            events.append(_started(chunk, is_stream=True, frame=raw))
         for choice in chunk.choices or ():
-            for event in _deltas(choice, carried):
-                self._has_refused |= _is_refusal(event)
-                yield event
-                carried = b""
+            deltas = _deltas(choice, b"" if events else raw)
+            self._has_refused = self._has_refused or any(map(_is_refusal, deltas))
+            events += deltas
             self._unfinished.setdefault(choice.index, True)
             if choice.finish_reason:
                 self._unfinished[choice.index] = False
@@ -171,12 +168,20 @@ class ChatFrameReader:
         if (usage := _reported(chunk)) is not None:
             # A usage chunk proper has no choices, and can be left out whole for a client that did
             # not ask; else the frame goes with a note and the encoder cuts the usage from it.
-            if carried and chunk.choices:
-                yield Note(carried)
-                carried = b""
-            yield UsageReport(usage, carried, service=self._service)
-        elif carried:
-            yield Note(carried)
+            if chunk.choices and not events:
+                events.append(Note(raw))
+            events.append(UsageReport(usage, b"" if events else raw, service=self._service))
+        return events or [Note(raw)]
+
+
+def said(raw: bytes) -> Event | None:
+    """Return the event of a frame that is a chunk with one, None for any other frame.
+
+    Raises what decoding raises.
+    """
+    chunk = _reply.decode(parse_frame(raw).data or b"")
+    events = [event for choice in chunk.choices or () for event in _deltas(choice, raw)]
+    return events[0] if len(events) == 1 else None
 
 
 def decode_reply(body: bytes) -> Iterator[Event]:
@@ -251,44 +256,43 @@ def _started(reply: _Reply, *, is_stream: bool, frame: bytes) -> Started:
     )
 
 
-def _deltas(choice: _Choice, frame: bytes) -> Iterator[Event]:
-    """Yield the content of one choice; the first event carries `frame`."""
+def _deltas(choice: _Choice, frame: bytes) -> list[Event]:
+    """Return the content of one choice; the first event carries `frame`."""
     message = choice.delta or choice.message
     if message is None:
-        return
-    parts = message.content if isinstance(message.content, list) else ()
+        return []
+    index, content, known = choice.index, message.content, choice.logprobs or _NO_LOGPROBS
+    events: list[Event] = []
     reasoning = message.reasoning_content or message.reasoning
-    reasoning = reasoning or "".join(_text(part.thinking) for part in parts)
+    if isinstance(content, list):
+        reasoning = reasoning or "".join(_text(part.thinking) for part in content)
+        content = _text(content)
     if reasoning:
-        yield ReasoningDelta(reasoning, choice.index, frame)
-        frame = b""
-    for text in _texts(message, choice):
-        yield msgspec.structs.replace(text, frame=frame)
-        frame = b""
-    legacy = [_Call(function=message.function_call)] if message.function_call else []
-    for position, call in enumerate(message.tool_calls or legacy):
-        function, custom = call.function or _Function(), call.custom or _Custom()
-        yield ToolCallDelta(
-            index=position if call.index is None else call.index,
-            id=call.id or "",
-            name=function.name or custom.name or "",
-            arguments=function.arguments or custom.input or "",
-            choice=choice.index,
-            frame=frame,
-        )
-        frame = b""
-
-
-def _texts(message: _Message, choice: _Choice) -> Iterator[TextDelta]:
-    """Yield the text of a choice, then its refusal, each with its log probabilities."""
-    known = choice.logprobs or _NO_LOGPROBS
+        events.append(ReasoningDelta(reasoning, index, frame))
     for text, tokens, is_refusal in (
-        (_text(message.content), known.content, False),
+        (content, known.content, False),
         (message.refusal, known.refusal, True),
     ):
         if text or tokens:
-            logprobs = tuple(map(_token, tokens or ()))
-            yield TextDelta(text or "", choice.index, None, is_refusal, logprobs)
+            carried, logprobs = b"" if events else frame, tuple(map(_token, tokens or ()))
+            events.append(TextDelta(text or "", index, carried, is_refusal, logprobs))
+    if message.tool_calls or message.function_call:
+        calls = message.tool_calls or [_Call(function=message.function_call)]
+        for position, call in enumerate(calls):
+            events.append(_call_delta(call, position, index, b"" if events else frame))
+    return events
+
+
+def _call_delta(call: _Call, position: int, choice: int, frame: bytes) -> ToolCallDelta:
+    function, custom = call.function or _NO_FUNCTION, call.custom or _NO_CUSTOM
+    return ToolCallDelta(
+        index=position if call.index is None else call.index,
+        id=call.id or "",
+        name=function.name or custom.name or "",
+        arguments=function.arguments or custom.input or "",
+        choice=choice,
+        frame=frame,
+    )
 
 
 def _token(token: _Token) -> TokenProb:

@@ -1,6 +1,7 @@
 """Encoding: events as a client's stream or reply. A frame of the same dialect goes on untouched."""
 
 from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 import msgspec
 
@@ -18,6 +19,7 @@ from pointsman.core.events import (
     UsageReport,
 )
 from pointsman.core.usage import Usage
+from pointsman.core.wire.mould import NO_MOULD, mould_of
 from pointsman.core.wire.openai_chat.decode import DONE
 from pointsman.core.wire.openai_chat.errors import error_body
 from pointsman.core.wire.openai_chat.request import DIALECT
@@ -25,6 +27,9 @@ from pointsman.core.wire.splice import splice
 from pointsman.core.wire.sse import SseFrame, data_frame, parse_frame, with_data
 
 _NULL_USAGE = b',"usage":null}'
+_CHUNK = b'data: {%b,"choices":[{"index":%d,"delta":%b%b,"finish_reason":null}]%b}\n\n'
+_Saying: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta
+_SAYING = (TextDelta, ReasoningDelta, ToolCallDelta)
 _REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 
 
@@ -41,24 +46,30 @@ class ChatStreamEncoder:
         self._has_refused = False
         self._is_relay = False
         self._source_model = b""
-        self._head: Mapping[str, object] = {}
+        self._head: Mapping[str, object] = {"model": msgspec.Raw(self._model)}
+        self._opening = msgspec.json.encode(self._head)[1:-1]
         self._usage: UsageReport | None = None
+        self._last = b""
+        self._mould = NO_MOULD
+        self._around = (b"", b"")
 
     def encode(self, event: Event) -> bytes:
         """Return the bytes for one event, maybe none."""
+        mould, frame = self._mould, event.frame
+        if frame and mould.text(frame) and isinstance(event, _SAYING):
+            head, tail = self._around
+            return head + frame[mould.start : mould.stop] + tail
         if isinstance(event, Started):
             self._open(event)
         if self._is_relay:
             return self._relayed(event)
+        if isinstance(event, TextDelta):
+            return self._text(event)
         match event:
             case Started():
-                return self._chunk({"role": "assistant", "content": ""})
-            case TextDelta(text=text, is_refusal=is_refusal):
-                self._has_refused |= is_refusal and event.choice == 0
-                name = "refusal" if is_refusal else "content"
-                return self._chunk({name: text}, event.choice, _logprobs([event]))
+                return self._chunk(b'{"role":"assistant","content":""}')
             case ReasoningDelta(text=text, choice=choice):
-                return self._chunk({"reasoning_content": text}, choice)
+                return self._chunk(b'{"reasoning_content":%b}' % msgspec.json.encode(text), choice)
             case ToolCallDelta():
                 return self._call(event)
             case UsageReport():
@@ -84,7 +95,9 @@ class ChatStreamEncoder:
             "id": event.id,
             "object": "chat.completion.chunk",
             "created": event.created,
+            "model": msgspec.Raw(self._model),
         }
+        self._opening = msgspec.json.encode(self._head)[1:-1]
 
     def _relayed(self, event: Event) -> bytes:
         frame = event.frame
@@ -94,6 +107,24 @@ class ChatStreamEncoder:
             return frame
         if isinstance(event, UsageReport):
             return self._renamed(_with_cost(event, frame)) if self._wants_usage else b""
+        written = self._passed(frame)
+        if isinstance(event, _SAYING):
+            self._learn(event, frame, written)
+        return written
+
+    def _learn(self, event: _Saying, frame: bytes, written: bytes) -> None:
+        """Keep what a frame became, for those that are like it."""
+        text = event.arguments if isinstance(event, ToolCallDelta) else event.text
+        mould, self._last = mould_of(frame, self._last, text), frame
+        if mould is None:
+            return
+        other = f"{text}?"
+        head, _, tail = self._passed(mould.filled(other)).rpartition(msgspec.json.encode(other))
+        if head + frame[mould.start : mould.stop] + tail == written:
+            self._mould, self._around = mould, (head, tail)
+
+    def _passed(self, frame: bytes) -> bytes:
+        """Return a chunk as the client gets it."""
         if b'"usage"' in frame and not self._wants_usage:
             frame = _without_usage(frame)
         return self._renamed(frame)
@@ -105,24 +136,29 @@ class ChatStreamEncoder:
             return frame
         return _edited(parse_frame(frame), {"model": self._model})
 
+    def _text(self, event: TextDelta) -> bytes:
+        delta = b'{"content":%b}' % msgspec.json.encode(event.text)
+        if event.is_refusal:
+            self._has_refused |= event.choice == 0
+            delta = b'{"refusal":%b}' % msgspec.json.encode(event.text)
+        return self._chunk(delta, event.choice, _logprobs([event]) if event.logprobs else None)
+
     def _call(self, event: ToolCallDelta) -> bytes:
         if not self._has_functions:
-            return self._chunk({"tool_calls": [_call_delta(event)]}, event.choice)
+            calls = {"tool_calls": [_call_delta(event)]}
+            return self._chunk(msgspec.json.encode(calls), event.choice)
         if event.index > 0:  # that way there is room for one call
             return b""
         call = {"arguments": event.arguments} | ({"name": event.name} if event.name else {})
-        return self._chunk({"function_call": call}, event.choice)
+        return self._chunk(msgspec.json.encode({"function_call": call}), event.choice)
 
     def _chunk(
-        self,
-        delta: Mapping[str, object],
-        choice: int = 0,
-        logprobs: Mapping[str, object] | None = None,
+        self, delta: bytes, choice: int = 0, logprobs: Mapping[str, object] | None = None
     ) -> bytes:
-        said: dict[str, object] = {"index": choice, "delta": delta}
-        if logprobs is not None:
-            said["logprobs"] = logprobs
-        return self._frame([said | {"finish_reason": None}], None)
+        """Return a chunk with a delta, which is JSON on one line: what `_frame` gives, sooner."""
+        beside = b',"logprobs":' + msgspec.json.encode(logprobs) if logprobs is not None else b""
+        usage = b',"usage":null' if self._wants_usage else b""
+        return _CHUNK % (self._opening, choice, delta, beside, usage)
 
     def _end(self, reason: str) -> bytes:
         said = finish_reason(
@@ -133,8 +169,7 @@ class ChatStreamEncoder:
         return mark + usage + data_frame(DONE)
 
     def _frame(self, choices: list[dict[str, object]], report: UsageReport | None) -> bytes:
-        members: dict[str, object] = {**self._head, "model": msgspec.Raw(self._model)}
-        members["choices"] = choices
+        members: dict[str, object] = {**self._head, "choices": choices}
         if self._wants_usage:
             members["usage"] = (
                 None if report is None else {**usage_object(report.usage), **_cost_member(report)}
