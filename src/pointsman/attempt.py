@@ -23,9 +23,10 @@ from pointsman.core.errors import (
 from pointsman.core.events import Event, Finished, UsageReport, has_content
 from pointsman.core.features import estimate_tokens
 from pointsman.core.health import Health
+from pointsman.core.plan import step_worst_case_nanousd
 from pointsman.core.prices import Price, cost_nanousd
 from pointsman.core.secret import unsaid
-from pointsman.core.types import CacheOutcome, Decision, Features, Request, Step
+from pointsman.core.types import CacheOutcome, Decision, Features, Request, Snapshot, Step
 from pointsman.core.usage import Usage
 from pointsman.core.wire.premium import Premium
 from pointsman.deadline import Deadline
@@ -54,8 +55,9 @@ class Desk:
 class Job:
     """One request on its way: what was asked, read and decided, and when it must be over.
 
-    `cache` is how its attempts are booked: a miss, or with the cache off. `standing`: the
-    conversation that it goes on with, as it was found.
+    `cache` is how its attempts are booked: a miss, or with the cache off. `offered`: what there is
+    for it to use. `standing`: the conversation that it goes on with, as it was found; `said`: what
+    has been said in it, see `Conversations.said`.
     """
 
     request: Request
@@ -63,7 +65,9 @@ class Job:
     decision: Decision
     deadline_s: float
     cache: CacheOutcome
+    offered: Snapshot
     standing: Standing | None = None
+    said: Sequence[int] = ()
 
     def intent(
         self,
@@ -141,7 +145,7 @@ class Attempt:
             tier=step.tier,
             deployment=step.deployment.id,
             price_version=self._price.version if self._price else "",
-            worst_case_nanousd=step.worst_case_nanousd,
+            worst_case_nanousd=step_worst_case_nanousd(step, job.features),
         )
         # Last: from here on it has to be ended, whatever happens.
         self._call = desk.health.begin(step.deployment.id, self._began_s, is_retry=is_retry)

@@ -48,22 +48,25 @@ class Conversations:
         self._seals: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._seals_bytes = 0
 
-    def standing(self, request: Request, *, now_s: float) -> Standing | None:
+    def standing(
+        self, request: Request, *, now_s: float, said: Sequence[int] = ()
+    ) -> Standing | None:
         """Return the conversation that a request goes on with, None where none is known.
 
         A request that hands back tools' results goes on with none but the one that has these calls.
+        `said`: what the function of that name gives for the request, where it is at hand.
         """
-        chain = _chain(request)
-        is_loop, is_open = is_tool_loop(request), _is_open(request)
+        said = said or said_in(request)
+        caller, is_loop = request.caller, is_tool_loop(request)
         first = _last_calls(request.turns) + 1 if is_loop else 1
-        for said in range(len(request.turns), first - 1, -1) if first else ():
-            found = self._known.get(_key(request, chain[said]))
+        for count in range(len(request.turns), first - 1, -1) if first else ():
+            found = self._known.get((caller.tenant, caller.session, said[count]))
             if found is not None:
                 return Standing(
                     conversation=found,
                     idle_s=max(0.0, now_s - found.at_s),
-                    new_tokens=_tokens(request.turns[said:]),
-                    is_open=is_open,
+                    new_tokens=_tokens(request.turns[count:]),
+                    is_open=_is_open(request),
                     has_long_marks=request.has_long_marks,
                     retention_s=request.retention_s,
                 )
@@ -72,7 +75,7 @@ class Conversations:
     def history(self, request: Request, *, otherwise: str = "") -> History:
         """Return who made what a request brings back; `otherwise`: who did where nobody knows."""
         if not request.signatures and not self._seals:
-            return History()
+            return request.history  # there is none
         tenant = request.caller.tenant
         found = {
             made: self._makers.get(_seal_key(tenant, made), otherwise)
@@ -91,8 +94,9 @@ class Conversations:
         *,
         now_s: float,
         snapshot: Snapshot,
+        said: Sequence[int] = (),
     ) -> None:
-        """Note how a request was answered."""
+        """Note how a request was answered. `said`: as in `standing`."""
         conversation = advance(
             standing,
             answered.place,
@@ -111,24 +115,30 @@ class Conversations:
             )
         for call in answered.calls:
             self._keep_seal(request.caller.tenant, call)
-        self._store(request, conversation, answered.calls)
+        self._store(request, said or said_in(request), conversation, answered.calls)
 
-    def pass_on(self, request: Request, standing: Standing | None) -> None:
+    def pass_on(
+        self, request: Request, standing: Standing | None, *, said: Sequence[int] = ()
+    ) -> None:
         """Note that a request was answered without a call: no upstream has heard of it."""
         if standing is not None:
-            self._store(request, standing.conversation, ())
+            self._store(request, said or said_in(request), standing.conversation, ())
 
     def _store(
-        self, request: Request, conversation: Conversation, calls: tuple[ToolCall, ...]
+        self,
+        request: Request,
+        said: Sequence[int],
+        conversation: Conversation,
+        calls: tuple[ToolCall, ...],
     ) -> None:
-        said = _chain(request)[-1]
-        keys = [_key(request, said)]
+        """Keep a conversation under all that may bring it back: what was said in it, by whom."""
+        tenant, session = request.caller.tenant, request.caller.session
+        _put(self._known, (tenant, session, said[-1]), conversation, CONVERSATIONS_MAX)
         if calls:
-            keys.append(_key(request, _with_calls(said, tuple(call.id for call in calls))))
-        if request.caller.session:
-            keys.append(_session_key(request))
-        for key in keys:
-            _put(self._known, key, conversation, CONVERSATIONS_MAX)
+            called = _with_calls(said[-1], tuple(call.id for call in calls))
+            _put(self._known, (tenant, session, called), conversation, CONVERSATIONS_MAX)
+        if session:
+            _put(self._known, _session_key(request), conversation, CONVERSATIONS_MAX)
 
     def _by_session(self, request: Request, *, now_s: float) -> Standing | None:
         """Return the session's conversation; what was said has changed, so no cache holds it."""
@@ -155,7 +165,7 @@ class Conversations:
             self._seals_bytes -= len(oldest)
 
 
-def _chain(request: Request) -> list[int]:
+def said_in(request: Request) -> Sequence[int]:
     """Return a hash of what was said up to each turn: entry n stands for the first n turns."""
     said = hash(request.system)
     chain = [said]
@@ -172,11 +182,6 @@ def _chain(request: Request) -> list[int]:
 
 def _with_calls(said: int, ids: tuple[str, ...]) -> int:
     return hash((said, "calls", ids))
-
-
-def _key(request: Request, said: int) -> _Key:
-    """Return what a conversation is kept under: what was said in it, by whom."""
-    return (request.caller.tenant, request.caller.session, said)
 
 
 def _session_key(request: Request) -> _Key:
@@ -210,7 +215,7 @@ def _seal_key(tenant: str, signature: str) -> tuple[str, bytes]:
 
 
 def _put(known: OrderedDict[_K, _V], key: _K, value: _V, count_max: int) -> None:
-    known[key] = value
-    known.move_to_end(key)
+    known.pop(key, None)
+    known[key] = value  # behind all others
     if len(known) > count_max:
         known.popitem(last=False)

@@ -1,19 +1,19 @@
 """Deciding: all that is known of a request before its first call, its conversation included."""
 
 import asyncio
-from functools import partial
+from collections.abc import Sequence
 
 import msgspec
 
 from pointsman.attempt import Job
 from pointsman.clock import Clock
-from pointsman.conversations import Answered, Conversations
+from pointsman.conversations import Answered, Conversations, said_in
 from pointsman.core.cache_key import answer_key
 from pointsman.core.conversation import Standing
 from pointsman.core.decision import decide, resolve
 from pointsman.core.errors import Forbidden
 from pointsman.core.features import extract
-from pointsman.core.types import Decision, Features, Place, Request
+from pointsman.core.types import Decision, Features, Place, Request, Snapshot
 from pointsman.core.wire import CODECS
 from pointsman.core.wire.steering import names_model
 from pointsman.gate import Committed
@@ -26,15 +26,18 @@ INLINE_BYTES_MAX = 256 * 1024
 class Decided(msgspec.Struct, frozen=True):
     """A request with what it brings back told apart, and where it goes.
 
-    `key` is its answer's in the cache, b"" where none is kept. `standing`: the conversation that it
-    goes on with, None for a new one.
+    `offered`: what there is for it to use. `key` is its answer's in the cache, b"" where none is
+    kept. `standing`: the conversation that it goes on with, None for a new one; `said`: what has
+    been said in it, see `conversations.said_in`.
     """
 
     request: Request
     features: Features
     decision: Decision
+    offered: Snapshot
     key: bytes
     standing: Standing | None
+    said: Sequence[int]
 
 
 class Decider:
@@ -46,10 +49,9 @@ class Decider:
 
     async def decided(self, request: Request, routing: Routing, *, is_kept: bool) -> Decided:
         """Return what `decide` does; of a large body from a thread. Raises RequestError."""
-        work = partial(self.decide, request, routing, is_kept=is_kept)
         if len(request.body) <= INLINE_BYTES_MAX:
-            return work()
-        return await asyncio.to_thread(work)
+            return self.decide(request, routing, is_kept=is_kept)
+        return await asyncio.to_thread(self.decide, request, routing, is_kept=is_kept)
 
     def decide(
         self,
@@ -71,9 +73,10 @@ class Decider:
                 " leave the tool out"
             )
         features = extract(request)
-        target = resolve(request.model, snapshot, routing.aliases_for(request))
+        target = resolve(request.model, snapshot, routing.aliases_for(request, snapshot))
+        said = said_in(request)
         if standing is None:
-            standing = known.standing(request, now_s=self._clock.monotonic_s())
+            standing = known.standing(request, now_s=self._clock.monotonic_s(), said=said)
         decision = decide(
             features,
             target,
@@ -83,7 +86,9 @@ class Decider:
             standing=standing,
             caches=known.caches,
         )
-        if snapshot is not routing.snapshot:  # the floor is that of other tiers, so no audit of it
+        if (
+            decision.group and snapshot is not routing.snapshot
+        ):  # the floor is that of other tiers, so no audit of it
             decision = msgspec.structs.replace(decision, group="")
         key = b""
         if is_kept:
@@ -91,10 +96,11 @@ class Decider:
             key = answer_key(request, decision, snapshot, shape=shape)
         # Where nobody knows who sealed some reasoning, it is whoever the client asks for by name.
         history = known.history(request, otherwise=target.deployment)
-        request = msgspec.structs.replace(request, history=history)
-        return Decided(request, features, decision, key, standing)
+        if history is not request.history:
+            request = msgspec.structs.replace(request, history=history)
+        return Decided(request, features, decision, snapshot, key, standing, said)
 
-    def remember(self, job: Job, routing: Routing, committed: Committed) -> None:
+    def remember(self, job: Job, committed: Committed) -> None:
         """Note how a request was answered: its conversation is there now."""
         answered = Answered(
             place=Place(committed.step.tier, committed.step.deployment.id),
@@ -108,9 +114,10 @@ class Decider:
             job.standing,
             answered,
             now_s=self._clock.monotonic_s(),
-            snapshot=routing.offered(job.request),
+            snapshot=job.offered,
+            said=job.said,
         )
 
     def pass_on(self, job: Job) -> None:
         """Note that a request was answered without a call."""
-        self._conversations.pass_on(job.request, job.standing)
+        self._conversations.pass_on(job.request, job.standing, said=job.said)

@@ -3,9 +3,9 @@
 import msgspec
 
 from pointsman.core.decision import Policy
-from pointsman.core.plan import build_plan
+from pointsman.core.plan import step_worst_case_nanousd
 from pointsman.core.prices import cost_nanousd
-from pointsman.core.types import Decision, Features, Snapshot
+from pointsman.core.types import Decision, Features, Snapshot, Step
 from pointsman.core.usage import Usage
 from pointsman.policies import Changing, Explaining, Insight
 
@@ -56,12 +56,11 @@ def explain(
 
 def _tier_cost(name: str, features: Features, snapshot: Snapshot) -> TierCost:
     first = snapshot.tier(name).deployments[0]
-    alone = Decision(tier=name, reason="", deployments=(first.id,), may_escalate=False)
-    plan = build_plan(alone, features, snapshot, is_ready=lambda _: True, may_escalate=False)
+    step = Step(tier=name, deployment=first, max_tokens=snapshot.tier(name).max_tokens)
     usage = Usage(input_tokens=features.input_tokens)
     return TierCost(
         tier=name,
         model=first.id,
         input_nanousd=None if first.price is None else cost_nanousd(usage, first.price),
-        worst_case_nanousd=plan.steps[0].worst_case_nanousd,
+        worst_case_nanousd=step_worst_case_nanousd(step, features),
     )

@@ -31,7 +31,7 @@ from pointsman.core.errors import (
 )
 from pointsman.core.events import Event, Finished, UsageReport
 from pointsman.core.health import Health
-from pointsman.core.plan import as_held
+from pointsman.core.plan import as_held, first_step
 from pointsman.core.types import CacheOutcome, Decision, Request
 from pointsman.core.usage import Usage
 from pointsman.core.wire.premium import at_stated_price
@@ -113,7 +113,9 @@ class Pipeline:
             decided.decision,
             self._deadline_s(),
             self._booked_as(request),
+            decided.offered,
             decided.standing,
+            decided.said,
         )
         if self.stores.has_readings:
             reading = encode_reading(decided.features)
@@ -121,7 +123,7 @@ class Pipeline:
         if self._kept is None or job.cache == "off":
             return await self._called(job, routing)
         entry = self._kept.find(decided.key) if request.caller.cache == "on" else None
-        if entry is not None and routing.may_serve(request, entry.tier, entry.deployment):
+        if entry is not None and routing.may_serve(job.offered, entry.tier, entry.deployment):
             return await self._replayed(job, entry)
         return await self._joined(decided.key, job, routing, self._kept)
 
@@ -135,8 +137,7 @@ class Pipeline:
         `standing`: a conversation that it is to go on with, whatever is known of it here.
         """
         decided = self._decider.decide(request, self.routing, standing=standing)
-        snapshot = self.routing.offered(request)
-        return explain(decided.decision, decided.features, snapshot, self.routing.policy)
+        return explain(decided.decision, decided.features, decided.offered, self.routing.policy)
 
     async def count(self, request: Request) -> Count:
         """Return the tokens of a request's input for the model that would answer it.
@@ -144,7 +145,7 @@ class Pipeline:
         Exact where its provider counts them, and can be reached. Raises RequestError.
         """
         routing, decided = await self._decided(self._identified(request))
-        step = routing.first_step(decided.request, decided.decision)
+        step = first_step(decided.decision, decided.offered)
         provider = routing.providers[step.deployment.provider]
         if isinstance(provider, Counting):
             try:
@@ -231,9 +232,7 @@ class Pipeline:
 
     async def _called(self, job: Job, routing: Routing) -> AnswerStream:
         committed = await self._metered(job, routing)
-        return self._stream(
-            job, routing, committed, committed.more, is_hit=False, close=committed.aclose
-        )
+        return self._stream(job, committed, committed.more, is_hit=False, close=committed.aclose)
 
     async def _joined(
         self, key: bytes, job: Job, routing: Routing, kept: KeptAnswers
@@ -241,9 +240,14 @@ class Pipeline:
         def land(committed: Committed, recording: Recording) -> None:
             if committed.decision.tier != job.decision.tier:
                 return  # a budget's end gave less than was decided
-            snapshot, request_id = routing.offered(job.request), job.request.caller.request_id
+            request_id = job.request.caller.request_id
             kept.keep(
-                key, job.decision, committed, recording, snapshot=snapshot, request_id=request_id
+                key,
+                job.decision,
+                committed,
+                recording,
+                snapshot=job.offered,
+                request_id=request_id,
             )
 
         # A budget of the first reader's may deny or downgrade it, which is no other's business.
@@ -254,7 +258,7 @@ class Pipeline:
         more = flight.recording.reader()
         if not is_leader:
             more = self._followed(job, committed, more)
-        return self._stream(job, routing, committed, more, is_hit=not is_leader, close=flight.leave)
+        return self._stream(job, committed, more, is_hit=not is_leader, close=flight.leave)
 
     async def _metered(self, job: Job, routing: Routing) -> Committed:
         """Return what `_commit` does, with what it may take held from its key's tokens a minute.
@@ -394,7 +398,6 @@ class Pipeline:
     def _stream(
         self,
         job: Job,
-        routing: Routing,
         committed: Committed,
         more: More,
         *,
@@ -414,16 +417,16 @@ class Pipeline:
             cost=(lambda: 0) if is_hit else committed.cost_nanousd,
             detours=committed.detours,
             dropped=committed.dropped,
-            on_whole=partial(self._decider.remember, job, routing, committed),
+            on_whole=partial(self._decider.remember, job, committed),
             close=close,
         )
 
 
 def _downgraded(job: Job, routing: Routing, why: str) -> Job | None:
     """Return the job decided for the cheapest tier, None where the client has named a place."""
-    request, offered = job.request, routing.offered(job.request)
+    request, offered = job.request, job.offered
     if request.caller.tier:
         return None
-    target = resolve(request.model, offered, routing.aliases_for(request))
+    target = resolve(request.model, offered, routing.aliases_for(request, offered))
     decision = downgraded(job.decision, job.features, offered, target.tier_min, why=why)
     return None if decision is None else replace(job, decision=decision)

@@ -1,6 +1,6 @@
 """Routing: what a pipeline is made of, apart from what it does."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -15,8 +15,8 @@ from pointsman.core.errors import Forbidden
 from pointsman.core.grants import EVERYTHING, Grant
 from pointsman.core.health import Health
 from pointsman.core.offer import offer
-from pointsman.core.plan import build_plan, output_bound
-from pointsman.core.types import Decision, Need, Plan, Request, Snapshot, Step, Tier
+from pointsman.core.plan import build_plan, first_step, output_bound
+from pointsman.core.types import Need, Plan, Request, Snapshot, Step
 from pointsman.gate import Checks, HedgingSettings
 from pointsman.ledger import Ledger
 from pointsman.ledger.contents import Contents
@@ -64,12 +64,12 @@ class Routing:
         caller = request.caller
         is_embedding = Need.EMBEDDINGS in request.needs
         found = self.offer_to(caller.tenant, caller.grant, is_embedding=is_embedding)
-        if not found.tiers and not found.others and (caller.grant.tiers or caller.grant.models):
-            raise Forbidden(
-                f'key "{caller.tenant}": nothing that it may use can answer this; '
-                f"it is for {', '.join((*caller.grant.tiers, *caller.grant.models))}"
-            )
-        return found
+        if found.tiers or found.others or not (caller.grant.tiers or caller.grant.models):
+            return found
+        raise Forbidden(
+            f'key "{caller.tenant}": nothing that it may use can answer this; '
+            f"it is for {', '.join((*caller.grant.tiers, *caller.grant.models))}"
+        )
 
     def offer_to(self, tenant: str, grant: Grant, *, is_embedding: bool = False) -> Snapshot:
         """Return what a key may use, of the tiers or of what makes embeddings; perhaps nothing."""
@@ -84,20 +84,18 @@ class Routing:
                 self._offers[key] = found
         return found
 
-    def aliases_for(self, request: Request) -> tuple[str, ...]:
+    def aliases_for(self, request: Request, offered: Snapshot) -> tuple[str, ...]:
         """Return the names that leave the choice to the policy: none where it has no choice."""
         is_embedding = Need.EMBEDDINGS in request.needs
-        return () if is_embedding or not self.offered(request).tiers else self.aliases
+        return () if is_embedding or not offered.tiers else self.aliases
 
-    def may_serve(self, request: Request, tier: str, deployment: str) -> bool:
+    def may_serve(self, offered: Snapshot, tier: str, deployment: str) -> bool:
         """Return whether what a deployment has answered, of a tier or of none, may go out again."""
-        offered = self.offered(request)
         if offered is self.snapshot or offered is self.embedders:
             return True
         if not tier:
             return deployment in (d.id for d in offered.others)
-        names = offered.names
-        return tier in names and deployment in (d.id for d in offered.tier(tier).deployments)
+        return tier in offered.names and deployment in offered.tier(tier).ids
 
     def model_names(
         self, tenant: str = "", grant: Grant = EVERYTHING
@@ -117,19 +115,13 @@ class Routing:
         Then the least bad of a tier comes first: who has least of its rest before it.
         """
 
-        def planned(is_ready: Callable[[str, float], bool]) -> Plan:
-            return build_plan(
-                job.decision,
-                job.features,
-                self.offered(job.request),
-                is_ready=lambda name: is_ready(name, now_s),
-                may_escalate=self.may_escalate,
-            )
-
-        plan = planned(health.is_ready)
+        decision, may_escalate = job.decision, self.may_escalate
+        resting = health.resting(now_s)
+        plan = build_plan(decision, job.offered, resting=resting, may_escalate=may_escalate)
         if plan.steps:
             return plan
-        plan = planned(health.is_last_resort)
+        resting = {name for name in plan.resting if not health.is_last_resort(name, now_s)}
+        plan = build_plan(decision, job.offered, resting=resting, may_escalate=may_escalate)
         tiers = list(dict.fromkeys(step.tier for step in plan.steps))
 
         def badness(step: Step) -> tuple[int, float]:
@@ -138,19 +130,9 @@ class Routing:
         steps = tuple(sorted(plan.steps, key=badness))
         return msgspec.structs.replace(plan, steps=steps, is_last_resort=True)
 
-    def first_step(self, request: Request, decision: Decision) -> Step:
-        """Return the first step of a decision's plan, whatever rests."""
-        offered = self.offered(request)
-        every = (*(d for tier in offered.tiers for d in tier.deployments), *offered.others)
-        first = next(d for d in every if d.id == decision.deployments[0])
-        return Step(tier=decision.tier, deployment=first)
-
     def tokens_max(self, job: Job) -> int | None:
         """Return the most tokens that a call for a job may take, None where that is not known."""
-        step = self.first_step(job.request, job.decision)
-        tiers = self.offered(job.request)
-        tier = tiers.tier(step.tier) if step.tier else Tier(name="", deployments=())
-        bound = output_bound(tier, step.deployment, job.features)
+        bound = output_bound(first_step(job.decision, job.offered), job.features)
         return None if bound is None else job.features.input_tokens + bound
 
     def unaudited(self) -> "Routing":

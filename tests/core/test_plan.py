@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.builders import deployment, features, snapshot, tier
 
-from pointsman.core.plan import build_plan
+from pointsman.core.plan import build_plan, step_worst_case_nanousd
 from pointsman.core.prices import Price
-from pointsman.core.types import Decision, Filtered, Need, Plan
+from pointsman.core.types import Decision, Deployment, Filtered, Need, Plan, Step
 
 A, B, C, D = (deployment(f"p/{name}") for name in "abcd")
 WORLD = snapshot(
@@ -31,13 +31,13 @@ def decided(tier: str, *names: str, may_escalate: bool = True) -> Decision:
 
 
 def planned(decision: Decision, *resting: str, may_escalate: bool = True) -> Plan:
-    return build_plan(
-        decision,
-        features(),
-        WORLD,
-        is_ready=lambda name: name not in resting,
-        may_escalate=may_escalate,
-    )
+    return build_plan(decision, WORLD, resting=set(resting), may_escalate=may_escalate)
+
+
+def only_step(deployment: Deployment, *, max_tokens: int | None = None) -> Step:
+    world = snapshot(tier("one", deployment, max_tokens=max_tokens))
+    (step,) = build_plan(decided("one", deployment.id), world, may_escalate=True).steps
+    return step
 
 
 def order(plan: Plan) -> list[str]:
@@ -97,13 +97,9 @@ def test_what_was_filtered_stays_out_of_the_tiers_above_too():
 def test_each_tier_calls_its_own_deployment_where_several_have_one_of_that_name():
     loud = msgspec.structs.replace(A, params={"effort": "high"})
     world = snapshot(tier("fast", A), tier("power", loud))
-    plan = build_plan(
-        decided("fast", "p/a"), features(), world, is_ready=lambda _: True, may_escalate=True
-    )
+    plan = build_plan(decided("fast", "p/a"), world, may_escalate=True)
     assert [dict(step.deployment.params) for step in plan.steps] == [{}, {"effort": "high"}]
-    only = build_plan(
-        decided("power", "p/a"), features(), world, is_ready=lambda _: True, may_escalate=True
-    )
+    only = build_plan(decided("power", "p/a"), world, may_escalate=True)
     assert dict(only.steps[0].deployment.params) == {"effort": "high"}
 
 
@@ -114,16 +110,10 @@ def test_each_tier_calls_its_own_deployment_where_several_have_one_of_that_name(
 )
 def test_the_worst_case_goes_by_the_first_bound_there_is(asked, own, most, bound):
     priced = msgspec.structs.replace(deployment("p/x", max_output_tokens=most), price=PRICE)
-    plan = build_plan(
-        decided("one", "p/x"),
-        features(input_tokens=100, max_tokens=asked),
-        snapshot(tier("one", priced, max_tokens=own)),
-        is_ready=lambda _: True,
-        may_escalate=True,
-    )
-    (step,) = plan.steps
+    step = only_step(priced, max_tokens=own)
+    worst = step_worst_case_nanousd(step, features(input_tokens=100, max_tokens=asked))
     assert step.max_tokens == own
-    assert step.worst_case_nanousd == (None if bound is None else 100 + 2 * bound)
+    assert worst == (None if bound is None else 100 + 2 * bound)
 
 
 @pytest.mark.parametrize(
@@ -140,30 +130,34 @@ def test_the_worst_case_goes_by_the_first_bound_there_is(asked, own, most, bound
 def test_the_worst_case_counts_every_choice_and_what_is_always_sent(params, asked, tokens):
     priced = msgspec.structs.replace(deployment("p/x"), price=PRICE, params=params)
     facts = msgspec.structs.replace(features(input_tokens=100, max_tokens=50), **asked)
-    plan = build_plan(
-        decided("one", "p/x"),
-        facts,
-        snapshot(tier("one", priced)),
-        is_ready=lambda _: True,
-        may_escalate=True,
-    )
-    assert plan.steps[0].worst_case_nanousd == 100 + 2 * tokens
+    assert step_worst_case_nanousd(only_step(priced), facts) == 100 + 2 * tokens
 
 
 def test_without_any_bound_a_whole_window_may_come():
     priced = msgspec.structs.replace(deployment("p/x", context_tokens=900), price=PRICE)
-    plan = build_plan(
-        decided("one", "p/x"),
-        features(input_tokens=100, max_tokens=None),
-        snapshot(tier("one", priced)),
-        is_ready=lambda _: True,
-        may_escalate=True,
-    )
-    assert plan.steps[0].worst_case_nanousd == 100 + 2 * 900
+    facts = features(input_tokens=100, max_tokens=None)
+    assert step_worst_case_nanousd(only_step(priced), facts) == 100 + 2 * 900
 
 
 def test_without_a_price_there_is_no_worst_case():
-    assert planned(decided("fast", "p/a")).steps[0].worst_case_nanousd is None
+    step = planned(decided("fast", "p/a")).steps[0]
+    assert step_worst_case_nanousd(step, features()) is None
+
+
+def test_what_a_budget_holds_for_a_step_stands_above_the_estimate():
+    held = msgspec.structs.replace(only_step(A), worst_case_nanousd=7)
+    assert step_worst_case_nanousd(held, features()) == 7
+
+
+def test_the_same_decision_finds_its_plan_again_and_only_the_latest_are_kept():
+    world = snapshot(tier("fast", A, B), tier("power", D))
+    plan = build_plan(decided("fast", "p/a"), world, may_escalate=True)
+    assert build_plan(decided("fast", "p/a"), world, may_escalate=True) is plan
+    for number in range(1_000):
+        resting = {f"p/of-another-tier-{number}"}
+        found = build_plan(decided("fast", "p/a"), world, resting=resting, may_escalate=True)
+        assert found == plan
+    assert len(world.plans) < 100
 
 
 @given(

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pointsman.core.cache_key import cache_key, canonical_json
+from pointsman.core.cache_key import cache_key
+from pointsman.core.errors import RequestError
 from pointsman.core.types import Caller
 from pointsman.core.wire import CODECS
+from pointsman.core.wire.decoding import shape_members
 
 CODEC = CODECS["openai-chat"]
 JSON = st.recursive(
@@ -52,6 +54,12 @@ def key_of(body: bytes, *, tenant: str = "a", target: str = "t", params: str = "
 
 def key(changes: dict[str, Any] | None = None, **options: str) -> bytes:
     return key_of(json.dumps({**BODY, **(changes or {})}).encode(), **options)
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return what of a value goes into a key."""
+    members = shape_members(json.dumps({"value": value}).encode())
+    return msgspec.json.encode(members["value"], order="sorted")
 
 
 def shuffled(value: Any, rng: random.Random) -> Any:
@@ -168,6 +176,12 @@ def test_canonical_json_is_equal_where_the_json_is_equal(value, other):
 )
 def test_numbers_have_one_way_of_writing(value, text):
     assert canonical_json(value) == text
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400"])
+def test_a_number_that_nothing_can_hold_is_refused(number):
+    with pytest.raises(RequestError, match="out of range"):
+        shape_members(f'{{"value": [{number}]}}'.encode())
 
 
 def same_json(one: Any, other: Any) -> bool:

@@ -14,6 +14,7 @@ from pointsman.core.plan import (
     TRIES_PER_TARGET_MAX,
     affordable,
     bounded,
+    part_of,
     plan_worst_case_nanousd,
 )
 from pointsman.core.types import Plan, Step
@@ -70,14 +71,15 @@ def cost(steps: list[Step]) -> int:
 @given(plan=plans(), data=st.data())
 def test_no_sequence_of_attempts_costs_more_than_its_part_of_the_plan_is_held_at(plan, data):
     first = data.draw(st.integers(0, len(plan.steps) - 1))
-    for amount, part in affordable(plan, first):
-        assert cost(walk(part, first, data)) <= amount
+    for amount, part in affordable(plan, first).items():
+        assert cost(walk(part_of(plan, *part), first, data)) <= amount
 
 
 @given(plan=plans(), data=st.data())
 def test_the_parts_get_cheaper_begin_alike_and_stay_gated_rightly(plan, data):
     first = data.draw(st.integers(0, len(plan.steps) - 1))
-    parts = affordable(plan, first)
+    found = affordable(plan, first)
+    parts = [(amount, part_of(plan, *part)) for amount, part in found.items()]
     assert parts[0] == (plan_worst_case_nanousd(plan.steps[first:], plan.attempts_max), plan)
     assert all(before[0] > after[0] for before, after in pairwise(parts))
     for _, part in parts:

@@ -294,7 +294,7 @@ async def test_a_kept_answer_of_a_model_of_no_tier_is_bounded_too(
             request = msgspec.structs.replace(
                 build_request(EASY, {}), caller=Caller(tenant="one", grant=grant)
             )
-            return routing.may_serve(request, tier, model)
+            return routing.may_serve(routing.offered(request), tier, model)
 
         assert may(EVERYTHING, "", "fake/other")
         assert may(Grant(models=("fake/other",)), "", "fake/other")

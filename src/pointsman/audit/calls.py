@@ -16,7 +16,7 @@ from pointsman.budgets import Budgets, Purse
 from pointsman.core.errors import GatewayError, UpstreamTimeout
 from pointsman.core.events import Finished
 from pointsman.core.filters import capable
-from pointsman.core.plan import affordable, as_held, bounded, build_plan
+from pointsman.core.plan import affordable, as_held, bounded
 from pointsman.core.types import Decision, Features, Plan, Request, Snapshot, Step
 from pointsman.core.wire.premium import at_stated_price
 from pointsman.gate.draft import draft_of
@@ -70,19 +70,11 @@ class Calls:
         left, _ = capable(features, (bounded,))
         if not left:
             return None
-        now_s = self._desk.clock.monotonic_s()
-        plan = build_plan(
-            Decision(
-                tier=tier_name,
-                reason="",
-                deployments=tuple(deployment.id for deployment in left[0].deployments),
-            ),
-            features,
-            msgspec.structs.replace(self._scene.snapshot, tiers=left),
-            is_ready=lambda name: self._desk.health.is_trusted(name, now_s),
-            may_escalate=False,
-        )
-        return plan.steps[0] if plan.steps else None
+        now_s, health = self._desk.clock.monotonic_s(), self._desk.health
+        for deployment in left[0].deployments:
+            if health.is_trusted(deployment.id, now_s):
+                return Step(tier=tier_name, deployment=deployment, max_tokens=left[0].max_tokens)
+        return None
 
     async def make(
         self, request: Request, features: Features, step: Step, *, name: str, outcome: Outcome
@@ -122,7 +114,7 @@ class Calls:
 
     def _purse(self, plan: Plan) -> Purse:
         purse = Purse(self._desk.ledger, self._scene.budgets.every, self._desk.meter)
-        purse.amounts = tuple(amount for amount, _ in affordable(plan))
+        purse.amounts = tuple(affordable(plan))
         return purse
 
     def _job(self, request: Request, features: Features, step: Step, name: str) -> Job:
@@ -140,6 +132,7 @@ class Calls:
             ),
             self._desk.clock.monotonic_s() + self._scene.total_s,
             "off",
+            self._scene.snapshot,
         )
 
     def _observe(self, intent: Intent, settlement: Settlement) -> None:

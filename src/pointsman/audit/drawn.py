@@ -9,6 +9,7 @@ from pointsman.audit.calls import Calls, Scene
 from pointsman.audit.judges import Case, Judge, NoVerdictError
 from pointsman.audit.settings import AuditSettings
 from pointsman.core.decision import Policy
+from pointsman.core.plan import step_worst_case_nanousd
 from pointsman.core.types import Need, Request, Step
 from pointsman.gate import Committed
 from pointsman.ledger import AUDIT, AuditLabel
@@ -68,7 +69,7 @@ class Drawn:
         tokens_max = self.job.features.max_tokens or self.step.max_tokens
         assert tokens_max is not None, "Calls.step sets a bound"
         judging = self.audit.judge.worst_case_nanousd(self.job.features, tokens_max, self.calls)
-        shadow = self.step.worst_case_nanousd
+        shadow = step_worst_case_nanousd(self.step, self.job.features)
         return None if shadow is None or judging is None else shadow + judging
 
     async def scores(self) -> tuple[float, float]:

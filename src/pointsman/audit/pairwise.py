@@ -21,6 +21,7 @@ from pointsman.asking import build_request
 from pointsman.audit.calls import Calls
 from pointsman.audit.judges import Case, NoVerdictError, storable
 from pointsman.core.features import estimate_tokens, extract
+from pointsman.core.plan import step_worst_case_nanousd
 from pointsman.core.types import Features, Step
 
 # Room for a model that thinks before it says its one word.
@@ -73,7 +74,7 @@ class ByModel:
             needs=frozenset(),
             is_tool_loop=False,
         )
-        worst = self._step(asked, calls).worst_case_nanousd
+        worst = step_worst_case_nanousd(self._step(asked, calls), asked)
         return None if worst is None else 2 * worst
 
     async def score(self, case: Case, calls: Calls) -> tuple[float, float]:

@@ -33,9 +33,7 @@ class Staged:
         decision = self._decider.decide(CASCADE, record)
         if decision is None:
             return None
-        plan = build_plan(
-            decision, record.features, self._snapshot, is_ready=lambda _: True, may_escalate=True
-        )
+        plan = build_plan(decision, self._snapshot, may_escalate=True)
         first_steps = {step.tier: step for step in reversed(plan.steps)}
         calls: list[Call] = []
         for step in reversed(first_steps.values()):

@@ -134,9 +134,10 @@ def advance(
     if standing is not None:
         tiers = as_asked(tiers, is_hour=standing.has_long_marks, retention_s=standing.retention_s)
     for tier in tiers:
-        cost = _stay_nanousd(tier.deployments[0], context, idle_s, usage, caches)
         if has_stayed and tier.name == place.tier:
             cost = cost_nanousd  # the very same, then: no need to reckon
+        else:
+            cost = _stay_nanousd(tier.deployments[0], context, idle_s, usage, caches)
         earlier = 0 if before is None else before.stay_nanousd.get(tier.name)
         if cost is not None and earlier is not None:
             stays[tier.name] = earlier + cost
@@ -291,9 +292,13 @@ def _stay_nanousd(
     deployment: Deployment, context: int, idle_s: float, usage: Usage, caches: PromptCaches
 ) -> int | None:
     """Return what a turn with this usage costs where the context before it may be cached."""
+    price = deployment.price
+    if price is None:
+        return None
     context = min(context, usage.input_tokens)
-    share = caches.most(deployment, idle_s, context)
-    is_kept = caches.most(deployment, 0.0, usage.input_tokens) > 0
+    share = caches.most(deployment, idle_s, context) if context else 0.0
+    # Where writing to the cache costs what fresh input does, it is no matter whether one is kept.
+    is_kept = price.has_write_rate and caches.most(deployment, 0.0, usage.input_tokens) > 0
     new = usage.input_tokens - context
     return _low(deployment, context, new, usage.output_tokens, share, is_kept=is_kept)
 

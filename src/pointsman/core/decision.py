@@ -1,6 +1,6 @@
 """Decision: from what a client asks for to a tier. The very function that comparison runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -12,7 +12,6 @@ from pointsman.core.prices import format_usd
 from pointsman.core.prompt_cache import PromptCaches
 from pointsman.core.types import (
     Decision,
-    Deployment,
     Features,
     Filtered,
     Move,
@@ -47,23 +46,26 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     deployment: str = ""
 
 
+_ANY = Target()
+
+
 def resolve(model: str, snapshot: Snapshot, aliases: Sequence[str]) -> Target:
     """Return what the name that a client asks for means (SPEC, section 3).
 
     Raises ModelNotFound, naming what there is.
     """
-    base, colon, bound = model.partition(":")
     if model in aliases:
-        return Target()
+        return _ANY
     if model in snapshot.names:
         return Target(tier=model)
+    base, colon, bound = model.partition(":")
     if colon and base in aliases and bound in snapshot.names:
         return Target(tier_min=bound)
-    found = sorted({d.id for d in _deployments(snapshot) if model in (d.id, d.model)})
+    found = snapshot.called(model)
     if len(found) == 1 or model in found:
         return Target(deployment=model if model in found else found[0])
     if "*" in aliases:
-        return Target()
+        return _ANY
     if found:
         raise ModelNotFound(
             f'model "{model}" is served by several providers; ask for one of {", ".join(found)}',
@@ -144,7 +146,7 @@ def downgraded(
     return msgspec.structs.replace(
         decision,
         tier=tier.name,
-        deployments=tuple(d.id for d in tier.deployments),
+        deployments=tier.ids,
         filtered=filtered,
         may_escalate=False,
         reason=f"{why}, so only {tier.name} is offered ({decision.reason})",
@@ -157,9 +159,7 @@ def downgraded(
 def _for_embeddings(features: Features, target: Target, snapshot: Snapshot) -> Decision:
     """Return the decision for the model asked for, which other providers may stand in for."""
     chains = (
-        tier
-        for tier in snapshot.tiers
-        if target.tier == tier.name or target.deployment in (d.id for d in tier.deployments)
+        tier for tier in snapshot.tiers if target.tier == tier.name or target.deployment in tier.ids
     )
     chain = next(chains, None)
     if chain is None:
@@ -174,7 +174,7 @@ def _for_embeddings(features: Features, target: Target, snapshot: Snapshot) -> D
 def _held_open(here: Place, offered: Snapshot, filtered: tuple[Filtered, ...]) -> Decision | None:
     """Return the decision to go on where a tool loop began, None where that is not on offer."""
     for tier in offered.tiers:
-        if tier.name == here.tier and here.deployment in (d.id for d in tier.deployments):
+        if tier.name == here.tier and here.deployment in tier.ids:
             return _pinned(
                 _led_by(tier, here.deployment),
                 f"an open tool loop stays on {here.deployment}, which began it",
@@ -198,9 +198,7 @@ def _weighed(
         return decision
     went = move.went
     led = _led_by(offered.tier(went.tier), went.deployment)
-    decision = msgspec.structs.replace(
-        decision, tier=went.tier, deployments=tuple(d.id for d in led.deployments), move=move
-    )
+    decision = msgspec.structs.replace(decision, tier=went.tier, deployments=led.ids, move=move)
     if went.tier == wanted.tier:
         return decision
     return msgspec.structs.replace(
@@ -229,6 +227,8 @@ def _narrowed(snapshot: Snapshot, left: Sequence[Tier], tier_min: str) -> Snapsh
 
     A default tier that is gone gives way to the nearest stronger one, else the strongest left.
     """
+    if left is snapshot.tiers and not tier_min:
+        return snapshot.tiers_only
     allowed = {tier.name for tier in _from(snapshot, tier_min)}
     tiers = tuple(tier for tier in left if tier.name in allowed)
     order = snapshot.names
@@ -249,7 +249,7 @@ def _for_model(features: Features, wanted: str, snapshot: Snapshot) -> Decision:
             left, filtered = capable(features, (tier,))
             if left and left[0].deployments[0].id == wanted:
                 return _pinned(left[0], f"the client asks for {wanted}", filtered)
-    alone = next(_alone(wanted, snapshot))
+    alone = _alone(wanted, snapshot)
     left, filtered = capable(features, (alone,))
     if not left:
         raise incapable(features, (alone,), filtered)
@@ -291,10 +291,10 @@ def _by_policy(
     decision = msgspec.structs.replace(
         decision,
         policy=policy.name,
-        deployments=tuple(d.id for d in tier.deployments),
+        deployments=tier.ids,
         filtered=filtered,
     )
-    if offered.names == snapshot.names:
+    if offered is snapshot.tiers_only or offered.names == snapshot.names:
         return decision
     decision = msgspec.structs.replace(decision, group="")  # not the floor of the whole table
     free = policy.decide(features, snapshot)
@@ -332,7 +332,7 @@ def _pinned(
         tier=tier.name,
         reason=reason,
         policy=PINNED,
-        deployments=tuple(d.id for d in tier.deployments),
+        deployments=tier.ids,
         scores={tier.name: 1.0} if tier.name else {},
         filtered=filtered,
         would_change=would_change,
@@ -341,25 +341,24 @@ def _pinned(
 
 
 def _led_by(tier: Tier, first: str) -> Tier:
+    """Return the tier with a deployment before all others, the very tier where it is that."""
+    if tier.ids[0] == first:
+        return tier
     ordered = sorted(tier.deployments, key=lambda deployment: deployment.id != first)
     return msgspec.structs.replace(tier, deployments=tuple(ordered))
 
 
-def _alone(wanted: str, snapshot: Snapshot) -> Iterator[Tier]:
-    """Yield the tiers that have the deployment, with nothing else in them."""
-    for tier in (*snapshot.tiers, Tier(name="", deployments=snapshot.others)):
-        for deployment in tier.deployments:
-            if deployment.id == wanted:
-                yield msgspec.structs.replace(tier, deployments=(deployment,))
-
-
-def _deployments(snapshot: Snapshot) -> Iterator[Deployment]:
-    for tier in snapshot.tiers:
-        yield from tier.deployments
-    yield from snapshot.others
+def _alone(wanted: str, snapshot: Snapshot) -> Tier:
+    """Return the first tier that has the deployment, with nothing else in it."""
+    others = Tier(name="", deployments=snapshot.others)
+    tier = next(tier for tier in (*snapshot.tiers, others) if wanted in tier.ids)
+    alone = tier.deployments[tier.ids.index(wanted)]
+    return msgspec.structs.replace(tier, deployments=(alone,))
 
 
 def _known(snapshot: Snapshot, aliases: Sequence[str]) -> str:
-    names = [*aliases, *snapshot.names, *dict.fromkeys(d.id for d in _deployments(snapshot))]
+    models = dict.fromkeys(id for tier in snapshot.tiers for id in tier.ids)
+    models |= dict.fromkeys(deployment.id for deployment in snapshot.others)
+    names = [*aliases, *snapshot.names, *models]
     more = len(names) - _NAMES_SHOWN_MAX
     return ", ".join(names[:_NAMES_SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")

@@ -5,8 +5,10 @@ Time is passed in, in seconds, never read; so is chance. Source of the rules and
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
+
+import msgspec
 
 from pointsman.core.errors import (
     UpstreamAuth,
@@ -28,11 +30,12 @@ PARKED_S = 300.0
 PROBE_EVERY_S = 1.0
 RETRIES_MIN = 3
 CALLS_PER_RETRY = 5  # a share of 20%
+_EARNED_MAX = RETRIES_MIN * CALLS_PER_RETRY  # more only while more calls are under way
 _NEVER = float("-inf")
+_NOBODY: Set[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One call under way, by its number.
 
     `is_probe`: it began while its deployment rested or was half-open. `opening` is the number of
@@ -69,7 +72,7 @@ class _Record:
     calls: deque[tuple[float, bool]] = field(default_factory=deque)
     probes: set[int] = field(default_factory=set)
     in_flight: int = 0
-    earned: int = RETRIES_MIN * CALLS_PER_RETRY
+    earned: int = _EARNED_MAX
     retrying: int = 0
 
     @property
@@ -105,19 +108,30 @@ class Health:
     def __init__(self, chance: Callable[[], float]) -> None:
         self._chance = chance
         self._records: dict[str, _Record] = {}
+        self._suspects: set[str] = set()  # all who may rest, and perhaps others
         self._calls = 0
+
+    def resting(self, now_s: float) -> Set[str]:
+        """Return who may not be called: the deployments that are not ready."""
+        if not self._suspects:
+            return _NOBODY
+        rested = {name for name in self._suspects if self.is_trusted(name, now_s)}
+        self._suspects -= rested
+        return {name for name in self._suspects if not self.is_ready(name, now_s)}
 
     def is_ready(self, deployment: str, now_s: float) -> bool:
         """Return whether the deployment may be called: out of cooldown, and nobody probes it."""
-        record = self._records.get(deployment)
-        if record is None:
+        if deployment not in self._suspects:
             return True
+        record = self._records[deployment]
         return now_s >= record.resting_until_s and not (record.is_half_open and record.probes)
 
     def is_trusted(self, deployment: str, now_s: float) -> bool:
         """Return whether it may be called and has no need of a probe."""
-        record = self._records.get(deployment)
-        return record is None or (now_s >= record.resting_until_s and not record.is_half_open)
+        if deployment not in self._suspects:
+            return True
+        record = self._records[deployment]
+        return now_s >= record.resting_until_s and not record.is_half_open
 
     def is_last_resort(self, deployment: str, now_s: float) -> bool:
         """Return whether a resting deployment may be tried because all others rest too.
@@ -145,12 +159,12 @@ class Health:
     def begin(self, deployment: str, now_s: float, *, is_retry: bool) -> Call:
         """Note a call that starts, and return it."""
         record = self._record(deployment)
-        is_probe = record.is_half_open or now_s < record.resting_until_s
+        is_probe = not self.is_trusted(deployment, now_s)
         record.in_flight += 1
-        record.retrying += is_retry
         if is_retry:
+            record.retrying += 1
             record.earned -= CALLS_PER_RETRY
-        elif record.earned < max(RETRIES_MIN * CALLS_PER_RETRY, record.in_flight):
+        elif record.earned < _EARNED_MAX or record.earned < record.in_flight:
             record.earned += 1
         self._calls += 1
         if is_probe:
@@ -162,8 +176,10 @@ class Health:
         """Note that a call has ended, however it did."""
         record = self._record(call.deployment)
         record.in_flight -= 1
-        record.retrying -= call.is_retry
-        record.probes.discard(call.number)
+        if call.is_retry:
+            record.retrying -= 1
+        if call.is_probe:
+            record.probes.discard(call.number)
 
     def may_retry(self, deployment: str) -> bool:
         """Return whether another retry on the same deployment keeps within its share.
@@ -218,6 +234,7 @@ class Health:
                     self._note_told(record, error, now_s)
                 if call.opening == record.opening:
                     self._break(record, now_s)
+        self._suspects.add(call.deployment)
         return not was_resting and now_s < record.resting_until_s
 
     def _note_told(self, record: _Record, error: UpstreamError, now_s: float) -> None:
@@ -235,7 +252,10 @@ class Health:
             record.open(now_s + rest_s * (1 - JITTER_SHARE * self._chance()))
 
     def _record(self, deployment: str) -> _Record:
-        return self._records.setdefault(deployment, _Record())
+        record = self._records.get(deployment)
+        if record is None:
+            record = self._records[deployment] = _Record()
+        return record
 
     def _count(self, record: _Record, now_s: float, *, is_failure: bool) -> None:
         record.calls.append((now_s, is_failure))

@@ -1,6 +1,6 @@
 """Plan: which deployments to try for a decision, in order, and what that may cost at most."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from heapq import nlargest
 
 import msgspec
@@ -8,37 +8,55 @@ import msgspec
 from pointsman.core.errors import BudgetExceeded
 from pointsman.core.input_bound import input_bound
 from pointsman.core.prices import Price, worst_case_nanousd
-from pointsman.core.types import Decision, Deployment, Features, Need, Plan, Snapshot, Step, Tier
+from pointsman.core.types import Decision, Features, Need, Plan, Snapshot, Step
 
 # Source: FAULTS, "Retry".
 TRIES_PER_TARGET_MAX = 2
-# Fields of a deployment's `params` that bound its answers, in place of what the client sent.
-_BOUND_PARAMS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+# As many different plans of a snapshot are kept; of more, the oldest are forgotten.
+_PLANS_MAX = 64
 
 
 def build_plan(
-    decision: Decision,
-    features: Features,
-    snapshot: Snapshot,
-    *,
-    is_ready: Callable[[str], bool],
-    may_escalate: bool,
+    decision: Decision, snapshot: Snapshot, *, resting: Set[str] = frozenset(), may_escalate: bool
 ) -> Plan:
     """Return the steps for a decision: its tier's chain, then the stronger tiers' where allowed.
 
-    `is_ready` says whether a deployment is out of cooldown, or due for a probe; one that is not
-    is left out and named in `resting`. `may_escalate` is the configuration's switch.
+    `resting` are deployments in cooldown and not due for a probe; those that the plan would have
+    are left out and named in it. `may_escalate` is the configuration's switch.
+
+    Nothing in a plan is of one request alone, so the snapshot keeps the latest ones.
     """
     upwards = may_escalate and decision.may_escalate
-    steps: list[Step] = []
-    resting: list[str] = []
-    for tier in _tiers(decision, snapshot, upwards=upwards):
-        for deployment in tier.deployments:
-            if is_ready(deployment.id):
-                steps.append(_step(tier, deployment, features))
-            else:
-                resting.append(deployment.id)
-    return Plan(steps=_gated(steps), resting=tuple(dict.fromkeys(resting)))
+    left_out: Set[tuple[str, str]] = frozenset()
+    if upwards and decision.filtered:
+        left_out = frozenset((entry.tier, entry.deployment) for entry in decision.filtered)
+    key = (decision.tier, decision.deployments, upwards, left_out, frozenset(resting))
+    plan = snapshot.plans.get(key)
+    if plan is None:
+        steps = list(_steps(decision, snapshot, left_out, upwards=upwards))
+        left = [step for step in steps if step.deployment.id not in resting]
+        out = (step.deployment.id for step in steps if step.deployment.id in resting)
+        plan = Plan(steps=_gated(left), resting=tuple(dict.fromkeys(out)))
+        if len(snapshot.plans) >= _PLANS_MAX:
+            snapshot.plans.pop(next(iter(snapshot.plans)))
+        snapshot.plans[key] = plan
+    return plan
+
+
+def first_step(decision: Decision, snapshot: Snapshot) -> Step:
+    """Return the first step of a decision's plan, whatever rests."""
+    return next(_steps(decision, snapshot, frozenset(), upwards=False))
+
+
+def step_worst_case_nanousd(step: Step, features: Features) -> int | None:
+    """Return what a try may cost at most: what a budget holds for it, without one an estimate.
+
+    None where price or bound is not known.
+    """
+    if step.worst_case_nanousd is not None:
+        return step.worst_case_nanousd
+    bound = output_bound(step, features)
+    return _worst_case(step.deployment.price, features.input_tokens, bound)
 
 
 def as_held(plan: Plan, features: Features, price_of: Callable[[Step], Price | None]) -> Plan:
@@ -50,12 +68,8 @@ def as_held(plan: Plan, features: Features, price_of: Callable[[Step], Price | N
     """
 
     def held(step: Step) -> Step:
-        tier = Tier(name=step.tier, deployments=(), max_tokens=step.max_tokens)
-        worst = _worst_case(
-            price_of(step),
-            input_bound(features, step.deployment),
-            output_bound(tier, step.deployment, features),
-        )
+        bound = output_bound(step, features)
+        worst = _worst_case(price_of(step), input_bound(features, step.deployment), bound)
         return msgspec.structs.replace(step, worst_case_nanousd=worst)
 
     return msgspec.structs.replace(plan, steps=tuple(map(held, plan.steps)))
@@ -67,13 +81,7 @@ def plan_worst_case_nanousd(steps: Sequence[Step], attempts_max: int) -> int:
     The dearest `attempts_max` tries, of each deployment no more than TRIES_PER_TARGET_MAX, each at
     its dearest step. Every step has a worst case.
     """
-    dearest: dict[str, int] = {}
-    for step in steps:
-        assert step.worst_case_nanousd is not None, "bounded leaves the others out"
-        name = step.deployment.id
-        dearest[name] = max(dearest.get(name, 0), step.worst_case_nanousd)
-    tries = [cost for cost in dearest.values() for _ in range(TRIES_PER_TARGET_MAX)]
-    return sum(nlargest(attempts_max, tries))
+    return max(_worst_cases(steps, attempts_max), default=0)
 
 
 def bounded(plan: Plan) -> Plan:
@@ -94,26 +102,42 @@ def bounded(plan: Plan) -> Plan:
     return msgspec.structs.replace(plan, steps=_gated(known))
 
 
-def affordable(plan: Plan, first: int = 0) -> tuple[tuple[int, Plan], ...]:
-    """Return what would do of a plan, each part with its worst case, the dearest first.
+def affordable(plan: Plan, first: int = 0) -> dict[int, tuple[int, int]]:
+    """Return what would do of a plan, each part by its worst case, the dearest first.
 
     The whole plan from step number `first` on, then ever fewer steps, at last that step alone with
-    one try. What costs the same as more of the plan is left out.
+    one try. What costs the same as more of the plan is left out. A part is the number of the step
+    that it ends before and its `attempts_max`, as `part_of` takes it.
     """
-    parts: dict[int, Plan] = {}
-    shapes = [(end, plan.attempts_max) for end in range(len(plan.steps), first, -1)]
-    for end, attempts_max in (*shapes, (first + 1, 1)):
-        worst = plan_worst_case_nanousd(plan.steps[first:end], attempts_max)
-        if worst not in parts:
-            parts[worst] = _part(plan, end, attempts_max)
-    return tuple(parts.items())
+    worst_cases = list(_worst_cases(plan.steps[first:], plan.attempts_max))
+    parts: dict[int, tuple[int, int]] = {}
+    for count in range(len(worst_cases), 0, -1):
+        parts.setdefault(worst_cases[count - 1], (first + count, plan.attempts_max))
+    alone = plan_worst_case_nanousd(plan.steps[first : first + 1], 1)
+    parts.setdefault(alone, (first + 1, 1))
+    return parts
 
 
-def _part(plan: Plan, end: int, attempts_max: int) -> Plan:
+def part_of(plan: Plan, end: int, attempts_max: int) -> Plan:
+    """Return the part of a plan before step number `end`, with so many attempts."""
     if end == len(plan.steps) and attempts_max == plan.attempts_max:
         return plan
     steps = _gated(plan.steps[:end])
     return msgspec.structs.replace(plan, steps=steps, attempts_max=attempts_max)
+
+
+def _worst_cases(steps: Sequence[Step], attempts_max: int) -> Iterator[int]:
+    """Yield what the first step may cost at most, then the first two, and so on."""
+    dearest: dict[str, int] = {}
+    leaders: dict[str, int] = {}  # so many deployments are all that can matter
+    for step in steps:
+        assert step.worst_case_nanousd is not None, "bounded leaves the others out"
+        name = step.deployment.id
+        dearest[name] = leaders[name] = max(dearest.get(name, 0), step.worst_case_nanousd)
+        if len(leaders) > attempts_max:
+            del leaders[min(leaders, key=leaders.__getitem__)]
+        tries = (cost for cost in leaders.values() for _ in range(TRIES_PER_TARGET_MAX))
+        yield sum(nlargest(attempts_max, tries))
 
 
 def _gated(steps: Sequence[Step]) -> tuple[Step, ...]:
@@ -127,36 +151,20 @@ def _gated(steps: Sequence[Step]) -> tuple[Step, ...]:
     )
 
 
-def _tiers(decision: Decision, snapshot: Snapshot, *, upwards: bool) -> Iterator[Tier]:
-    """Yield the decided tier with the decision's deployments, then the stronger ones."""
-    known = {
-        d.id: d
-        for d in (*(d for tier in snapshot.tiers for d in tier.deployments), *snapshot.others)
-    }
-    if decision.tier:
-        own = snapshot.tier(decision.tier)
-        known |= {deployment.id: deployment for deployment in own.deployments}
-    else:
-        own = Tier(name="", deployments=())
-    chain = tuple(known[name] for name in decision.deployments)
-    yield msgspec.structs.replace(own, deployments=chain)
-    if not upwards or not decision.tier:
+def _steps(
+    decision: Decision, snapshot: Snapshot, left_out: Set[tuple[str, str]], *, upwards: bool
+) -> Iterator[Step]:
+    """Yield the decided tier's steps, with the decision's deployments, then the stronger tiers'."""
+    own = decision.tier
+    max_tokens = snapshot.tier(own).max_tokens if own else None
+    for name in decision.deployments:
+        yield Step(tier=own, deployment=snapshot.deployment(own, name), max_tokens=max_tokens)
+    if not upwards or not own:
         return
-    left_out = {(entry.tier, entry.deployment) for entry in decision.filtered}
-    for tier in snapshot.tiers[snapshot.names.index(decision.tier) + 1 :]:
-        fit = tuple(d for d in tier.deployments if (tier.name, d.id) not in left_out)
-        if fit:
-            yield msgspec.structs.replace(tier, deployments=fit)
-
-
-def _step(tier: Tier, deployment: Deployment, features: Features) -> Step:
-    bound = output_bound(tier, deployment, features)
-    return Step(
-        tier=tier.name,
-        deployment=deployment,
-        max_tokens=tier.max_tokens,
-        worst_case_nanousd=_worst_case(deployment.price, features.input_tokens, bound),
-    )
+    for tier in snapshot.tiers[snapshot.names.index(own) + 1 :]:
+        for deployment in tier.deployments:
+            if (tier.name, deployment.id) not in left_out:
+                yield Step(tier=tier.name, deployment=deployment, max_tokens=tier.max_tokens)
 
 
 def _worst_case(price: Price | None, read: int | None, written: int | None) -> int | None:
@@ -166,23 +174,19 @@ def _worst_case(price: Price | None, read: int | None, written: int | None) -> i
     return worst_case_nanousd(price, input_tokens=read, output_tokens=written)
 
 
-def output_bound(tier: Tier, deployment: Deployment, features: Features) -> int | None:
+def output_bound(step: Step, features: Features) -> int | None:
     """Return the most tokens that can come in all choices together, None for not known.
 
     Where nothing else bounds an answer its model's window does.
     """
     if Need.EMBEDDINGS in features.needs:
         return 0
-    stated = [deployment.params.get(name) for name in _BOUND_PARAMS]
-    own = max((value for value in stated if isinstance(value, int)), default=None)
-    capability = deployment.capability
+    deployment = step.deployment
     bound = (
-        own
+        deployment.own_tokens_max
         or features.max_tokens
-        or tier.max_tokens
-        or capability.max_output_tokens
-        or capability.context_tokens
+        or step.max_tokens
+        or deployment.capability.max_output_tokens
+        or deployment.capability.context_tokens
     )
-    sent = deployment.params.get("n")
-    choices = max(features.choices, sent if isinstance(sent, int) else 1)
-    return None if bound is None else bound * choices
+    return None if bound is None else bound * max(features.choices, deployment.own_choices)

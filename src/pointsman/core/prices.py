@@ -2,6 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
+from functools import cached_property
 
 import msgspec
 
@@ -9,6 +10,7 @@ from pointsman.core.usage import Usage
 
 STATED = "config/"  # how the version of a price begins that the configuration states
 _TOKENS_PER_MTOK = 1_000_000
+_HALF = _TOKENS_PER_MTOK // 2  # for rounding
 _NANOUSD_PER_USD = 1_000_000_000
 _USD_PLACES_MIN = 2
 _USD_PLACES_MAX = 9
@@ -33,7 +35,7 @@ class ContextTier(msgspec.Struct, frozen=True, kw_only=True):
     long_cache_write_nanousd_per_mtok: int | None = None
 
 
-class Price(msgspec.Struct, frozen=True, kw_only=True):
+class Price(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """What one model at one provider charges, as read from one source.
 
     Rates are nano-USD (1e-9 USD) per million tokens, each >= 0; `reasoning` None means billed as
@@ -60,6 +62,25 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
         """Return whether the configuration states it, rather than a list of prices."""
         return self.version.startswith(STATED)
 
+    @cached_property
+    def has_write_rate(self) -> bool:
+        """Return whether what is written to the prompt cache costs other than fresh input."""
+        every: tuple[Price | ContextTier, ...] = (self, *self.tiers)
+        return any(it.cache_write_nanousd_per_mtok != it.input_nanousd_per_mtok for it in every)
+
+    @cached_property
+    def dearest(self) -> tuple[tuple[int, int, int], ...]:
+        """Return the most that a token can cost: from how many of input, its rate, the output's."""
+        every: tuple[Price | ContextTier, ...] = (self, *self.tiers)
+        return tuple(
+            (
+                -1 if isinstance(rates, Price) else rates.above_input_tokens,
+                _dearest_input(rates, has_long_writes=True),
+                _dearest_output(rates),
+            )
+            for rates in every
+        )
+
 
 def cost_nanousd(usage: Usage, price: Price) -> int:
     """Return the cost of one attempt in nano-USD, rounded half up once.
@@ -70,22 +91,24 @@ def cost_nanousd(usage: Usage, price: Price) -> int:
 
     Source: the provider's price page, `price.source_url`.
     """
-    rates = _rates_at(price, usage.input_tokens)
-    fresh_tokens = usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens
-    short_tokens = usage.cache_write_tokens - usage.long_cache_write_tokens
-    exact = (
-        max(0, fresh_tokens) * rates.input_nanousd_per_mtok
-        + usage.cached_input_tokens * rates.cached_input_nanousd_per_mtok
-        + max(0, short_tokens) * rates.cache_write_nanousd_per_mtok
-        + usage.long_cache_write_tokens * _long_cache_write(rates)
-    )
-    if rates.reasoning_nanousd_per_mtok is None:
-        exact += max(usage.output_tokens, usage.reasoning_tokens) * rates.output_nanousd_per_mtok
+    read, written = usage.cached_input_tokens, usage.cache_write_tokens
+    long, reasoned = usage.long_cache_write_tokens, usage.reasoning_tokens
+    rates = _rates_at(price, usage.input_tokens) if price.tiers else price
+    if read or written or long:
+        exact = (
+            max(0, usage.input_tokens - read - written) * rates.input_nanousd_per_mtok
+            + read * rates.cached_input_nanousd_per_mtok
+            + max(0, written - long) * rates.cache_write_nanousd_per_mtok
+            + long * _long_cache_write(rates)
+        )
     else:
-        plain_tokens = usage.output_tokens - usage.reasoning_tokens
-        exact += max(0, plain_tokens) * rates.output_nanousd_per_mtok
-        exact += usage.reasoning_tokens * rates.reasoning_nanousd_per_mtok
-    return price.per_request_nanousd + _per_mtok(exact)
+        exact = usage.input_tokens * rates.input_nanousd_per_mtok
+    if rates.reasoning_nanousd_per_mtok is None:
+        exact += max(usage.output_tokens, reasoned) * rates.output_nanousd_per_mtok
+    else:
+        exact += max(0, usage.output_tokens - reasoned) * rates.output_nanousd_per_mtok
+        exact += reasoned * rates.reasoning_nanousd_per_mtok
+    return price.per_request_nanousd + (exact + _HALF) // _TOKENS_PER_MTOK
 
 
 def worst_case_nanousd(price: Price, *, input_tokens: int, output_tokens: int) -> int:
@@ -95,14 +118,11 @@ def worst_case_nanousd(price: Price, *, input_tokens: int, output_tokens: int) -
     unless that is dearer, all written to it if that is dearer, for an hour if that is dearer still,
     at the dearest tier in reach.
     """
-    reachable: list[Price | ContextTier] = [price]
-    reachable += (tier for tier in price.tiers if input_tokens > tier.above_input_tokens)
-    dearest = max(
-        input_tokens * _dearest_input(rates, has_long_writes=True)
-        + output_tokens * _dearest_output(rates)
-        for rates in reachable
-    )
-    return price.per_request_nanousd + _per_mtok(dearest)
+    dearest = 0
+    for above, input_rate, output_rate in price.dearest:
+        if input_tokens > above:
+            dearest = max(dearest, input_tokens * input_rate + output_tokens * output_rate)
+    return price.per_request_nanousd + (dearest + _HALF) // _TOKENS_PER_MTOK
 
 
 def dearest_rates(price: Price, *, has_long_writes: bool = False) -> tuple[int, int]:
@@ -167,7 +187,3 @@ def _dearest_input(rates: Price | ContextTier, *, has_long_writes: bool) -> int:
 
 def _dearest_output(rates: Price | ContextTier) -> int:
     return max(rates.output_nanousd_per_mtok, rates.reasoning_nanousd_per_mtok or 0)
-
-
-def _per_mtok(exact: int) -> int:
-    return (exact + _TOKENS_PER_MTOK // 2) // _TOKENS_PER_MTOK

@@ -47,8 +47,12 @@ class PromptCaches:
 
     def most(self, deployment: Deployment, idle_s: float, prefix_tokens: int) -> float:
         """Return the largest share (0..1) of a prefix that is likely to be cached still."""
-        reports = self._reports.get(_key(deployment.id, idle_s, prefix_tokens))
-        return max(reports) if reports else _documented(deployment, idle_s, prefix_tokens)
+        if self._reports:
+            reports = self._reports.get(_key(deployment.id, idle_s, prefix_tokens))
+            if reports:
+                return max(reports)
+        is_long = prefix_tokens >= PREFIX_TOKENS_MIN
+        return 1.0 if is_long and idle_s <= kept_s(deployment) else 0.0
 
     def least(self, deployment: Deployment, idle_s: float, prefix_tokens: int) -> float:
         """Return the smallest share (0..1) that is, 0 as long as nothing was reported."""
@@ -105,8 +109,3 @@ def _retained(deployment: Deployment, retention_s: float) -> Deployment:
 def _key(deployment: str, idle_s: float, prefix_tokens: int) -> tuple[str, int, bool]:
     is_long = prefix_tokens >= PREFIX_TOKENS_MIN
     return deployment, bisect_left(_IDLE_BOUNDS_S, idle_s), is_long
-
-
-def _documented(deployment: Deployment, idle_s: float, prefix_tokens: int) -> float:
-    is_kept = idle_s <= kept_s(deployment) and prefix_tokens >= PREFIX_TOKENS_MIN
-    return 1.0 if is_kept else 0.0

@@ -1,139 +1,56 @@
 """Types: the facts, choices and results that travel through the pipeline."""
 
-from collections.abc import Mapping, Sequence
-from enum import StrEnum
-from functools import cached_property
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 import msgspec
 
 from pointsman.core.grants import EVERYTHING, Grant
-from pointsman.core.prices import Price
+from pointsman.core.needs import SOFT_NEEDS, Need
+from pointsman.core.tiers import (
+    CallIds,
+    Capability,
+    Deployment,
+    Filtered,
+    Plan,
+    Snapshot,
+    Step,
+    Tier,
+    middle_tier,
+)
 from pointsman.core.usage import Usage
+
+__all__ = [
+    "SOFT_NEEDS",
+    "Answer",
+    "CacheMode",
+    "CacheOutcome",
+    "CallIds",
+    "Caller",
+    "Capability",
+    "Decision",
+    "Deployment",
+    "Features",
+    "Filtered",
+    "History",
+    "Move",
+    "Need",
+    "Place",
+    "Plan",
+    "Reading",
+    "Request",
+    "ResponseFormat",
+    "Signal",
+    "Snapshot",
+    "Step",
+    "Tier",
+    "ToolCall",
+    "Turn",
+    "middle_tier",
+]
 
 CacheMode: TypeAlias = Literal["on", "off", "refresh"]
 CacheOutcome: TypeAlias = Literal["hit", "miss", "off"]
-
-
-class Need(StrEnum):
-    """Something a request asks of a model that not every model has."""
-
-    IMAGES = "images"
-    TOOLS = "tools"
-    JSON_SCHEMA = "json_schema"
-    # What some dialects have no word for: see `Codec.lacks`.
-    FILES = "files"
-    AUDIO = "audio"
-    CHOICES = "several choices"
-    LOGPROBS = "log probabilities"
-    HOSTED_TOOLS = "tools that the provider runs"
-    OFFERED_TOOLS = "tools that the provider may run"
-    STORED_FILES = "files kept by the provider"
-    EMBEDDINGS = "embeddings"
-
-
-# Needs that are met where somebody can, and dropped by name where nobody can: the model may search
-# the web, say, and has other tools as well.
-SOFT_NEEDS = frozenset({Need.OFFERED_TOOLS})
-
-
-class Capability(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model can do. `None` means not known, which is read as "yes, without limit"."""
-
-    context_tokens: int | None = None
-    max_output_tokens: int | None = None
-    images: bool | None = None
-    tools: bool | None = None
-    json_schema: bool | None = None
-    sampling: bool | None = None
-    reasoning: bool | None = None
-
-
-class CallIds(msgspec.Struct, frozen=True, kw_only=True):
-    """Which ids of tool calls a provider takes: at most so many characters, matching `pattern`.
-
-    `chars_exact`: neither fewer nor more than `chars_max`.
-    """
-
-    chars_max: int = 64
-    pattern: str = "[a-zA-Z0-9_-]+"
-    chars_exact: bool = False
-
-
-class Deployment(msgspec.Struct, frozen=True, kw_only=True):
-    """One model at one provider.
-
-    `params` are body fields that this deployment always sends; they replace what the client sent.
-    `reasoning_effort` among them is understood in every dialect, the others are the deployment's
-    own. `api_key_env` names the variable; the key itself is never here. `auth_header` carries it,
-    as a bearer where that is `authorization`. `headers` are sent with every call. A `{VARIABLE}` in
-    `base_url` stands for one of the environment. `drops`: body fields that the provider refuses.
-    `prompt_cache_s`: for how long the provider's prompt cache keeps a prefix that nobody reads, 0
-    where that is not known. `is_private`: its address may be one that is not public.
-    `first_byte_s`: its own limit until a streamed answer's first content, None for the usual one.
-    """
-
-    provider: str
-    model: str
-    dialect: str
-    base_url: str
-    api_key_env: str = ""
-    auth_header: str = "authorization"
-    headers: Mapping[str, str] = {}
-    max_tokens_field: str = "max_tokens"
-    call_ids: CallIds = CallIds()
-    prompt_cache_s: float = 0.0
-    is_private: bool = False
-    first_byte_s: float | None = None
-    drops: tuple[str, ...] = ()
-    params: Mapping[str, object] = {}
-    price: Price | None = None
-    capability: Capability = Capability()
-
-    @property
-    def id(self) -> str:
-        """Return `provider/model`, the name users see."""
-        return f"{self.provider}/{self.model}"
-
-
-class Tier(msgspec.Struct, frozen=True, kw_only=True):
-    """Deployments of like quality and price: the primary, then its fallback chain."""
-
-    name: str
-    deployments: tuple[Deployment, ...]
-    max_tokens: int | None = None
-
-
-def middle_tier(tiers: Sequence[Tier]) -> Tier | None:
-    """Return the tier between the cheapest and the strongest, None for fewer than three.
-
-    Of an even number the cheaper of the two in the middle: what is compared with it is not made to
-    look better than it is.
-    """
-    return tiers[(len(tiers) - 1) // 2] if len(tiers) > 2 else None
-
-
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """What a policy may know besides the request. `tiers` go from cheapest to strongest.
-
-    `others` can be asked for by name but belong to no tier.
-    """
-
-    tiers: tuple[Tier, ...]
-    default_tier: str
-    others: tuple[Deployment, ...] = ()
-
-    def tier(self, name: str) -> Tier:
-        """Return the tier called `name`. Raises KeyError when there is none."""
-        for tier in self.tiers:
-            if tier.name == name:
-                return tier
-        raise KeyError(name)
-
-    @cached_property  # read some ten times a request
-    def names(self) -> tuple[str, ...]:
-        """Return the tiers' names, cheapest first."""
-        return tuple(tier.name for tier in self.tiers)
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
@@ -276,15 +193,6 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     start: int
 
 
-class Filtered(msgspec.Struct, frozen=True, kw_only=True):
-    """A deployment left out before the policy, and the need it cannot meet."""
-
-    tier: str
-    deployment: str
-    need: str
-    reason: str
-
-
 class Place(msgspec.Struct, frozen=True):
     """Where a conversation is, or may go: a deployment in a tier, "" for a model of none."""
 
@@ -339,34 +247,6 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     is_harmless: bool = False
     group: str = ""
     move: Move | None = None
-
-
-class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One deployment to try. `max_tokens` is sent only where the client set none.
-
-    `is_gated`: a stronger tier waits behind it, so its draft must pass the validators.
-    `worst_case_nanousd` is what the step may cost at most, None where there is no price or bound.
-    """
-
-    tier: str
-    deployment: Deployment
-    max_tokens: int | None = None
-    is_gated: bool = False
-    worst_case_nanousd: int | None = None
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to try, in order, from the decided tier upwards.
-
-    A failure goes on to the next step, a rejected draft to the first step of the next tier.
-    `resting` are deployments left out because they are in cooldown. `is_last_resort`: all of them
-    are, and these steps may be tried all the same.
-    """
-
-    steps: tuple[Step, ...]
-    resting: tuple[str, ...] = ()
-    attempts_max: int = 4
-    is_last_resort: bool = False
 
 
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True):

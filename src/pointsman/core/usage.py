@@ -37,6 +37,8 @@ class Service(msgspec.Struct, frozen=True):
 
     def after(self, known: "Service") -> "Service":
         """Return it with what was known before where it says nothing."""
+        if known is NOT_SAID:
+            return self
         return Service(
             known.is_premium if self.is_premium is None else self.is_premium,
             known.is_fast if self.is_fast is None else self.is_fast,

@@ -16,7 +16,13 @@ from pointsman.core.errors import (
     UpstreamRateLimited,
     UpstreamTimeout,
 )
-from pointsman.core.plan import TRIES_PER_TARGET_MAX, affordable, bounded
+from pointsman.core.plan import (
+    TRIES_PER_TARGET_MAX,
+    affordable,
+    bounded,
+    part_of,
+    step_worst_case_nanousd,
+)
 from pointsman.core.types import Plan, Step
 from pointsman.gate.draft import Checks, Committed, HeldDraft, reports
 from pointsman.gate.hedge import Hedging, Race
@@ -154,7 +160,7 @@ class PlanRun:
                 partner, now_s = self._partner(index), self._desk.clock.monotonic_s()
                 steps = self._plan.steps
                 if partner is not None and hedging.may_take(
-                    steps[partner].worst_case_nanousd, now_s
+                    step_worst_case_nanousd(steps[partner], self._job.features), now_s
                 ):
                     race.enter(self._beside(partner, race))
             return await race.result()
@@ -219,10 +225,11 @@ class PlanRun:
         if purse is None or purse.is_taken:
             await attempt.begin(provider)
             return
-        parts = dict(affordable(self._plan, index))
+        parts = affordable(self._plan, index)
         purse.amounts = tuple(parts)
         await attempt.begin(provider)
-        self._plan = parts.get(purse.held_nanousd, self._plan)
+        if purse.held_nanousd in parts:
+            self._plan = part_of(self._plan, *parts[purse.held_nanousd])
 
     async def _give_up(self, draft: HeldDraft, error: GatewayError) -> None:
         draft.attempt.fail(error)

@@ -1,5 +1,6 @@
 """Decoding: JSON that came from a client or an upstream, or the error that it cannot be read."""
 
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -25,6 +26,24 @@ def client_json(decode: Callable[[_Data], _Value], data: _Data) -> _Value:
         raise RequestError(f"the request body does not fit: {error}") from error
     except UNREADABLE as error:
         raise RequestError(f"the request body is not JSON: {error}") from error
+
+
+def shape_members(body: bytes) -> dict[str, object]:
+    """Return a client's body as the cache's key needs it: whole numbers are ints, 1.0 too.
+
+    Raises RequestError for what is wrong in a field that nothing else reads.
+    """
+    return client_json(_members.decode, body)
+
+
+def _number(literal: str) -> int | float:
+    value = float(literal)
+    if math.isinf(value):
+        raise ValueError("a number is out of range")
+    return int(value) if value.is_integer() else value
+
+
+_members = msgspec.json.Decoder(dict[str, object], float_hook=_number)
 
 
 def upstream_json(decode: Callable[[bytes], _Value], data: bytes, what: str) -> _Value:

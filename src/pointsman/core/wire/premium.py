@@ -13,13 +13,12 @@ ai.google.dev/gemini-api/docs/priority-inference (`serviceTier`), whose answers 
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Self
 
 import msgspec
 
 from pointsman.core.prices import Price
 from pointsman.core.types import Deployment, Request
-from pointsman.core.usage import Service
+from pointsman.core.usage import NOT_SAID, Service
 from pointsman.core.wire.splice import splice
 
 # What costs less, "flex" and "batch", counts with these: at the stated price, which is a bound.
@@ -42,6 +41,7 @@ class _Asked(msgspec.Struct):
 
 
 _asked = msgspec.json.Decoder(_Asked)
+_NOTHING = _Asked()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +51,16 @@ class Premium:
     by_client: frozenset[str] = frozenset()
     by_deployment: frozenset[str] = frozenset()
 
-    @classmethod
-    def of(cls, request: Request, deployment: Deployment) -> Self:
+    @staticmethod
+    def of(request: Request, deployment: Deployment) -> "Premium":
         """Return what a request asks for at a deployment, whose `params` replace the client's."""
+        asked = {_FIELDS[name] for name in _dear_fields(request)}
+        if not deployment.params:
+            return Premium(frozenset(asked)) if asked else _USUAL
         params = {name: value for name, value in deployment.params.items() if name in _FIELDS}
         own = {_FIELDS[name] for name in params}
         dear = {_FIELDS[name] for name, value in params.items() if _is_dear(name, value)}
-        asked = {_FIELDS[name] for name in _dear_fields(request)}
-        return cls(frozenset(asked - own), frozenset(dear))
+        return Premium(frozenset(asked - own), frozenset(dear))
 
     def is_covered(self, price: Price, service: Service, dropped: Collection[str]) -> bool:
         """Return whether a price is what an answer was charged at.
@@ -67,11 +69,16 @@ class Premium:
         for, in a field that is not among those `dropped` on the way. But a price that the
         configuration states is that of the account and of the deployment's own `params`.
         """
+        if self is _USUAL and not service.is_premium and not service.is_fast:
+            return True
         client = self.by_client - {_FIELDS[name] for name in dropped if name in _FIELDS}
         said = {_TIER: service.is_premium, _SPEED: service.is_fast}
         asked = client | self.by_deployment
         dearer = {name for name, told in said.items() if told or (told is None and name in asked)}
         return dearer.isdisjoint(client) if price.is_stated else not dearer
+
+
+_USUAL = Premium()
 
 
 def at_stated_price(request: Request) -> Request:
@@ -85,6 +92,8 @@ def at_stated_price(request: Request) -> Request:
 
 def service_said(tier: object, speed: object = None) -> Service:
     """Return what an answer's own fields say, of whatever type they are."""
+    if tier is None and speed is None:
+        return NOT_SAID
     return Service(
         _said(_word(tier), _PREMIUM_TIERS, _STANDARD_TIERS),
         _said(_word(speed), {_FAST}, {_STANDARD_SPEED}),
@@ -97,6 +106,8 @@ def _said(word: str, dear: Collection[str], usual: Collection[str]) -> bool | No
 
 def _dear_fields(request: Request) -> list[str]:
     asked = _asked.decode(request.body)
+    if asked == _NOTHING:
+        return []
     return [name for name in _FIELDS if _is_dear(name, getattr(asked, name))]
 
 

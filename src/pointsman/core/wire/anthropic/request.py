@@ -13,7 +13,7 @@ from pointsman.core.wire.anthropic.tool_loop import settled
 from pointsman.core.wire.anthropic.turns import Block, Found, Said, text_of, turns_of
 from pointsman.core.wire.anthropic.versions import DIALECT
 from pointsman.core.wire.cache_asks import has_long_marks
-from pointsman.core.wire.decoding import client_json, upstream_json
+from pointsman.core.wire.decoding import client_json, shape_members, upstream_json
 from pointsman.core.wire.limits import MESSAGES_MAX, TOOLS_MAX, check_count, check_model
 from pointsman.core.wire.prompt import Written
 from pointsman.core.wire.splice import splice
@@ -75,7 +75,6 @@ class _Count(msgspec.Struct):
 
 _body = msgspec.json.Decoder(_Body)
 _tool = msgspec.json.Decoder(_Tool)
-_members = msgspec.json.Decoder(dict[str, object])
 _count = msgspec.json.Decoder(_Count)
 
 
@@ -151,7 +150,7 @@ def shape(request: Request) -> Mapping[str, object]:
 
     Raises RequestError for what is wrong in a field that nothing else reads.
     """
-    members = client_json(_members.decode, request.body)
+    members = shape_members(request.body)
     for name in _NOT_SHAPING:
         members.pop(name, None)
     if wanted := versions.betas(request.caller):

@@ -6,7 +6,7 @@ import msgspec
 
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Caller, Need, Request, ResponseFormat, Step, Turn
-from pointsman.core.wire.decoding import client_json
+from pointsman.core.wire.decoding import client_json, shape_members
 from pointsman.core.wire.gemini.casing import in_camel_case
 from pointsman.core.wire.gemini.media import guessed_type, is_stored
 from pointsman.core.wire.gemini.params import with_params
@@ -104,7 +104,6 @@ class _Body(msgspec.Struct, rename="camel"):
 
 
 _body = msgspec.json.Decoder(_Body)
-_members = msgspec.json.Decoder(dict[str, object])
 _functions = msgspec.json.Decoder(list[msgspec.Raw] | None)
 
 
@@ -182,7 +181,7 @@ def shape(request: Request) -> Mapping[str, object]:
     What the events do not carry whole (sources, other candidates, pictures) is told apart by
     streamed or not, so that each answer is replayed only as it was recorded. Raises RequestError.
     """
-    members = client_json(_members.decode, request.body)
+    members = shape_members(request.body)
     for name in _NOT_SHAPING:
         members.pop(name, None)
     config = members.get("generationConfig")

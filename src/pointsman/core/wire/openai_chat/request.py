@@ -8,7 +8,7 @@ import msgspec
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Caller, Need, Request, ResponseFormat, Step, Turn
 from pointsman.core.wire.cache_asks import has_breakpoints, has_long_marks, retention_s
-from pointsman.core.wire.decoding import client_json
+from pointsman.core.wire.decoding import client_json, shape_members
 from pointsman.core.wire.limits import MESSAGES_MAX, TOOLS_MAX, check_count, check_model
 from pointsman.core.wire.openai_chat.media import IMAGE_PARTS
 from pointsman.core.wire.params import with_fields
@@ -107,7 +107,6 @@ _chat = msgspec.json.Decoder(_Chat)
 _offered = msgspec.json.Decoder(_Offered)
 _options = msgspec.json.Decoder(_Options)
 _file = msgspec.json.Decoder(_File)
-_members = msgspec.json.Decoder(dict[str, object])
 
 
 def decode_request(body: bytes, caller: Caller) -> Request:
@@ -194,7 +193,7 @@ def shape(request: Request) -> Mapping[str, object]:
 
     Raises RequestError for what is wrong in a field that nothing else reads.
     """
-    members = client_json(_members.decode, request.body)
+    members = shape_members(request.body)
     for name in (*_NOT_SHAPING, *_NOT_SHAPING_IDS):
         members.pop(name, None)
     if any(members.get(name) not in (None, False, 1) for name in _ONLY_IN_FRAMES):

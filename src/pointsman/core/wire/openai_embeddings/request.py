@@ -7,7 +7,7 @@ import msgspec
 
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Caller, Need, Request, Step, Turn
-from pointsman.core.wire.decoding import client_json
+from pointsman.core.wire.decoding import client_json, shape_members
 from pointsman.core.wire.limits import check_model
 from pointsman.core.wire.params import with_fields
 
@@ -23,7 +23,6 @@ class _Body(msgspec.Struct):
 
 
 _body = msgspec.json.Decoder(_Body)
-_members = msgspec.json.Decoder(dict[str, object])
 
 
 def decode_request(body: bytes, caller: Caller) -> Request:
@@ -66,7 +65,7 @@ def shape(request: Request) -> Mapping[str, object]:
 
     Raises RequestError for what is wrong in a field that nothing else reads.
     """
-    members = client_json(_members.decode, request.body)
+    members = shape_members(request.body)
     for name in _NOT_SHAPING:
         members.pop(name, None)
     return members

@@ -7,7 +7,7 @@ import msgspec
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Caller, Need, Request, ResponseFormat, Turn
 from pointsman.core.wire.cache_asks import has_breakpoints, retention_s
-from pointsman.core.wire.decoding import client_json
+from pointsman.core.wire.decoding import client_json, shape_members
 from pointsman.core.wire.limits import MESSAGES_MAX, TOOLS_MAX, check_count, check_model
 from pointsman.core.wire.openai_responses.items import (
     CALLS,
@@ -110,7 +110,6 @@ class _Responses(msgspec.Struct):
 
 _responses = msgspec.json.Decoder(_Responses)
 _kind = msgspec.json.Decoder(_Kind)
-_members = msgspec.json.Decoder(dict[str, object])
 
 
 def decode_request(body: bytes, caller: Caller) -> Request:
@@ -164,7 +163,7 @@ def shape(request: Request) -> Mapping[str, object]:
 
     Raises RequestError for what is wrong in a field that nothing else reads.
     """
-    members = client_json(_members.decode, request.body)
+    members = shape_members(request.body)
     for name in _NOT_SHAPING:
         members.pop(name, None)
     included = members.get("include")
