@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from random import Random
+from time import time_ns
 
 import msgspec
 
@@ -45,7 +46,8 @@ from pointsman.validators import Validator, build_validators
 
 _DEFAULT_TIER = "mid"
 _BYTES_PER_MB = 1024 * 1024
-_ID_BYTES = 12
+_ID_BYTES = 8
+_TICK_BITS, _TICKS_MAX = 24, 0xFFFFFFFF
 _REGIME_CHARS = 16
 
 log = logging.getLogger("pointsman")
@@ -197,8 +199,14 @@ def _models(tiers: tuple[Tier, ...]) -> list[tuple[str, ...]]:
 
 
 def new_request_id() -> str:
-    """Return an id that nobody can guess or has had before."""
-    return f"req_{secrets.token_hex(_ID_BYTES)}"
+    """Return an id that nobody can guess or has had before.
+
+    It begins with the time, in steps of 2**24 ns, so that what is booked together stands together
+    in the ledger's indexes: in a long ledger each row would else change two pages of its own. The
+    steps begin anew every 2.3 years, which costs nothing.
+    """
+    tick = time_ns() >> _TICK_BITS & _TICKS_MAX
+    return f"req_{tick:08x}{secrets.token_hex(_ID_BYTES)}"
 
 
 def _providers(

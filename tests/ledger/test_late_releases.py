@@ -36,7 +36,7 @@ def test_a_late_release_that_is_undone_is_made_with_the_next_try(
         def write_end(*, is_full: bool) -> None:
             with transaction(connection):
                 insert_end(connection, end)
-                releases.note_end(connection, "r1")
+                releases.note_ends(connection, ("r1",))
                 if is_full:
                     raise sqlite3.OperationalError("database or disk is full")
 

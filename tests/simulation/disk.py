@@ -11,7 +11,7 @@ from tests.simulation.plan import DiskPlan
 
 from pointsman.core.errors import GatewayError
 from pointsman.ledger.sqlite_file import transaction
-from pointsman.ledger.sqlite_writer import Apply, GroupWriter, Write
+from pointsman.ledger.sqlite_writer import GroupWriter, Write
 
 _BUSY_STEP_S = 0.1
 _ROOM_COMMITS = 3
@@ -74,22 +74,19 @@ class SimulatedSpare:
 class SimulatedWriter(GroupWriter):
     """Writes one group after the other from the loop's timers."""
 
-    def __init__(self, connection: sqlite3.Connection, *, disk: Disk, **given: Any) -> None:
+    def __init__(self, *args: Any, disk: Disk, **given: Any) -> None:
         self._disk = disk
         self._left: list[Write] = []
         self._timer: asyncio.TimerHandle | None = None
         given |= {"spare": SimulatedSpare(disk), "now_s": disk.loop.time}
-        super().__init__(connection, **given)
+        super().__init__(*args, **given)
 
-    def submit(
-        self, apply: Apply, *, is_end: bool, future: asyncio.Future[bool] | None = None
-    ) -> None:
-        super().submit(apply, is_end=is_end, future=future)
+    def _ring(self) -> None:
         self._plan_step(self._disk.latency_s())
 
     def die(self) -> None:
         """Write nothing more: what is queued is lost."""
-        self._is_closing = True
+        self._is_closing = self._is_over = True
         if self._timer is not None:
             self._timer.cancel()
         self._connection.close()

@@ -148,8 +148,8 @@ class Life:
         self.world.trace.note(self.loop.time(), "reload", settings.routing.policy)
         self.pipeline.swap(self._routing(settings))
 
-    def _write(self, connection: sqlite3.Connection, **given: object) -> SimulatedWriter:
-        writer = SimulatedWriter(connection, disk=self.disk, **given)
+    def _write(self, *args: object, **given: object) -> SimulatedWriter:
+        writer = SimulatedWriter(*args, disk=self.disk, **given)
         self.writers.append(writer)
         return writer
 

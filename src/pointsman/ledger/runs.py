@@ -28,8 +28,19 @@ _DEAD_STATES = {"Z", "X"}
 _CLOSE_ORPHANS = """
 INSERT OR IGNORE INTO ends (request_id, attempt, state, outcome)
 SELECT request_id, attempt, 'unknown', 'lost' FROM intents AS i
-WHERE i.rowid > ? AND i.run = ? AND NOT EXISTS (
+WHERE i.rowid > (SELECT after_rowid FROM runs WHERE run = ?1) AND i.run = ?1 AND NOT EXISTS (
     SELECT 1 FROM ends AS e WHERE e.request_id = i.request_id AND e.attempt = i.attempt)
+"""
+# Up to the first that is open, within a bound: one that stayed open for hours has many behind it.
+_ADVANCE = """
+UPDATE runs SET after_rowid = coalesce(
+    (SELECT i.rowid - 1 FROM intents AS i
+     WHERE i.rowid > after_rowid AND i.rowid <= after_rowid + 10000 AND i.run = ?1 AND NOT EXISTS (
+        SELECT 1 FROM ends AS e WHERE e.request_id = i.request_id AND e.attempt = i.attempt)
+     ORDER BY i.rowid LIMIT 1),
+    min((SELECT max(rowid) FROM intents), after_rowid + 10000),
+    after_rowid)
+WHERE run = ?1
 """
 
 
@@ -68,11 +79,10 @@ def begin_run(connection: sqlite3.Connection) -> tuple[int, int]:
     The caller holds the write lock: of two starts at once, the second finds nothing left to close.
     """
     recovered = 0
-    runs = connection.execute("SELECT run, home, pid, started, after_rowid FROM runs").fetchall()
-    for run, home, pid, started, after_rowid in runs:
+    runs = connection.execute("SELECT run, home, pid, started FROM runs").fetchall()
+    for run, home, pid, started in runs:
         if not is_alive(Process(home, pid, started)):
-            recovered += connection.execute(_CLOSE_ORPHANS, (after_rowid, run)).rowcount
-            end_run(connection, run)
+            recovered += close_run(connection, run)
     me = this_process()
     # Rows are only ever added, so a run's intents stand after whatever was there when it began.
     entered = connection.execute(
@@ -84,22 +94,23 @@ def begin_run(connection: sqlite3.Connection) -> tuple[int, int]:
     return entered.lastrowid, recovered
 
 
-def advance_run(connection: sqlite3.Connection, run: int, *, request_id: str, attempt: int) -> None:
-    """Note that all of a run's attempts before this one have ended: recovery need not look there.
+def advance_run(connection: sqlite3.Connection, run: int) -> None:
+    """Note up to which row all of a run's attempts have ended: recovery need not look there.
 
     Without it, opening after the crash of a run of a million attempts takes over three seconds.
     """
-    connection.execute(
-        "UPDATE runs SET after_rowid = max(after_rowid, coalesce("
-        " (SELECT rowid - 1 FROM intents WHERE request_id = ? AND attempt = ?), 0)) WHERE run = ?",
-        (request_id, attempt, run),
-    )
+    connection.execute(_ADVANCE, (run,))
 
 
-def end_run(connection: sqlite3.Connection, run: int) -> None:
-    """Take a run away that has no open attempts left, and give back what it holds."""
+def close_run(connection: sqlite3.Connection, run: int) -> int:
+    """Close what a run has left open, give back what it holds, and take it away.
+
+    Returns how many attempts that were.
+    """
+    closed = connection.execute(_CLOSE_ORPHANS, (run,)).rowcount
     release_run(connection, run)
     connection.execute("DELETE FROM runs WHERE run = ?", (run,))
+    return closed
 
 
 def _has_proc() -> bool:

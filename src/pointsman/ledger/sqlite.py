@@ -10,13 +10,13 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pointsman.core.budgets import Held, Hold
-from pointsman.core.errors import BudgetExceeded, LedgerUnavailable
+from pointsman.core.errors import LedgerUnavailable
 from pointsman.ledger import (
     AuditLabel,
     BudgetRow,
@@ -27,7 +27,8 @@ from pointsman.ledger import (
     Settlement,
     State,
 )
-from pointsman.ledger.runs import advance_run, begin_run, end_run
+from pointsman.ledger.runs import begin_run, close_run
+from pointsman.ledger.sqlite_bookings import Bookings, End, Hit, Reading
 from pointsman.ledger.sqlite_budgets import Releases, fill_in, held, rebuild, select_budgets, take
 from pointsman.ledger.sqlite_contents import SqliteContents
 from pointsman.ledger.sqlite_file import (
@@ -40,7 +41,6 @@ from pointsman.ledger.sqlite_file import (
 from pointsman.ledger.sqlite_labels import (
     audit_values,
     insert_audit,
-    insert_reading,
     reading_values,
     select_audits,
     select_labels,
@@ -50,11 +50,8 @@ from pointsman.ledger.sqlite_quotas import book_within_quota
 from pointsman.ledger.sqlite_rows import (
     Query,
     Values,
-    end_values,
     feedback_values,
-    insert_end,
     insert_feedback,
-    insert_intent,
     intent_values,
     select_feedback,
     select_intent,
@@ -63,10 +60,7 @@ from pointsman.ledger.sqlite_rows import (
 )
 from pointsman.ledger.sqlite_writer import GroupWriter
 
-_ADVANCE_EVERY = 5_000
-
 _NOT_CALLED = Settlement(state="voided", outcome="cancelled", cost_nanousd=0)
-_LOST = Settlement(state="unknown", outcome="lost")
 
 _log = logging.getLogger(__name__)
 
@@ -105,15 +99,14 @@ class SqliteLedger:
         if self._recovered:
             _log.warning("ledger %s: %d attempts were lost", self._path, self._recovered)
         self._connection = connection
-        # In the order of their reservation, which is the order of the rows.
-        self._open: dict[tuple[str, int], None] = {}
-        self._reserved = 0
         self._releases = Releases()
+        self._bookings = Bookings(self._run, self._releases)
         spare = Spare(self._path) if is_file else None
         if spare:
             spare.make()
         self._writer = writer(
             connection,
+            self._bookings,
             name=self._path,
             busy_s=busy_s,
             queue_max=queue_max,
@@ -131,7 +124,10 @@ class SqliteLedger:
     async def reserve(self, intent: Intent, hold: Hold | None = None) -> Held | None:
         """Write an intent durably; a cancelled caller's is voided, since nothing was called."""
         try:
-            return await self._book(intent, hold)
+            if hold is not None or intent.tier_calls_max is not None:
+                return await self._book(intent, hold)
+            await self._writer.awaited(intent)
+            return None
         except asyncio.CancelledError:
             self.close_attempt(intent.request_id, intent.attempt, _NOT_CALLED)
             if hold is not None:
@@ -142,22 +138,17 @@ class SqliteLedger:
         self, request_id: str, attempt: int, settlement: Settlement, *, is_last: bool = False
     ) -> None:
         """Write an attempt's end durably; the first one stays."""
-        values = end_values(request_id, attempt, settlement)
-        apply = partial(self._insert_end, values=values, is_last=is_last)
-        written = self._writer.awaited(apply, is_end=True)
-        self._open.pop((request_id, attempt), None)
-        await written
+        end = End(request_id, attempt, settlement)
+        work = partial(self._end_and_release, end=end) if is_last else end
+        await self._writer.awaited(work, is_end=True)
 
     def close_attempt(self, request_id: str, attempt: int, settlement: Settlement) -> None:
         """Queue an attempt's end without waiting."""
-        values = end_values(request_id, attempt, settlement)
         try:
-            self._writer.submit(partial(self._insert_end, values=values), is_end=True)
+            self._writer.submit(End(request_id, attempt, settlement), is_end=True)
         except LedgerUnavailable as error:
             # It stays open, and the next start closes it: late, but never under-counted.
             _log.error("ledger: attempt %s/%d stays open: %s", request_id, attempt, error)
-        else:
-            self._open.pop((request_id, attempt), None)
 
     def release(self, request_id: str) -> None:
         """Queue giving back what a request holds."""
@@ -189,9 +180,7 @@ class SqliteLedger:
 
     async def book_hit(self, intent: Intent, settlement: Settlement) -> None:
         """Write an intent and its end in one transaction."""
-        values = intent_values(intent)
-        end = end_values(intent.request_id, intent.attempt, settlement)
-        await self._writer.awaited(partial(_insert_both, values=values, end=end, run=self._run))
+        await self._writer.awaited(Hit(intent, settlement))
 
     async def book_feedback(self, request_id: str, tenant: str, score: float, at_ns: int) -> bool:
         """Keep a score for a request of this tenant; False when it has no such request."""
@@ -200,9 +189,8 @@ class SqliteLedger:
 
     def keep_reading(self, request_id: str, reading: str) -> None:
         """Queue a request's reading without waiting."""
-        values = reading_values(request_id, reading)
         try:
-            self._writer.submit(partial(insert_reading, values=values), is_end=False)
+            self._writer.submit(Reading(request_id, reading), is_end=False)
         except LedgerUnavailable as error:  # no reading is worth a request
             _log.debug("ledger: the reading of %s is not kept: %s", request_id, error)
 
@@ -250,61 +238,47 @@ class SqliteLedger:
 
     async def close(self) -> None:
         """Write what is queued, close what is still open as lost, and close the file."""
+        self._writer.stop(self._end_run)
         await asyncio.to_thread(self._close)
 
     async def _book(self, intent: Intent, hold: Hold | None) -> Held | None:
-        key = (intent.request_id, intent.attempt)
-        values = intent_values(intent)
-        is_known = key in self._open
-        self._open[key] = None
-        self._advance_at_times()
+        """Write an intent with its hold, within its quota."""
         taken: list[Held] = []
+        apply: Callable[[sqlite3.Connection], bool]
         if hold is None:
-            apply = partial(insert_intent, values=values, run=self._run)
+            apply = partial(self._bookings.write, work=intent)
         else:
-            apply = partial(_insert_held, values=values, run=self._run, hold=hold, taken=taken)
+            apply = partial(self._write_held, intent=intent, hold=hold, taken=taken)
         if intent.tier_calls_max is not None:
             apply = partial(book_within_quota, intent=intent, apply=apply)
-        try:
-            await self._writer.awaited(apply)
-        except (LedgerUnavailable, BudgetExceeded):
-            if not is_known:
-                self._open.pop(key, None)
-            raise
+        await self._writer.awaited(apply)
         return taken[-1] if taken else None
 
-    def _insert_end(
-        self, connection: sqlite3.Connection, *, values: Values, is_last: bool = False
+    def _write_held(
+        self, connection: sqlite3.Connection, *, intent: Intent, hold: Hold, taken: list[Held]
     ) -> bool:
-        is_new = insert_end(connection, values)
-        request_id = str(values[0])
-        if is_last:
-            self._releases.release(connection, request_id)
-        else:
-            self._releases.note_end(connection, request_id)
+        """Take a hold and add the intent, or neither; what an undone try took is no matter."""
+        request_id = storable_text(intent.request_id)
+        is_there = select_intent(connection, intent_values(intent)) is not None
+        taken.append(
+            held(connection, request_id, hold)
+            if is_there
+            else take(connection, request_id, hold, self._run)
+        )
+        return self._bookings.write(connection, intent)
+
+    def _end_and_release(self, connection: sqlite3.Connection, *, end: End) -> bool:
+        is_new = self._bookings.write(connection, end)
+        self._releases.release(connection, storable_text(end.request_id))
         return is_new
 
-    def _advance_at_times(self) -> None:
-        """Keep short what the next start has to look through, should this process be killed."""
-        self._reserved += 1
-        if self._reserved % _ADVANCE_EVERY:
-            return
-        oldest = next(iter(self._open))
-        with suppress(LedgerUnavailable):
-            self._writer.submit(partial(self._advance, oldest=oldest), is_end=False)
-
-    def _advance(self, connection: sqlite3.Connection, *, oldest: tuple[str, int]) -> bool:
-        # Ends that are still to be tried again belong to attempts before the oldest open one.
-        if self._writer.has_kept:
-            return False
-        request_id, attempt = oldest
-        advance_run(connection, self._run, request_id=request_id, attempt=attempt)
+    def _end_run(self, connection: sqlite3.Connection) -> bool:
+        close_run(connection, self._run)
         return True
 
     def _close(self) -> None:
         atexit.unregister(self._close)
-        lost = [end_values(request_id, attempt, _LOST) for request_id, attempt in self._open]
-        self._writer.close(partial(_end_run, lost=lost, run=self._run))
+        self._writer.close(self._end_run)
 
     def _read(self, select: Callable[[Query], Iterator[Any]]) -> Iterator[Any]:
         try:
@@ -319,29 +293,6 @@ class SqliteLedger:
     def _query_memory(self, sql: str, values: Values) -> list[Any]:
         with self._writer.lock:
             return self._connection.execute(sql, values).fetchall()
-
-
-def _insert_held(
-    connection: sqlite3.Connection, *, values: Values, run: int, hold: Hold, taken: list[Held]
-) -> bool:
-    """Take a hold and add the intent, or neither; what a try that was undone took is no matter."""
-    request_id = str(values[0])
-    if select_intent(connection, values) is not None:
-        taken.append(held(connection, request_id, hold))
-        return insert_intent(connection, values, run)
-    taken.append(take(connection, request_id, hold, run))
-    return insert_intent(connection, values, run)
-
-
-def _insert_both(connection: sqlite3.Connection, *, values: Values, end: Values, run: int) -> bool:
-    return insert_intent(connection, values, run) and insert_end(connection, end)
-
-
-def _end_run(connection: sqlite3.Connection, *, lost: list[Values], run: int) -> bool:
-    for values in lost:
-        insert_end(connection, values)
-    end_run(connection, run)
-    return True
 
 
 def _log_sync(path: str) -> Callable[[], None]:

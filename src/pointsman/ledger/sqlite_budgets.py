@@ -12,7 +12,7 @@ finds what is there.
 
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -117,9 +117,9 @@ class Releases:
             self._late.discard(request_id)
         return is_held
 
-    def note_end(self, connection: sqlite3.Connection, request_id: str) -> None:
-        """Give the hold back where this was the end that it waited for."""
-        if request_id in self._late:
+    def note_ends(self, connection: sqlite3.Connection, request_ids: Iterable[str]) -> None:
+        """Give the holds back where these were the ends that they waited for."""
+        for request_id in self._late.intersection(request_ids) if self._late else ():
             self.release(connection, request_id)
 
 

@@ -7,13 +7,14 @@ from itertools import chain
 from pointsman.ledger import AuditLabel, Label
 from pointsman.ledger.sqlite_rows import (
     PAGE_ROWS,
+    Insert,
     Query,
     Values,
     storable_text,
     storable_whole,
 )
 
-_INSERT_READING = "INSERT OR IGNORE INTO readings (request_id, reading) VALUES (?, ?)"
+INSERT_READINGS = Insert("INSERT OR IGNORE INTO readings (request_id, reading) VALUES", 2)
 _INSERT_AUDIT = """
 INSERT OR IGNORE INTO audits (
     request_id, at_ns, regime, "group", steps, steps_after, floor, judge, routed, strongest,
@@ -80,7 +81,7 @@ def audit_values(label: AuditLabel) -> Values:
 
 def insert_reading(connection: sqlite3.Connection, values: Values) -> bool:
     """Add a reading; return False when the request has one."""
-    return connection.execute(_INSERT_READING, values).rowcount > 0
+    return INSERT_READINGS.add(connection, (values,)) > 0
 
 
 def insert_audit(connection: sqlite3.Connection, values: Values, reading: Values) -> bool:

@@ -1,8 +1,11 @@
 """The ledger's SQL: what is written and read, and how rows become numbers and text and back."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any, TypeAlias
+
+from msgspec.structs import astuple
 
 from pointsman.core.errors import LedgerUnavailable
 from pointsman.core.usage import Usage
@@ -15,25 +18,50 @@ Query: TypeAlias = Callable[[str, Values], list[Any]]
 _INT_MAX = 2**63 - 1
 PAGE_ROWS = 500
 
-_INSERT_INTENT = """
-INSERT OR IGNORE INTO intents (
+# How many rows a statement adds: SQLite keeps one ready for each number.
+_AT_ONCE = (32, 16, 8, 4, 2, 1)
+
+
+class Insert:
+    """A statement that adds rows of `width` values, written for several numbers of them."""
+
+    def __init__(self, head: str, width: int, tail: str = "") -> None:
+        row = f"({', '.join('?' * width)})"
+        self._statements = {count: f"{head} {', '.join([row] * count)}{tail}" for count in _AT_ONCE}
+
+    def add(self, connection: sqlite3.Connection, rows: Sequence[Values]) -> int:
+        """Add rows by as few statements as can be; return how many were new."""
+        start = added = 0
+        for count, statement in self._statements.items():
+            while len(rows) - start >= count:
+                values = tuple(chain.from_iterable(rows[start : start + count]))
+                added += connection.execute(statement, values).rowcount
+                start += count
+        return added
+
+
+# The columns stand as the members of Intent, Settlement and Usage do.
+INSERT_INTENTS = Insert(
+    """INSERT OR FAIL INTO intents (
     request_id, attempt, at_ns, tenant, "key", tags, alias, tier, deployment, policy, reason,
     price_version, worst_case_nanousd, is_stream, run
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
+) VALUES""",
+    15,
+)
+INSERT_ENDS = Insert(
+    """INSERT OR IGNORE INTO ends (
+    request_id, attempt, state, outcome, input_tokens, cached_input_tokens, cache_write_tokens,
+    long_cache_write_tokens, output_tokens, reasoning_tokens, is_estimated, cost_nanousd,
+    latency_ms, ttft_ms, error, "cache"
+) SELECT * FROM (VALUES""",
+    16,
+    """) WHERE EXISTS (
+    SELECT 1 FROM intents WHERE request_id = column1 AND attempt = column2)""",
+)
 _SELECT_INTENT = """
 SELECT request_id, attempt, at_ns, tenant, "key", tags, alias, tier, deployment, policy, reason,
     price_version, worst_case_nanousd, is_stream
 FROM intents WHERE request_id = ? AND attempt = ?
-"""
-_INSERT_END = """
-INSERT OR IGNORE INTO ends (
-    request_id, attempt, state, outcome, input_tokens, cached_input_tokens, cache_write_tokens,
-    long_cache_write_tokens, output_tokens, reasoning_tokens, is_estimated, cost_nanousd,
-    latency_ms, ttft_ms, error, "cache"
-)
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16
-WHERE EXISTS (SELECT 1 FROM intents WHERE request_id = ?1 AND attempt = ?2)
 """
 _INSERT_FEEDBACK = """
 INSERT INTO feedback (request_id, score, at_ns)
@@ -63,47 +91,25 @@ _INTENT_WIDTH, _USAGE_WIDTH = 14, 7
 _OPEN = Settlement(state="reserved", outcome="pending")
 
 
+def intent_row(intent: Intent) -> Values:
+    """Return an intent's columns in the table's order, as they are."""
+    return astuple(intent)[:_INTENT_WIDTH]
+
+
+def end_row(request_id: str, attempt: int, end: Settlement) -> Values:
+    """Return an end's columns in the table's order, as they are."""
+    state, outcome, usage, *rest = astuple(end)
+    return (request_id, attempt, state, outcome, *astuple(usage), *rest)
+
+
 def intent_values(intent: Intent) -> Values:
     """Return an intent's columns in the table's order, each one storable."""
-    return (
-        storable_text(intent.request_id),
-        intent.attempt,
-        storable_whole(intent.at_ns),
-        storable_text(intent.tenant),
-        storable_text(intent.key),
-        storable_text(intent.tags),
-        storable_text(intent.alias),
-        storable_text(intent.tier),
-        storable_text(intent.deployment),
-        storable_text(intent.policy),
-        storable_text(intent.reason),
-        storable_text(intent.price_version),
-        None if intent.worst_case_nanousd is None else storable_whole(intent.worst_case_nanousd),
-        int(intent.is_stream),
-    )
+    return _storable(intent_row(intent))
 
 
 def end_values(request_id: str, attempt: int, end: Settlement) -> Values:
-    """Return an end's columns in the statement's order, each one storable."""
-    usage = end.usage
-    return (
-        storable_text(request_id),
-        attempt,
-        end.state,
-        end.outcome,
-        storable_whole(usage.input_tokens),
-        storable_whole(usage.cached_input_tokens),
-        storable_whole(usage.cache_write_tokens),
-        storable_whole(usage.long_cache_write_tokens),
-        storable_whole(usage.output_tokens),
-        storable_whole(usage.reasoning_tokens),
-        int(usage.is_estimated),
-        None if end.cost_nanousd is None else storable_whole(end.cost_nanousd),
-        storable_whole(end.latency_ms),
-        None if end.ttft_ms is None else storable_whole(end.ttft_ms),
-        storable_text(end.error),
-        end.cache,
-    )
+    """Return an end's columns in the table's order, each one storable."""
+    return _storable(end_row(request_id, attempt, end))
 
 
 def feedback_values(request_id: str, tenant: str, score: float, at_ns: int) -> Values:
@@ -117,9 +123,10 @@ def insert_intent(connection: sqlite3.Connection, values: Values, run: int) -> b
     Raises LedgerUnavailable when another one has its place: were that ignored, a caller who sends
     an old request id again would call the upstream without a row of its own.
     """
-    if connection.execute(_INSERT_INTENT, (*values, run)).rowcount:
-        return True
-    if select_intent(connection, values) != values:
+    found = select_intent(connection, values)
+    if found is None:
+        return INSERT_INTENTS.add(connection, ((*values, run),)) > 0
+    if found != values:
         raise LedgerUnavailable(
             f"ledger: request id {values[0]!r}, attempt {values[1]}, is booked already;"
             " send the request under an id of its own"
@@ -135,7 +142,7 @@ def select_intent(connection: sqlite3.Connection, values: Values) -> Values | No
 
 def insert_end(connection: sqlite3.Connection, values: Values) -> bool:
     """Add an attempt's end; return False when it has one, or has no intent."""
-    return connection.execute(_INSERT_END, values).rowcount > 0
+    return INSERT_ENDS.add(connection, (values,)) > 0
 
 
 def insert_feedback(connection: sqlite3.Connection, values: Values) -> bool:
@@ -223,3 +230,19 @@ def storable_text(text: str) -> str:
 def storable_whole(number: int) -> int:
     """Return a number that fits SQLite's 64 bits: an upstream may claim more tokens than that."""
     return max(-_INT_MAX, min(number, _INT_MAX))
+
+
+def _storable(values: Values) -> Values:
+    """Return a row that can be stored, but for its attempt, which is ours to count."""
+    request_id, attempt, *rest = values
+    return (storable_text(str(request_id)), attempt, *map(_storable_value, rest))
+
+
+def _storable_value(value: Value) -> Value:
+    match value:
+        case str():
+            return storable_text(value)
+        case int():
+            return storable_whole(value)
+        case _:
+            return value

@@ -1,7 +1,8 @@
 """One thread that writes: it takes what is queued, commits it once, then tells those who wait.
 
-While a commit waits for the disk the next group gathers by itself, so a busy ledger costs fewer
-commits per row, and an idle one answers after one.
+What one round of the event loop brings is handed over as one, and while a commit waits for the disk
+the next group gathers by itself, so a busy ledger costs fewer commits per row, and an idle one
+answers after one.
 
 What happens to a write that fails depends on its kind. An intent, a hit or feedback is refused: its
 caller can still decline. An end cannot be declined, because the call was made: it is kept and tried
@@ -15,15 +16,15 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
 from time import monotonic
-from typing import TypeAlias
+
+import msgspec
 
 from pointsman.core.errors import GatewayError, LedgerUnavailable
 from pointsman.core.secret import unsaid
+from pointsman.ledger.sqlite_bookings import Bookings, Work, are_rows
 from pointsman.ledger.sqlite_file import Spare, is_busy, is_full, transaction
-
-Apply: TypeAlias = Callable[[sqlite3.Connection], bool]
 
 _GROUP_MAX = 512
 _ENDS_MAX = 100_000
@@ -33,12 +34,13 @@ _BUSY_STEP_MS = 100
 _SYNC_S = 0.9
 
 # Faults of one row's values. Were they the group's, one kept end could hold up every later write.
-_UNWRITABLE = (
+UNWRITABLE = (
     sqlite3.IntegrityError,
     sqlite3.DataError,
     sqlite3.InterfaceError,
     sqlite3.ProgrammingError,
     ArithmeticError,
+    AttributeError,
     TypeError,
     ValueError,
 )
@@ -46,21 +48,20 @@ _UNWRITABLE = (
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True, eq=False)
-class Write:
-    """One thing to write. `apply` runs inside the group's transaction and returns whether it wrote.
+class Write(msgspec.Struct):
+    """One thing to write, inside its group's transaction.
 
     `is_end`: must not be lost, as the module's docstring has it. `future`: who waits, if anyone.
     """
 
-    apply: Apply
+    work: Work
     is_end: bool
     queued_at: float
     future: asyncio.Future[bool] | None = None
 
 
 class GroupWriter:
-    """Owns a connection and the thread that writes to it.
+    """Owns a connection and the thread that writes to it by `bookings`.
 
     `busy_s`: how long a write waits for a lock. `queue_max`: how many may wait, ends apart.
     `sync`: makes durable what is committed, where a commit alone does not; None where it does.
@@ -71,6 +72,7 @@ class GroupWriter:
     def __init__(
         self,
         connection: sqlite3.Connection,
+        bookings: Bookings,
         *,
         name: str,
         busy_s: float,
@@ -81,6 +83,7 @@ class GroupWriter:
     ) -> None:
         self.lock = threading.Lock()
         self._connection = connection
+        self._bookings = bookings
         self._name = name
         self._busy_s = busy_s
         self._queue_max = queue_max
@@ -88,64 +91,94 @@ class GroupWriter:
         self._sync = sync
         self._now_s = now_s
         self._unsynced_since: float | None = None
+        # What came in this round of the loop that is to hand it over, and what has been.
+        self._round: list[Write] = []
+        self._handing: asyncio.AbstractEventLoop | None = None
         self._queue: deque[Write] = deque()
         self._kept: deque[Write] = deque()
         self._retry_at = 0.0
-        self._wake = threading.Condition()
+        self._bell = threading.Lock()  # let go when there is something to do
         self._is_closing = False
         self._is_failing = False
         step_ms = min(_BUSY_STEP_MS, int(busy_s * 1000))
         connection.execute(f"PRAGMA busy_timeout = {step_ms}")
         self._start()
 
-    @property
-    def has_kept(self) -> bool:
-        """Return whether ends wait to be tried again, apart from those of the group at hand."""
-        return bool(self._kept)
-
-    def awaited(self, apply: Apply, *, is_end: bool = False) -> asyncio.Future[bool]:
-        """Queue a write; return a future of what `apply` returned, set when that is durable.
+    def awaited(self, work: Work, *, is_end: bool = False) -> asyncio.Future[bool]:
+        """Queue a write; return a future of whether it wrote, set when that is durable.
 
         Raises LedgerUnavailable as `submit` does; the future raises it when writing failed.
         """
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self.submit(apply, is_end=is_end, future=future)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[bool] = loop.create_future()
+        self._add(work, is_end, loop, future)
         return future
 
-    def submit(
-        self, apply: Apply, *, is_end: bool, future: asyncio.Future[bool] | None = None
-    ) -> None:
-        """Queue a write that nobody waits for, or that `future` waits for.
+    def submit(self, work: Work, *, is_end: bool) -> None:
+        """Queue a write that nobody waits for.
 
         Raises LedgerUnavailable when the queue is full or the writer is closed.
         """
-        with self._wake:
-            if self._is_closing:
-                raise LedgerUnavailable(f"ledger {self._name}: closed")
-            limit = _ENDS_MAX if is_end else self._queue_max
-            if len(self._queue) + len(self._kept) >= limit:
-                raise LedgerUnavailable(
-                    f"ledger {self._name}: {limit} writes are waiting for the disk",
-                    retry_after_s=self._busy_s,
-                )
-            self._queue.append(Write(apply, is_end, self._now_s(), future))
-            self._wake.notify()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._add(work, is_end, None, None)
+            self._hand_over()
+        else:
+            self._add(work, is_end, loop, None)
 
-    def close(self, last: Apply) -> None:
-        """Write what is queued, then `last` if nothing had to be given up; close the connection.
+    def stop(self, last: Work) -> None:
+        """Take nothing more; `last` is written after the rest, if nothing had to be given up."""
+        if not self._is_closing:
+            self._last = last
+            self._hand_over()
+            self._is_closing = True
+            self._ring()
+
+    def close(self, last: Work) -> None:
+        """Stop; write what is queued; close the connection.
 
         Blocks: for three times `busy_s` when the file stays locked. May be called again.
         """
-        with self._wake:
-            if not self._is_closing:
-                self._is_closing = True
-                self._last = last
-            self._wake.notify()
+        self.stop(last)
         self._finish()
+
+    def _add(
+        self,
+        work: Work,
+        is_end: bool,
+        loop: asyncio.AbstractEventLoop | None,
+        future: asyncio.Future[bool] | None,
+    ) -> None:
+        if self._is_closing:
+            raise LedgerUnavailable(f"ledger {self._name}: closed")
+        limit = _ENDS_MAX if is_end else self._queue_max
+        if len(self._round) + len(self._queue) + len(self._kept) >= limit:
+            raise LedgerUnavailable(
+                f"ledger {self._name}: {limit} writes are waiting for the disk",
+                retry_after_s=self._busy_s,
+            )
+        self._round.append(Write(work, is_end, self._now_s(), future))
+        # A loop that was closed hands nothing over any more: the next one does it.
+        if loop is not self._handing and loop is not None:
+            self._handing = loop
+            loop.call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        self._handing = None
+        if self._round:
+            self._queue.extend(self._round)
+            self._round.clear()
+            self._ring()
+
+    def _ring(self) -> None:
+        if self._bell.locked():
+            self._bell.release()
 
     def _start(self) -> None:
         """Have `_run` run; a simulation, which has no threads, writes in another way."""
         self._thread = threading.Thread(target=self._run, name="pointsman-ledger", daemon=True)
+        self._bell.acquire()
         self._thread.start()
 
     def _finish(self) -> None:
@@ -168,15 +201,16 @@ class GroupWriter:
 
     def _take(self) -> list[Write] | None:
         """Return what to write next, None when closing and nothing is queued."""
-        with self._wake:
-            while not self._queue:
-                if self._is_closing:
-                    return None
-                wait_s = self._due_in_s()
-                if wait_s is not None and wait_s <= 0:
-                    break
-                self._wake.wait(wait_s)
-            return self._gather()
+        while True:
+            is_closing = self._is_closing  # asked first: what was handed over before is written
+            if self._queue:
+                return self._gather()
+            if is_closing:
+                return None
+            wait_s = self._due_in_s()
+            if wait_s is not None and wait_s <= 0:
+                return []
+            self._bell.acquire(timeout=-1 if wait_s is None else wait_s)
 
     def _gather(self) -> list[Write]:
         return [self._queue.popleft() for _ in range(min(len(self._queue), _GROUP_MAX))]
@@ -215,15 +249,22 @@ class GroupWriter:
         return []
 
     def _commit(self, group: list[Write]) -> list[bool | GatewayError]:
-        with self.lock, transaction(self._connection):
-            return [self._apply(write) for write in group]
+        """Write a group at once if it can be, else one by one; return what came of each."""
+        works = [write.work for write in group]
+        with self.lock:
+            if are_rows(works):
+                with suppress(*UNWRITABLE), transaction(self._connection):
+                    self._bookings.write_all(self._connection, works)
+                    return [True] * len(group)
+            with transaction(self._connection):
+                return [self._apply(write) for write in group]
 
     def _apply(self, write: Write) -> bool | GatewayError:
         try:
-            return write.apply(self._connection)
+            return self._bookings.write(self._connection, write.work)
         except GatewayError as refusal:
             return refusal
-        except _UNWRITABLE as error:
+        except UNWRITABLE as error:
             _log.error("ledger %s: a row cannot be written", self._name, exc_info=unsaid(error))
             return LedgerUnavailable(f"ledger {self._name}: the row cannot be written: {error}")
 
@@ -233,10 +274,7 @@ class GroupWriter:
             too_old = self._now_s() - self._busy_s
             patient = [write for write in group if write.queued_at > too_old]
             self._refuse([write for write in group if write.queued_at <= too_old], error)
-            if patient:
-                with self._wake:
-                    patient += self._gather()
-            return patient
+            return patient + self._gather() if patient else []
         if is_full(error) and self._spare and self._spare.give():
             self._refuse([write for write in group if not write.is_end], error)
             return [write for write in group if write.is_end]
