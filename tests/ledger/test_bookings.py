@@ -94,6 +94,8 @@ async def test_an_end_before_its_intent_ends_nothing_and_one_behind_it_does(ledg
     leaving = asyncio.create_task(ledger.reserve(intent("r3")))
     await asyncio.sleep(0)
     leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
     await ledger.settle("r1", 1, SETTLED)
     assert ends(ledger) == [SETTLED, OPEN, VOIDED]
 
