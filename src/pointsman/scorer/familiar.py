@@ -53,8 +53,7 @@ def pack_bits(buckets: Iterable[int]) -> bytes:
 
 def unpack_bits(bits: bytes) -> bytes:
     """Return one byte, 0 or 1, for each of the bits of `pack_bits`."""
-    spread = [bytes(byte >> bit & 1 for bit in range(8)) for byte in range(256)]
-    return b"".join(map(spread.__getitem__, bits))
+    return b"".join(map(_spread_bytes().__getitem__, bits))
 
 
 def look_up(table: bytes, at: Collection[int]) -> Sequence[int]:
@@ -69,3 +68,9 @@ def silent_tokens() -> tuple[bytes, ...]:
     """Return the tokens that say nothing of the language: see `familiar_words`."""
     singles = (bytes([byte]) for byte in range(128))
     return (*singles, b"00", b"000", b"0000")
+
+
+@cache
+def _spread_bytes() -> tuple[bytes, ...]:
+    """Return the bits of each of the 256 bytes, lowest first, (256,) of (8,)."""
+    return tuple(bytes(byte >> bit & 1 for bit in range(8)) for byte in range(256))
