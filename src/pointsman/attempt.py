@@ -2,8 +2,9 @@
 
 import json
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
@@ -31,7 +32,7 @@ from pointsman.core.usage import Usage
 from pointsman.core.wire.premium import Premium
 from pointsman.deadline import Deadline
 from pointsman.ledger import Intent, Ledger, Outcome, Settlement, State
-from pointsman.providers import Provider, batches_of
+from pointsman.providers import Call, Provider, Sink, call_of
 
 log = logging.getLogger("pointsman")
 
@@ -137,7 +138,7 @@ class Attempt:
         self._began_s = desk.clock.monotonic_s()
         self._first_content_s: float | None = None
         self._reported_chars = 0
-        self._batches: AsyncGenerator[Sequence[Event]] | None = None
+        self._upstream: Call | None = None
         self.deadline = Deadline(job.deadline_s - self._began_s)
         self._intent = job.intent(
             attempt=number,
@@ -158,12 +159,12 @@ class Attempt:
     @property
     def was_called(self) -> bool:
         """Return whether anybody was asked: not where it was stopped before its intent stood."""
-        return self._batches is not None
+        return self._upstream is not None
 
     @property
     def is_silent(self) -> bool:
         """Return whether it was called and no content has come."""
-        return self._batches is not None and self._first_content_s is None
+        return self._upstream is not None and self._first_content_s is None
 
     @property
     def latency_ms(self) -> int:
@@ -184,19 +185,20 @@ class Attempt:
             self.deadline.stop()
             self._desk.health.end(self._call)
             raise
-        self._batches = batches_of(provider, self._job.request, self.step)
+        self._upstream = call_of(provider, self._job.request, self.step)
 
-    async def more(self) -> Sequence[Event]:
+    async def more(self, sink: Sink | None = None) -> Sequence[Event]:
         """Return what comes next, all that came at once; the last one ends in `Finished`.
 
-        Usage is estimated where the upstream reports none. Raises UpstreamError, also where the
-        stream ends without its `Finished` and where it is silent at the request's deadline;
-        GatewayError for what no provider should raise.
+        With a sink, what comes before that may go there; () where the sink has had enough. Usage is
+        estimated where the upstream reports none. Raises UpstreamError, also where the stream ends
+        without its `Finished` and where it is silent at the request's deadline; GatewayError for
+        what no provider should raise.
         """
-        assert self._batches is not None, "begin comes first"
+        assert self._upstream is not None, "begin comes first"
         try:
             with self.deadline:
-                batch = await anext(self._batches, None)
+                batch = await self._upstream.more(sink and partial(self._pass_on, sink))
         except TimeoutError as error:
             raise UpstreamTimeout("the request's total time is over") from error
         except GatewayError:
@@ -209,8 +211,14 @@ class Attempt:
             ) from error
         if batch is None:
             raise UpstreamReset("the upstream's answer has no end")
+        if not batch:
+            return ()
         self._note_time(batch)
         return self._gathered(batch)
+
+    def _pass_on(self, sink: Sink, batch: Sequence[Event]) -> bool:
+        self._note_time(batch)
+        return sink(self._gathered(batch))
 
     def _gathered(self, batch: Sequence[Event]) -> Sequence[Event]:
         """Take what came into the builder; return it, with a usage before its end."""
@@ -274,8 +282,8 @@ class Attempt:
     async def aclose(self) -> None:
         """Cancel the call if it still runs, and book it as such if nothing else has been booked."""
         self._close("cancelled", "", may_have_billed=True)
-        if self._batches is not None:
-            await self._batches.aclose()
+        if self._upstream is not None:
+            await self._upstream.aclose()
 
     def price_report(self, report: UsageReport, spent_nanousd: int | None) -> UsageReport:
         """Return the report with what the request has cost, `spent_nanousd` on other attempts."""
@@ -303,7 +311,7 @@ class Attempt:
             return
         if self.builder.chars or self.builder.usage is not None:
             settlement = self._settlement("settled", outcome, self._usage_so_far(), error)
-        elif may_have_billed and self._batches is not None:
+        elif may_have_billed and self._upstream is not None:
             settlement = self._settlement("unknown", outcome, Usage(), error)
         else:
             settlement = self._settlement("voided", outcome, Usage(), error)

@@ -11,18 +11,20 @@ from pointsman.core.errors import Draining, GatewayError
 from pointsman.core.events import (
     Event,
     Finished,
+    More,
     ReasoningDelta,
     TextDelta,
     ToolCallDelta,
     UsageReport,
 )
+from pointsman.providers import Sink
 
 # With what a connection buffers (`server.stalls`) it makes the 256 KiB of FAULTS, row 18.
 LEAD_BYTES_MAX = 16 * 1024
 _EVENT_BYTES = 64
 
-# Gives what comes next of an answer, all that came at once; nothing after its end.
-More: TypeAlias = Callable[[], Awaitable[Sequence[Event]]]
+# As `More`, but what comes before the end may go to the sink; then () is not the end.
+Source: TypeAlias = Callable[[Sink], Awaitable[Sequence[Event]]]
 
 
 class Recording:
@@ -46,21 +48,18 @@ class Recording:
         self._grown = Bell()
         self._read_on = Bell()
 
-    async def record(self, more: More, on_whole: Callable[[], None]) -> None:
+    async def record(self, source: Source, on_whole: Callable[[], None]) -> None:
         """Read the source to its end; `on_whole` is told before any reader sees that end."""
         try:
-            while batch := await more():
-                size = sum(map(_size, batch))
-                self.events += batch
-                self.size_bytes += size
-                self._lead_bytes += size
-                if isinstance(batch[-1], Finished):
+            while not self.is_whole:
+                batch = await source(self._take)
+                if batch and isinstance(batch[-1], Finished):
+                    self._add(batch)
                     self.is_whole = True
                     on_whole()
-                    return
-                self._grown.ring()
-                while self._lead_bytes > LEAD_BYTES_MAX:
-                    await self._read_on.rung()
+                elif not self._take(batch):
+                    while self._lead_bytes > LEAD_BYTES_MAX:
+                        await self._read_on.rung()
         except BaseException as error:  # whatever it is, no reader may take it for the end
             self._error = as_told(error)
             if self._error is not error:
@@ -68,6 +67,18 @@ class Recording:
         finally:
             self._is_over = True
             self._grown.ring()
+
+    def _take(self, batch: Sequence[Event]) -> bool:
+        """Record what has come; return whether there is room for more."""
+        self._add(batch)
+        self._grown.ring()
+        return self._lead_bytes <= LEAD_BYTES_MAX
+
+    def _add(self, batch: Sequence[Event]) -> None:
+        size = sum(map(_size, batch))
+        self.events += batch
+        self.size_bytes += size
+        self._lead_bytes += size
 
     @property
     def has_failed(self) -> bool:

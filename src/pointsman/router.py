@@ -29,7 +29,7 @@ from pointsman.core.errors import (
     QuotaExceeded,
     UpstreamError,
 )
-from pointsman.core.events import Event, Finished, UsageReport
+from pointsman.core.events import Event, Finished, More, UsageReport
 from pointsman.core.health import Health
 from pointsman.core.plan import as_held, first_step
 from pointsman.core.types import CacheOutcome, Decision, Request
@@ -43,7 +43,7 @@ from pointsman.joint import Joint
 from pointsman.kept_answers import KeptAnswers, entry_dropped, entry_usage
 from pointsman.ledger import AUDIT, Intent, Settlement
 from pointsman.providers import Counting, Provider
-from pointsman.recording import More, Recording, free, replay
+from pointsman.recording import Recording, free, replay
 from pointsman.routing import Routing, Stores
 from pointsman.stream import AnswerStream, Opening
 

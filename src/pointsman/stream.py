@@ -5,10 +5,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Self
 
 from pointsman.core.answer import AnswerBuilder
-from pointsman.core.events import Event, Finished
+from pointsman.core.events import Event, Finished, More
 from pointsman.core.types import Answer, CacheOutcome, Decision
 from pointsman.core.usage import Usage
-from pointsman.recording import More
 
 
 class AnswerStream:

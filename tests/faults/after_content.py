@@ -20,7 +20,7 @@ from tests.faults.door import PATIENT, QUICK, TIERS, TWO
 from tests.faults.spoken import TEXT
 
 from pointsman.core.wire.sse import FRAME_BYTES_MAX
-from pointsman.providers.http import REPLY_BYTES_MAX
+from pointsman.providers.http_body import REPLY_BYTES_MAX
 
 STREAM, WHOLE = ("stream",), ("whole",)
 NO_STREAM = "nothing of a whole reply goes out before its end: then it is a fault before content"

@@ -19,7 +19,8 @@ from pointsman.core.errors import (
 from pointsman.core.types import Deployment, Step
 from pointsman.providers import Timeouts
 from pointsman.providers.clients import CLIENTS, open_transport
-from pointsman.providers.http import _EVENTS_AT_ONCE, HttpProvider
+from pointsman.providers.http import HttpProvider
+from pointsman.providers.http_call import _EVENTS_AT_ONCE
 from pointsman.providers.transport import HttpClient, Reply, Transport
 
 REPLY = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n%b"

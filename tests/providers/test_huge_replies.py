@@ -10,7 +10,7 @@ from tests.providers.test_http import answered, calling, provider
 
 from pointsman.core.errors import UpstreamTooLarge
 from pointsman.core.wire.sse import FRAME_BYTES_MAX
-from pointsman.providers import http
+from pointsman.providers import http_body
 
 MIB = 1024 * 1024
 CAP = 8 * MIB
@@ -36,7 +36,7 @@ FRAME = b'data: {"choices":[{"index":0,"delta":{"content":"'
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "json"])
 async def test_an_endless_reply_takes_twice_its_limit_at_most(monkeypatch, stream: bool):
-    monkeypatch.setattr(http, "REPLY_BYTES_MAX", CAP)
+    monkeypatch.setattr(http_body, "REPLY_BYTES_MAX", CAP)
     kind = "text/event-stream" if stream else "application/json"
     opening = FRAME if stream else b'{"choices":[{"message":{"content":"'
     async with up.upstream(m=endless(opening, kind=kind)) as server, provider() as made:
@@ -67,7 +67,7 @@ async def test_a_frame_that_does_not_end_breaks_the_answer_off(tmp_path):
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "json"])
 async def test_a_huge_reply_is_told_and_tried_nowhere_else(tmp_path, monkeypatch, stream: bool):
-    monkeypatch.setattr(http, "REPLY_BYTES_MAX", MIB)
+    monkeypatch.setattr(http_body, "REPLY_BYTES_MAX", MIB)
     kind = "text/event-stream" if stream else "application/json"
     behaviour = endless(FRAME if stream else b'{"a":"', kind=kind)
     async with (

@@ -15,7 +15,7 @@ from tests.providers.test_http import answered, calling, provider
 
 from pointsman.core.errors import UpstreamBadResponse, UpstreamTooLarge
 from pointsman.core.events import Finished, TextDelta
-from pointsman.providers import http
+from pointsman.providers import http_body
 from pointsman.providers.inflate import PIECE_BYTES, RATIO_MAX, UNMINDED_BYTES, Inflater
 
 Squeeze = Callable[[bytes], bytes]
@@ -112,7 +112,7 @@ async def test_a_brotli_bomb_is_not_even_opened():
 async def test_what_is_inflated_counts_against_the_limit_of_a_reply(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(http, "REPLY_BYTES_MAX", 50_000)
+    monkeypatch.setattr(http_body, "REPLY_BYTES_MAX", 50_000)
     body = gzip.compress(up.answer_body("x" * 60_000))
     behaviour = up.reply(200, body, Content_Encoding="gzip")
     async with up.upstream(m=behaviour) as server, provider() as made:

@@ -17,7 +17,7 @@ from pointsman.core.events import Event, Finished, TextDelta
 from pointsman.core.usage import Usage
 from pointsman.gate.draft import HeldDraft
 from pointsman.ledger.sqlite import SqliteLedger
-from pointsman.providers import http
+from pointsman.providers import Sink, http
 
 SEEDS_MAX = 60
 
@@ -56,11 +56,11 @@ def test_it_finds_a_call_that_is_settled_twice(monkeypatch: pytest.MonkeyPatch) 
 def test_it_finds_two_answers_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
     more, broken = Attempt.more, dict[Attempt, UpstreamError]()
 
-    async def spliced(self: Attempt) -> Sequence[Event]:
+    async def spliced(self: Attempt, sink: Sink | None = None) -> Sequence[Event]:
         if self in broken:
             raise broken[self]
         try:
-            return await more(self)
+            return await more(self, sink)
         except UpstreamError as error:
             if not self.builder.chars:
                 raise
@@ -84,9 +84,9 @@ def test_it_finds_a_hold_that_is_never_given_back(monkeypatch: pytest.MonkeyPatc
 def test_it_finds_a_broken_stream_that_ends_as_if_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     more = HeldDraft.more
 
-    async def ended(self: HeldDraft) -> Sequence[Event]:
+    async def ended(self: HeldDraft, sink: Sink | None = None) -> Sequence[Event]:
         try:
-            return await more(self)
+            return await more(self, sink)
         except UpstreamError:
             return [Finished("stop", b"")]
 

@@ -7,7 +7,7 @@ source went out with an earlier event of the same frame.
 None of them can be part of a cycle, so the collector need not look for it (`gc=False`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -119,6 +119,10 @@ class Finished(msgspec.Struct, frozen=True, gc=False, tag=True):
 Event: TypeAlias = (
     Started | TextDelta | ReasoningDelta | ToolCallDelta | UsageReport | Note | Finished
 )
+
+
+# Gives what comes next of an answer, all that came at once; nothing after its end.
+More: TypeAlias = Callable[[], Awaitable[Sequence[Event]]]
 
 
 def has_content(batch: Sequence[Event]) -> bool:

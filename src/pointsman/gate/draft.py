@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pointsman.attempt import Attempt, Desk
 from pointsman.budgets import Purse
@@ -11,6 +12,7 @@ from pointsman.core.errors import AttemptReport, GatewayError
 from pointsman.core.events import Event, Finished, UsageReport, has_content
 from pointsman.core.types import Decision, ToolCall
 from pointsman.core.usage import Usage
+from pointsman.providers import Sink
 from pointsman.validators import ACCEPTED, Ask, Draft, Validator, Verdict, judge
 
 # Parsing 2 kB of Python takes about 1.5 ms here, and longer work must not hold up the loop.
@@ -67,18 +69,19 @@ class HeldDraft:
                 self.has_lost = self.verdict.is_accepted and not self._claim(self)
                 return
 
-    async def more(self) -> Sequence[Event]:
+    async def more(self, sink: Sink | None = None) -> Sequence[Event]:
         """Return what was held, then what comes after the gate, settled before its end.
 
-        Nothing after that. Raises GatewayError.
+        Nothing after that. With a sink, what comes before the end may go there; () where it has had
+        enough. Raises GatewayError.
         """
         if not self._is_held_given:
             self._is_held_given = True
             return self.held
         if self.is_whole:
             return ()
-        batch = await self.attempt.more()
-        if isinstance(batch[-1], Finished):
+        batch = await self.attempt.more(sink)
+        if batch and isinstance(batch[-1], Finished):
             await self._settle(is_gated=False)
         return batch
 
@@ -198,14 +201,15 @@ class Committed:
         """Return what all attempts together cost, None where that is not known."""
         return total_nanousd(attempt.charged_nanousd for attempt in self._attempts)
 
-    async def more(self) -> Sequence[Event]:
+    async def more(self, sink: Sink | None = None) -> Sequence[Event]:
         """Return what comes next of the answer, nothing after its end.
 
-        Raises GatewayError where it breaks off; never retried.
+        With a sink, what comes before the end may go there; () where it has had enough. Raises
+        GatewayError where it breaks off; never retried.
         """
         attempt = self._draft.attempt
         try:
-            batch = await self._draft.more()
+            batch = await self._draft.more(sink and partial(self._pass_on, sink))
         except GatewayError as error:
             attempt.fail(error)
             attempt.note_failure(error)
@@ -214,10 +218,10 @@ class Committed:
         if batch and isinstance(batch[-1], Finished):
             attempt.note_success()
             self.on_whole(self)
-        for at, event in enumerate(batch):
-            if isinstance(event, UsageReport):
-                batch = [*batch[:at], self._priced(event), *batch[at + 1 :]]
-        return batch
+        return self._priced(batch)
+
+    def _pass_on(self, sink: Sink, batch: Sequence[Event]) -> bool:
+        return sink(self._priced(batch))
 
     async def aclose(self) -> None:
         """Stop the upstream if it still runs, and give back what is still held."""
@@ -228,10 +232,15 @@ class Committed:
                 self._purse.release()
             self.on_closed()
 
-    def _priced(self, report: UsageReport) -> UsageReport:
-        attempt = self._draft.attempt
-        others = (other.charged_nanousd for other in self._attempts if other is not attempt)
-        return attempt.price_report(report, total_nanousd(others))
+    def _priced(self, batch: Sequence[Event]) -> Sequence[Event]:
+        """Return the events, their reports of usage with what the request has cost."""
+        for at, event in enumerate(batch):
+            if isinstance(event, UsageReport):
+                attempt = self._draft.attempt
+                others = (other.charged_nanousd for other in self._attempts if other is not attempt)
+                priced = attempt.price_report(event, total_nanousd(others))
+                batch = [*batch[:at], priced, *batch[at + 1 :]]
+        return batch
 
 
 def total_nanousd(costs: Iterable[int | None]) -> int | None:

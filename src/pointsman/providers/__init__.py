@@ -6,7 +6,6 @@ A third party's provider comes by the entry-point group `pointsman.providers`: a
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
 from importlib.metadata import entry_points
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -48,24 +47,52 @@ class Provider(Protocol):
         """Let go of connections."""
 
 
-class Batching(Protocol):
+# Takes events as they come, and returns whether it takes more of them now.
+Sink: TypeAlias = Callable[[Sequence[Event]], bool]
+
+
+class Call(Protocol):
+    """One call, begun when its first events are asked for. Whoever has it closes it."""
+
+    async def more(self, sink: Sink | None = None) -> Sequence[Event] | None:
+        """Return what comes next, all that came at once; None where nothing does.
+
+        With a sink, what comes before the end may go there instead; () where that has had enough.
+        Raises as `Provider.call` does.
+        """
+
+    async def aclose(self) -> None:
+        """Cancel the call, where it is still under way."""
+
+
+class Calling(Protocol):
     """What a provider has besides, if it knows which events came at once: fewer steps for each."""
 
-    def batches(self, request: Request, step: Step) -> AsyncGenerator[Sequence[Event]]:
-        """Do what `call` does; what has come is given as one, never nothing."""
+    def calling(self, request: Request, step: Step) -> Call:
+        """Return the call that `call` makes, not yet begun."""
 
 
-def batches_of(provider: Provider, request: Request, step: Step) -> AsyncGenerator[Sequence[Event]]:
-    """Return a call's events as they come, those in one that came at once."""
-    batches: Callable[[Request, Step], AsyncGenerator[Sequence[Event]]] | None
-    batches = getattr(provider, "batches", None)
-    return _singly(provider.call(request, step)) if batches is None else batches(request, step)
+def call_of(provider: Provider, request: Request, step: Step) -> Call:
+    """Return a call of a provider, of whatever kind that is."""
+    calling: Callable[[Request, Step], Call] | None = getattr(provider, "calling", None)
+    return _Generated(provider.call(request, step)) if calling is None else calling(request, step)
 
 
-async def _singly(events: AsyncGenerator[Event]) -> AsyncGenerator[Sequence[Event]]:
-    async with aclosing(events):
-        async for event in events:
-            yield (event,)
+class _Generated:
+    """A call whose events come one by one."""
+
+    def __init__(self, events: AsyncGenerator[Event]) -> None:
+        self._events = events
+
+    async def more(self, sink: Sink | None = None) -> Sequence[Event] | None:
+        """Return the next event."""
+        del sink
+        event = await anext(self._events, None)
+        return None if event is None else (event,)
+
+    async def aclose(self) -> None:
+        """Close the generator."""
+        await self._events.aclose()
 
 
 @runtime_checkable

@@ -2,30 +2,27 @@
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
-from contextlib import aclosing, suppress
-
-import msgspec
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 
 from pointsman.core.errors import (
     UpstreamBadResponse,
     UpstreamConnect,
     UpstreamError,
     UpstreamRejected,
-    UpstreamTooLarge,
 )
-from pointsman.core.events import Event, Finished, Started, has_content
+from pointsman.core.events import Event
 from pointsman.core.types import Deployment, Request, Step
 from pointsman.core.wire import Codec, upstream_codec
 from pointsman.core.wire.asked_effort import asked_effort
 from pointsman.providers import Timeouts
 from pointsman.providers.blanking import blanked
 from pointsman.providers.http1.client import Http1Client
-from pointsman.providers.inflate import Inflater
+from pointsman.providers.http_body import BodyReader
+from pointsman.providers.http_call import Begun, HttpCall
 from pointsman.providers.outgoing import address, headers, written
 from pointsman.providers.retry_after import HEADERS, retry_after_s
-from pointsman.providers.transport import PIECE_BYTES, Reply, Transport
+from pointsman.providers.transport import Reply, Transport
 
 REPLY_BYTES_MAX = 64 * 1024 * 1024
 ERROR_BYTES_MAX = 64 * 1024
@@ -65,46 +62,43 @@ class HttpProvider:
         Raises UpstreamError, and RequestError for what the upstream's dialect cannot say. Redirects
         are not followed, TLS is always verified.
         """
-        async with aclosing(self.batches(request, step)) as batches:
-            async for batch in batches:
+        call = self.calling(request, step)
+        try:
+            while batch := await call.more():
                 for event in batch:
                     yield event
+        finally:
+            await call.aclose()
 
-    async def batches(self, request: Request, step: Step) -> AsyncGenerator[Sequence[Event]]:
-        """Do what `call` does; what has come at once is given as one, never nothing."""
+    def calling(self, request: Request, step: Step) -> HttpCall:
+        """Return the call that `call` makes, not yet begun."""
+        return HttpCall(request, step, self._begin, self._timeouts, self._blank)
+
+    async def _begin(self, request: Request, step: Step) -> Begun:
+        """Send a request; return its reply with status 200."""
         deployment, limits = step.deployment, self._timeouts
         codec = upstream_codec(request.dialect, deployment.dialect)
-        loop = asyncio.get_running_loop()
         body = written(request, step)
-        first_byte_s = _first_byte_s(limits, deployment, body.body)
-        deadline = loop.time() + (first_byte_s if request.is_stream else limits.reply_s)
+        limit_s = limits.reply_s
+        if request.is_stream:
+            limit_s = _first_byte_s(limits, deployment, body.body)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + limit_s
         path = codec.path(deployment.model, is_stream=request.is_stream)
         reply = await self._post(request, step, path, body.body, deadline)
-        reader = _BodyReader(reply, left_s=deadline - loop.time())
-        is_whole = False
+        reader = BodyReader(reply, left_s=deadline - loop.time())
         try:
             if reply.status != 200:
                 reader.left_s = limits.idle_s
                 raise await _read_error(reader, reply, codec, now_s=self._now_s())
-            if _is_event_stream(reply, asked=request.is_stream):
-                source = _streamed(reader, codec, idle_s=limits.idle_s)
-            else:
-                source = _replied(reader, codec)
-            async with aclosing(source):
-                async for batch in source:
-                    is_whole = isinstance(batch[-1], Finished)
-                    yield _telling(batch, body.dropped) if body.dropped else batch
-        except UpstreamError as error:
-            _blank_key(error, self._key(deployment))
+            is_stream = _is_event_stream(reply, asked=request.is_stream)
+        except BaseException:  # nobody reads on
+            reply.close()
             raise
-        finally:
-            # A reply read to its end gives its connection back; any other is cut, so that the
-            # upstream stops working for nobody.
-            try:
-                if is_whole:
-                    await reader.drain()
-            finally:
-                reply.close()
+        return Begun(reply, reader, codec, is_stream, body.dropped)
+
+    def _blank(self, error: UpstreamError, step: Step) -> None:
+        _blank_key(error, self._key(step.deployment))
 
     async def count(self, request: Request, step: Step) -> int | None:
         """Return how many tokens the request's input is to the step's deployment, exactly.
@@ -121,7 +115,7 @@ class HttpProvider:
         deadline = loop.time() + COUNT_S
         body = codec.count_request(written(request, step).body)
         reply = await self._post(request, step, path, body, deadline)
-        reader = _BodyReader(reply, left_s=deadline - loop.time())
+        reader = BodyReader(reply, left_s=deadline - loop.time())
         try:
             if reply.status in _NOT_OFFERED:
                 return None
@@ -158,110 +152,8 @@ class HttpProvider:
         return (key or "").strip()
 
 
-class _BodyReader:
-    """Reads a reply's body piece by piece.
-
-    `left_s`: for how much longer to wait for the upstream, in all. May be set anew while it reads;
-    the time that our own reader takes between two pieces does not count.
-    """
-
-    def __init__(self, reply: Reply, *, left_s: float) -> None:
-        self.left_s = left_s
-        self._reply = reply
-        self._encoding = reply.header("content-encoding") or ""
-        self._inflater: Inflater | None = None
-        self._plain: deque[bytes] = deque()
-        self._total = 0
-
-    async def piece(self) -> bytes:
-        """Return what has come, b"" at the end.
-
-        Raises UpstreamTimeout when no time is left, UpstreamReset, UpstreamBadResponse, and
-        UpstreamTooLarge.
-        """
-        piece = self._reply.at_hand() if not self._encoding else await self._inflated()
-        if piece is None:
-            piece = await self._sent()
-        self._total += len(piece)
-        if self._total > REPLY_BYTES_MAX:
-            raise UpstreamTooLarge(f"the upstream's answer is over {REPLY_BYTES_MAX} bytes")
-        return piece
-
-    async def _inflated(self) -> bytes:
-        """Return what has come, out of its Content-Encoding."""
-        if self._inflater is None:
-            self._inflater = Inflater(self._encoding)
-        while not self._plain and (sent := await self._sent()):
-            self._plain.extend(self._inflater.feed(sent))
-        return self._plain.popleft() if self._plain else b""
-
-    async def _sent(self) -> bytes:
-        """Return what has come over the wire, b"" at the end."""
-        sent = self._reply.at_hand()
-        if sent is None:
-            loop = asyncio.get_running_loop()
-            began_s = loop.time()
-            sent = await self._reply.read(began_s + self.left_s)
-            self.left_s -= loop.time() - began_s
-        return sent
-
-    async def whole(self) -> bytes:
-        """Return the body to its end. Raises as `piece` does."""
-        pieces: list[bytes] = []
-        while piece := await self.piece():
-            pieces.append(piece)
-        return b"".join(pieces)
-
-    async def drain(self) -> None:
-        """Read the body's end, where it comes soon: only then can its connection be used again."""
-        self.left_s = DRAIN_S
-        with suppress(UpstreamError):
-            while await self.piece():
-                pass
-
-
-async def _replied(reader: _BodyReader, codec: Codec) -> AsyncGenerator[Sequence[Event]]:
-    for batch in _batches(codec.decode_reply(await reader.whole())):
-        yield batch
-
-
-async def _streamed(
-    reader: _BodyReader, codec: Codec, *, idle_s: float
-) -> AsyncGenerator[Sequence[Event]]:
-    """Yield a streamed reply's events; only content earns the upstream more time."""
-    decoder = codec.stream_decoder()
-    while piece := await reader.piece():
-        for batch in _batches(decoder.feed(piece)):
-            if has_content(batch):
-                reader.left_s = idle_s
-            yield batch
-            if len(batch) >= _EVENTS_AT_ONCE:
-                await asyncio.sleep(0)
-        if len(piece) >= PIECE_BYTES:  # there may be more, for which nothing has to wait
-            await asyncio.sleep(0)
-    for batch in _batches(decoder.finish()):
-        yield batch
-
-
-def _batches(events: Iterable[Event]) -> Iterator[Sequence[Event]]:
-    """Yield the events of one piece, so many at once; what goes wrong follows what came before."""
-    batch: list[Event] = []
-    try:
-        for event in events:
-            batch.append(event)
-            if len(batch) >= _EVENTS_AT_ONCE:
-                yield batch
-                batch = []
-    except UpstreamError:
-        if batch:
-            yield batch
-        raise
-    if batch:
-        yield batch
-
-
 async def _read_error(
-    reader: _BodyReader, reply: Reply, codec: Codec, *, now_s: float
+    reader: BodyReader, reply: Reply, codec: Codec, *, now_s: float
 ) -> UpstreamError:
     if 300 <= reply.status < 400:  # it will say so again: no use in asking it twice
         return UpstreamConnect(
@@ -284,16 +176,6 @@ def _first_byte_s(limits: Timeouts, deployment: Deployment, body: bytes) -> floa
     if effort is not None and effort in limits.first_byte_by_effort:
         stated.append(limits.first_byte_by_effort[effort])
     return max(stated, default=limits.first_byte_s)
-
-
-def _telling(batch: Sequence[Event], dropped: tuple[str, ...]) -> Sequence[Event]:
-    """Return the events, their opening with the names of what was left out before it was sent."""
-    return [
-        msgspec.structs.replace(event, dropped=(*dropped, *event.dropped))
-        if isinstance(event, Started)
-        else event
-        for event in batch
-    ]
 
 
 def _blank_key(error: UpstreamError, key: str) -> None:

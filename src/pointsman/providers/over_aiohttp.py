@@ -6,7 +6,7 @@ It knows no proxies.
 import asyncio
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -99,14 +99,16 @@ class AiohttpReply:
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self.status = response.status
         self._response = response
+        self._at_hand: bytes | None = None
 
     def header(self, name: str) -> str | None:
         """Return the first header of a name."""
         return self._response.headers.get(name)
 
     def at_hand(self) -> bytes | None:
-        """Return None: one has to wait to see."""
-        return None
+        """Return what `flow` has waited for, else None: one has to wait to see."""
+        piece, self._at_hand = self._at_hand, None
+        return piece
 
     async def read(self, deadline_s: float) -> bytes:
         """Wait for more of the body and return it, b"" at its end."""
@@ -119,6 +121,14 @@ class AiohttpReply:
             raise UpstreamReset(
                 f"the upstream broke off in its answer: {_reason(error)}"
             ) from error
+
+    async def flow(self, taker: Callable[[], bool], deadline_s: float) -> None:
+        """Wait for more of the body, and have it at hand."""
+        del taker
+        self._at_hand = await self.read(deadline_s)
+
+    def extend(self, deadline_s: float) -> None:
+        """Do nothing: no wait goes on while events are taken."""
 
     def close(self) -> None:
         """Let go of the connection; aiohttp keeps that of a reply that was read to its end."""

@@ -1,6 +1,6 @@
 """Transport: what carries a call to an upstream and its reply back. The provider sees no more."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, Protocol, TypeAlias
 
 # pointsman's own, or aiohttp: slower, for whoever meets a fault of the other.
@@ -30,6 +30,16 @@ class Reply(Protocol):
         `deadline_s`: of the loop's time. Raises UpstreamTimeout past it, and UpstreamReset where
         the body breaks off.
         """
+
+    async def flow(self, taker: Callable[[], bool], deadline_s: float, /) -> None:
+        """Wait for more of the body, where nothing is at hand.
+
+        `taker` may be told of what has come, to take it by `at_hand`; it returns whether to wait
+        no longer, and never raises. Raises UpstreamTimeout past the deadline.
+        """
+
+    def extend(self, deadline_s: float, /) -> None:
+        """Set the deadline of a `flow` that is waited for."""
 
     def close(self) -> None:
         """Give the connection back where the reply is whole, else cut it; once is enough."""

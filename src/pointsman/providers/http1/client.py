@@ -23,6 +23,7 @@ _NO_PROXIES = Proxies()
 _PREPARED_MAX = 256
 
 _Headers: TypeAlias = tuple[tuple[str, str], ...]
+_Flow: TypeAlias = Callable[[Callable[[], bool], float], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,10 @@ class Http1Client:
 class Http1Reply:
     """One reply of `Http1Client`."""
 
-    __slots__ = ("_connection", "_headers", "_pool", "_waiting", "at_hand", "read", "status")
+    __slots__ = (
+        "_connection", "_headers", "_pool", "_waiting", "at_hand", "extend", "flow", "read",
+        "status",
+    )  # fmt: skip
 
     def __init__(self, pool: Pool, waiting: list[Connection], connection: Connection) -> None:
         self._pool = pool
@@ -136,6 +140,8 @@ class Http1Reply:
         # The connection's own, as long as it is ours: nothing is to stand between.
         self.at_hand: Callable[[], bytes | None] = connection.at_hand
         self.read: Callable[[float], Coroutine[Any, Any, bytes]] = connection.read
+        self.flow: _Flow = connection.flow
+        self.extend: Callable[[float], None] = connection.extend
 
     def header(self, name: str) -> str | None:
         """Return the first header of a name."""
@@ -146,7 +152,8 @@ class Http1Reply:
         """Give the connection back where the reply is whole, else cut it."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            self.at_hand, self.read = _nothing, _nothing_later
+            self.at_hand, self.read, self.flow = _nothing, _nothing_later, _no_flow
+            self.extend = _no_deadline
             self._pool.give_back(self._waiting, connection)
 
 
@@ -157,6 +164,14 @@ def _nothing() -> bytes:
 async def _nothing_later(deadline_s: float) -> bytes:
     del deadline_s
     return b""
+
+
+async def _no_flow(taker: Callable[[], bool], deadline_s: float) -> None:
+    del taker, deadline_s
+
+
+def _no_deadline(deadline_s: float) -> None:
+    del deadline_s
 
 
 def _reason(error: OSError | UnicodeError) -> str:

@@ -28,7 +28,7 @@ class Connection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_deadline_s", "_fires_s", "_is_busy", "_is_gone", "_is_late", "_is_paused", "_lost",
-        "_on_gone", "_timer", "_transport", "_waiter", "idle_since_s", "loop", "reading",
+        "_on_gone", "_taker", "_timer", "_transport", "_waiter", "idle_since_s", "loop", "reading",
     )  # fmt: skip
 
     def __init__(
@@ -38,6 +38,7 @@ class Connection(asyncio.BufferedProtocol):
         self._on_gone = on_gone
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._taker: Callable[[], bool] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._fires_s = 0.0
         self._deadline_s = 0.0
@@ -78,7 +79,7 @@ class Connection(asyncio.BufferedProtocol):
             assert self._transport is not None
             self._is_paused = True
             self._transport.pause_reading()
-        if self._waiter is not None:
+        if self._waiter is not None and (self._taker is None or self._taker()):
             self._wake()
 
     def eof_received(self) -> None:
@@ -154,6 +155,26 @@ class Connection(asyncio.BufferedProtocol):
                 raise UpstreamTimeout("the upstream went silent in its answer")
             await self.arrival(deadline_s)
         return piece
+
+    async def flow(self, taker: Callable[[], bool], deadline_s: float) -> None:
+        """Wait until `taker`, told of all that comes, wants no more, or nothing will come.
+
+        Raises UpstreamTimeout.
+        """
+        self._is_late = False
+        self._taker = taker
+        try:
+            await self.arrival(deadline_s)
+        finally:
+            self._taker = None
+        if self._is_late:
+            raise UpstreamTimeout("the upstream went silent in its answer")
+
+    def extend(self, deadline_s: float) -> None:
+        """Set the deadline of what is waited for."""
+        self._deadline_s = deadline_s
+        if self._fires_s > deadline_s and self._waiter is not None:
+            self._set_timer(deadline_s)
 
     def arrival(self, deadline_s: float) -> "asyncio.Future[None]":
         """Return what is done when something has come, or nothing will, or it is too late."""
