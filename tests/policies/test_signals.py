@@ -12,7 +12,9 @@ from tests.core.builders import features, snapshot, tier
 from pointsman.core.features import count_words
 from pointsman.core.types import Decision, Snapshot
 from pointsman.policies import FAST_PHRASES, POWER_PHRASES, PolicySettings, SignalSettings
+from pointsman.policies.sieve import LONG_CHARS, build_sieve
 from pointsman.policies.signals import PhraseMatcher, Signals, lower_in_place
+from pointsman.scorer.reading import all_values, read_features
 
 WORLD = snapshot(tier("fast"), tier("mid"), tier("power"))
 
@@ -227,3 +229,50 @@ def test_no_pattern_can_go_back_over_blanks(phrase):
     for _, _, pattern in PhraseMatcher((phrase,))._patterns:
         bare = pattern.pattern.replace(r"\s++", "")
         assert not re.search(r"(?<!\\)[*+?]", bare.replace("(?", "("))
+
+
+PHRASES = (
+    "hack into",
+    "self-harm",
+    "c++",
+    "k8s pod",
+    "_x",
+    "#a",
+    "3d",
+    "größe",
+    "design",
+    "12345 b",
+)
+MATCHER = PhraseMatcher(PHRASES)
+ASCII_TEXTS = st.lists(
+    st.sampled_from([*(word for phrase in PHRASES for word in phrase.split()), "\x1c", "\n", "x"])
+    | st.text("hack8_ #-+", max_size=4),
+    max_size=12,
+).flatmap(lambda some: st.sampled_from(["", " ", "  "]).map(lambda blank: blank.join(some)))
+
+
+@given(text=ASCII_TEXTS)
+def test_the_values_of_a_text_leave_out_no_phrase(text: str):
+    facts = features(text)
+    lowered = lower_in_place(text)
+    values = all_values(facts, read_features(facts))
+    assert (values is None) == (not text.isascii())
+    assert MATCHER.find(lowered, "power", values) == MATCHER.find(lowered, "power")
+
+
+@given(text=ASCII_TEXTS | st.text(), at=st.sampled_from(["start", "end"]))
+def test_in_a_long_text_the_same_phrases_are_found(text: str, at: str):
+    lowered = lower_in_place(text)
+    more = ". " * LONG_CHARS
+    found = MATCHER.find(lowered + more if at == "start" else more + lowered, "power")
+    assert [it.phrase for it in found] == [it.phrase for it in MATCHER.find(lowered, "power")]
+
+
+def test_a_long_text_may_have_half_of_a_surrogate_pair():
+    text = "\ud800" * LONG_CHARS + " hack into"
+    assert [it.phrase for it in MATCHER.find(text, "power")] == ["hack into"]
+
+
+def test_a_phrase_without_letters_or_digits_is_looked_for_in_any_long_text():
+    assert build_sieve(["bomb", "größe", "#?"])("none of them" * LONG_CHARS)
+    assert not build_sieve(["bomb", "größe"])("none of them" * LONG_CHARS)

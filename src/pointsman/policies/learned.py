@@ -15,7 +15,7 @@ from pointsman.policies.signals import HarmCheck, Rules, lower_in_place
 from pointsman.scorer.familiar import FAMILIARITY_MIN
 from pointsman.scorer.model import held_out, shipped
 from pointsman.scorer.prospects import Outlook, Prospect, expected_costs
-from pointsman.scorer.reading import read_features
+from pointsman.scorer.reading import all_values, read_features
 
 
 class Learned:
@@ -45,8 +45,9 @@ class Learned:
     def decide(self, features: Features, snapshot: Snapshot) -> Decision:
         """Return the tier of the rule that fires, else of the model; scores predict quality."""
         lowered = lower_in_place(features.text)
-        ruling = self._rules.find(lowered, features, snapshot)
         reading = read_features(features)
+        values = all_values(features, reading)
+        ruling = self._rules.find(lowered, features, snapshot, values)
         outlook = self._book.outlook(reading.group, features.labels, snapshot.tiers)
         losses = outlook.losses(self._scorer.relative_gain(reading))
         if ruling.tier:
@@ -66,7 +67,7 @@ class Learned:
                 for name, loss in zip(snapshot.names, losses, strict=True)
             },
             signals=ruling.signals,
-            is_harmless=self._harm.is_harmless(lowered),
+            is_harmless=self._harm.is_harmless(lowered, values),
             group="" if ruling.tier or self._settings.goal == "budget" else outlook.group,
         )
 

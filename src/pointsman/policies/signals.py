@@ -1,8 +1,9 @@
 """Signals: the keyword policy. Power phrases, then fast phrases, then length, then the default."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 
@@ -17,6 +18,8 @@ from pointsman.policies import (
     SignalSettings,
 )
 from pointsman.policies.asks import is_asked_for, is_short, mark_of
+from pointsman.policies.sieve import LONG_CHARS, build_sieve
+from pointsman.scorer.reading import first_word_value
 
 
 class PhraseMatcher:
@@ -24,15 +27,29 @@ class PhraseMatcher:
 
     A phrase whose first word is nowhere in the text, as most are not, costs one plain search.
     Each pattern starts with that literal word, which the regex engine searches for at C speed; what
-    stands before it is looked at from behind, and blanks are the only repetition.
+    stands before it is looked at from behind, and blanks are the only repetition. In a long text
+    all are looked for at once first, and in one of which all words were read nothing is looked for
+    that is not among these.
     """
 
     def __init__(self, phrases: tuple[str, ...]) -> None:
         self.phrases = tuple(phrase for phrase in phrases if phrase.split())
         self._patterns = tuple((p, _words(p)[0], _pattern(p)) for p in self.phrases)
+        self._values = frozenset(first_word_value(first) for _, first, _ in self._patterns)
 
-    def find(self, lowered: str, kind: str) -> tuple[Signal, ...]:
-        """Return the first place of each phrase that occurs, in the order of the phrases."""
+    @cached_property
+    def _may_have(self) -> Callable[[str], bool]:
+        return build_sieve([first for _, first, _ in self._patterns])
+
+    def find(self, lowered: str, kind: str, values: Set[int] | None = None) -> tuple[Signal, ...]:
+        """Return the first place of each phrase that occurs, in the order of the phrases.
+
+        `values`: those of all words of the text, see `scorer.reading.all_values`.
+        """
+        if not self.phrases or (values is not None and self._values.isdisjoint(values)):
+            return ()
+        if len(lowered) >= LONG_CHARS and not self._may_have(lowered):
+            return ()
         return tuple(
             Signal(kind=kind, phrase=phrase, start=match.start())
             for phrase, first, pattern in self._patterns
@@ -84,12 +101,22 @@ class Rules:
         self.power_words = power_words
         self._power_anywhere = power_anywhere
 
-    def find(self, lowered: str, features: Features, snapshot: Snapshot) -> Ruling:
-        """Return what the first rule that applies says; `lowered` is the text in lower case."""
+    def find(
+        self,
+        lowered: str,
+        features: Features,
+        snapshot: Snapshot,
+        values: Set[int] | None = None,
+    ) -> Ruling:
+        """Return what the first rule that applies says; `lowered` is the text in lower case.
+
+        `values` is as in `PhraseMatcher.find`.
+        """
         if features.background:
             why = f"{features.background} is background work, for which the cheapest tier will do"
             return Ruling(snapshot.names[0], why, ())
-        power, fast = self.power.find(lowered, "power"), self.fast.find(lowered, "fast")
+        power = self.power.find(lowered, "power", values)
+        fast = self.fast.find(lowered, "fast", values)
         if power and not self._power_anywhere and is_short(lowered, features.words):
             power = power if is_asked_for(self.power.marked(lowered, power)) else ()
         tier, reason = "", ""
@@ -187,9 +214,12 @@ class HarmCheck:
     def __init__(self, settings: SignalSettings) -> None:
         self._sensitive = PhraseMatcher(settings.sensitive)
 
-    def is_harmless(self, lowered: str) -> bool:
-        """Return whether none of the sensitive phrases occurs in the lower-cased text."""
-        return not self._sensitive.find(lowered, "sensitive")
+    def is_harmless(self, lowered: str, values: Set[int] | None = None) -> bool:
+        """Return whether none of the sensitive phrases occurs in the lower-cased text.
+
+        `values` is as in `PhraseMatcher.find`.
+        """
+        return not self._sensitive.find(lowered, "sensitive", values)
 
 
 def lower_in_place(text: str) -> str:

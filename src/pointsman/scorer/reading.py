@@ -7,7 +7,7 @@ Nothing here depends on the platform: tokens are cut from bytes, and CRC-16 is t
 import re
 from base64 import b85decode, b85encode
 from binascii import crc_hqx
-from collections.abc import Sequence
+from functools import partial
 from itertools import repeat
 from math import log1p
 from typing import Final
@@ -15,8 +15,9 @@ from typing import Final
 import msgspec
 
 from pointsman.core.types import Features, Need, Reading
-from pointsman.scorer.familiar import FAMILIARITY_MIN, KNOWN, UNKNOWN, familiar_words, look_up
-from pointsman.scorer.groups import GROUPS, find_group
+from pointsman.scorer.familiar import FAMILIARITY_MIN, KNOWN, UNKNOWN, familiar_words
+from pointsman.scorer.groups import GROUPS, find_group, joined_signs
+from pointsman.scorer.lines import crossing_pairs, find_tokens, first_tokens, read_lines
 from pointsman.scorer.plain import plain
 
 __all__ = [
@@ -34,6 +35,7 @@ TAIL_CHARS = 500
 CLIP_CHARS = HEAD_CHARS + TAIL_CHARS
 
 COUNTED: Final = tuple(bytes([mark]) for mark in b'0\n.,?$\\(=%"')
+_NOT_COUNTED: Final = bytes(range(256)).translate(None, b"".join(COUNTED))
 _FOREIGN_WORD_BYTES: Final = 4
 _TAKEN_AS_KNOWN: Final = 6
 # Of letters beyond ASCII, tokens of at most 12 bytes, so many more bytes count as a word more.
@@ -94,24 +96,26 @@ def read(text: str, facts: Facts = Facts()) -> Reading:  # noqa: B008 - frozen
     """
     clip = _clip(text)
     data = _fold(clip)
-    tokens = _find_tokens(data)
-    words = list(map(crc_hqx, tokens, repeat(0)))
-    grams = set(words)
-    kinds = len(grams)
-    grams.update(map(crc_hqx, tokens[1:], words))  # a pair's CRC goes on from its first word's
-    marks = list(map(data.count, COUNTED))
-    size, n = len(data) + 1, len(tokens) + 1
+    pieces = read_lines(data)
+    distinct = list({id(piece): piece for piece in pieces}.values())
+    words: set[int] = set().union(*[piece.words for piece in distinct])
+    grams = frozenset().union(words, crossing_pairs(pieces), *[piece.pairs for piece in distinct])
+    seen = b"".join([piece.seen for piece in pieces])
+    marks = _count_marks(data)
+    size, n = len(data) + 1, len(seen) + 1
     counts = (
         *map(log1p, marks),
-        *(log1p(len(clip)), log1p(n), kinds / n, size / n / 8, marks[0] / size),
+        *(log1p(len(clip)), log1p(n), len(words) / n, size / n / 8, marks[0] / size),
         *(log1p(max(facts.turns - 1, 0)), log1p(facts.system_chars), float(facts.has_tools)),
         *(log1p(max(len(text) - CLIP_CHARS, 0)), log1p(data.count(b"```"))),
     )
-    familiarity = _familiarity(words, foreign_bytes=len(data) - len(clip))
-    if familiarity < FAMILIARITY_MIN and tokens:
+    familiarity = _familiarity(seen, foreign_bytes=len(data) - len(clip))
+    if familiarity < FAMILIARITY_MIN and seen:
         half = _familiarity_of_half(clip)
         familiarity = half if half >= _HALF_FAMILIARITY_MIN else familiarity
-    return Reading(find_group(data, tokens, marks), counts, frozenset(grams), familiarity)
+    signs = joined_signs(data, [piece.signs for piece in pieces])
+    group = find_group(data, signs, marks, partial(first_tokens, data))
+    return Reading(group, counts, grams, familiarity)
 
 
 def read_features(features: Features) -> Reading:
@@ -126,9 +130,32 @@ def read_features(features: Features) -> Reading:
     return read(features.text, facts)
 
 
-def _familiarity(words: Sequence[int], *, foreign_bytes: int) -> float:
+def all_values(features: Features, reading: Reading) -> frozenset[int] | None:
+    """Return the CRC-16 values of all words of a request's text, and of more; None for not known.
+
+    A word that stands alone in the text, but for marks, has its `first_word_value` among them.
+    """
+    text = features.text
+    is_read_whole = features.reading is None and len(text) <= CLIP_CHARS and text.isascii()
+    return reading.grams if is_read_whole else None
+
+
+def first_word_value(lowered: str) -> int:
+    """Return the CRC-16 value of the letters, digits or mark that a word in lower case starts with.
+
+    For a word that starts beyond ASCII it is of no use in texts of ASCII, which do not have it.
+    """
+    return crc_hqx(find_tokens(_fold(lowered))[0], 0)
+
+
+def _count_marks(data: bytes) -> list[int]:
+    """Return how often each of `COUNTED` occurs."""
+    marks = data.translate(None, _NOT_COUNTED)
+    return list(map(marks.count, COUNTED))
+
+
+def _familiarity(seen: bytes, *, foreign_bytes: int) -> float:
     """Return the share of known words, with a few more taken as known: two names prove nothing."""
-    seen = bytes(look_up(familiar_words(), words))
     known = seen.count(KNOWN)
     unknown = seen.count(UNKNOWN) + foreign_bytes // _FOREIGN_WORD_BYTES
     if not known + unknown:
@@ -145,7 +172,7 @@ def _familiarity_of_half(clip: str) -> float:
     """
     known: list[bool] = []
     table = familiar_words()
-    for token in dict.fromkeys(_find_tokens(_fold(_drop_signs(" ", clip)))):
+    for token in dict.fromkeys(find_tokens(_fold(_drop_signs(" ", clip)))):
         if not token.isascii():
             known += [False] * (1 + len(token) // _FOREIGN_TOKEN_BYTES)
         elif (seen := table[crc_hqx(token, 0)]) in (KNOWN, UNKNOWN):
@@ -156,7 +183,7 @@ def _familiarity_of_half(clip: str) -> float:
 
 def word_values(text: str) -> set[int]:
     """Return the CRC-16 values, 0..65535, of the words of a text alone; clipped as in `read`."""
-    return set(map(crc_hqx, _find_tokens(_fold(_clip(text))), repeat(0)))
+    return set(map(crc_hqx, find_tokens(_fold(_clip(text))), repeat(0)))
 
 
 def words_and_pairs(text: str) -> dict[int, str]:
@@ -165,7 +192,7 @@ def words_and_pairs(text: str) -> dict[int, str]:
     A digit is shown as "#", whichever it was. For reasons only: it is several times slower than
     `read`, though clipped like it.
     """
-    tokens = _find_tokens(_fold(_clip(text)))
+    tokens = find_tokens(_fold(_clip(text)))
     shown = [token.decode("utf-8", "replace").replace("0", "#") for token in tokens]
     named: dict[int, str] = {}
     for at, token in enumerate(tokens):
@@ -219,5 +246,3 @@ def _fold_table() -> bytes:
 
 _FOLD = _fold_table()
 _drop_signs = re.compile(r"[^\x00-\x7f\w]+").sub
-# Letters; up to four digits; up to twelve bytes beyond ASCII; any other single mark.
-_find_tokens = re.compile(rb"[a-z]+|0{1,4}|[\x80-\xff]{1,12}|[^ \n]").findall
