@@ -87,7 +87,8 @@ class Pipeline:
         self._kept = None if cache is None else KeptAnswers(cache, entry_bytes_max, clock)
         self._retired: set[Provider] = set()
         self.meter = Meter(Webhook(clock), joint.told if joint else None)
-        self.audits = Auditor(stores.ledger, clock, rng, self._step)
+        workers = joint.workers if joint else 1
+        self.audits = Auditor(stores.ledger, clock, rng, self._step, workers=workers)
         self.routing = self._adopted(routing)
 
     def open(self, request: Request) -> Opening:

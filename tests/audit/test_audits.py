@@ -434,6 +434,35 @@ async def test_a_restart_and_a_reload_come_to_the_same_steps(tmp_path):
         assert r.pipeline.routing.audit.steps == {}  # other tiers, another promise
 
 
+async def test_what_one_worker_finds_lowers_the_threshold_of_the_others(tmp_path):
+    script = {"weak": [FINE], "strong": ["Good day."]}
+    async with opened(tmp_path, script) as one, opened(tmp_path, script) as two:
+        told: list[str] = []
+        for r in (one, two):
+            judged_by(r, (0.0, 1.0))
+            r.pipeline.audits.on_label = lambda: told.append("label")
+        await until_stepped(one, 1)
+        assert len(told) == len(labels(one))
+        assert two.pipeline.routing.audit.steps == {}
+        two.pipeline.audits.begin_reread()
+        await until(lambda: two.pipeline.routing.audit.steps == {"chat": 1})
+        assert two.pipeline.audits.standings() == one.pipeline.audits.standings()
+        await until_stepped(two, 2)  # the labels of both count for it
+        await one.pipeline.audits.reread()
+        assert one.pipeline.routing.audit.steps == {"chat": 2}
+        assert one.pipeline.audits.standings() == two.pipeline.audits.standings()
+
+
+async def test_a_worker_spends_its_part_of_the_day_s_money(tmp_path):
+    audit = AuditSettings(share=1.0, daily_usd=0.0044, max_tokens=100)
+    async with opened(tmp_path, {"weak": [FINE], "strong": [FINE]}, audit) as r:
+        r.pipeline.audits._workers = 2
+        r.pipeline.swap(r.pipeline.routing)
+        await ask(r)
+        await ask(r)  # a second one might cost more than is left of the half
+        assert len(labels(r)) == 1
+
+
 # A model as judge, blind and in both orders.
 
 

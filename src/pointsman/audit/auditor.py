@@ -35,6 +35,9 @@ log = logging.getLogger("pointsman")
 class Auditor:
     """Draws, pays and counts. `on_step` is told of the steps whenever a threshold goes down.
 
+    One of several `workers` of a server spends its part of the day's money. It tells of each label
+    by `on_label`, and where it hears of another's, `reread` has it count.
+
     Belongs to one event loop. Close it before the providers and the ledger.
     """
 
@@ -44,14 +47,19 @@ class Auditor:
         clock: Clock,
         rng: Random,
         on_step: Callable[[Mapping[str, int]], None],
+        *,
+        workers: int = 1,
     ) -> None:
         self._ledger = ledger
         self._clock = clock
         self._rng = rng
         self._on_step = on_step
+        self._workers = workers
+        self.on_label: Callable[[], None] = _nobody
         self._watch = Watch("")
         self._allowance: Allowance | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._rereads: set[asyncio.Task[None]] = set()
         self._counting = asyncio.Lock()
         self._told_at_ns: dict[str, int] = {}
 
@@ -70,7 +78,7 @@ class Auditor:
         They hold while the configuration says the same of the floor, audits switched off or not.
         """
         self._told_at_ns.clear()
-        limit_nanousd = round(audit.settings.daily_usd * _NANOUSD_PER_USD)
+        limit_nanousd = round(audit.settings.daily_usd * _NANOUSD_PER_USD) // self._workers
         try:
             if audit.regime != self._watch.regime:
                 self._watch = Watch(audit.regime)  # stands if the labels cannot be read
@@ -95,19 +103,44 @@ class Auditor:
             self._tasks.add(task)
             task.add_done_callback(self._forget)
 
+    def begin_reread(self) -> None:
+        """Begin to count what other workers have found."""
+        task = asyncio.create_task(self.reread())
+        self._rereads.add(task)
+        task.add_done_callback(self._rereads.discard)
+
+    async def reread(self) -> None:
+        """Count what other workers have found, from the ledger."""
+        async with self._counting:
+            before, regime = self._watch.steps, self._watch.regime
+            try:
+                watch = await asyncio.to_thread(lambda: Watch(regime, self._ledger.audits()))
+            except LedgerUnavailable as error:
+                log.error("audit: what other workers found cannot be read: %s", error.message)
+                return
+            if regime == self._watch.regime:  # no reload has come between
+                self._watch = watch
+        if self._watch.steps != before:
+            self._on_step(self._watch.steps)
+
     async def aclose(self) -> None:
         """Stop what is under way; its calls are booked as cancelled."""
-        for task in tuple(self._tasks):
+        tasks = (*self._tasks, *self._rereads)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _spent(self, since_ns: int) -> list[tuple[int, int]]:
-        """Return (time, nano-USD) of each earlier attempt; the worst case where nobody knows."""
+        """Return (time, nano-USD) of each earlier attempt; the worst case where nobody knows.
+
+        Of several workers each counts an even part of it, for nobody knows whose it was.
+        """
         spent = []
         for row in self._ledger.rows(since_ns=since_ns, policy=AUDIT):
             cost = row.settlement.cost_nanousd
             worst = row.intent.worst_case_nanousd or 0
-            spent.append((row.intent.at_ns, worst if cost is None else cost))
+            nanousd = worst if cost is None else cost
+            spent.append((row.intent.at_ns, -(-nanousd // self._workers)))
         return spent
 
     def _forget(self, task: asyncio.Task[None]) -> None:
@@ -149,6 +182,7 @@ class Auditor:
             label = self._watch.counted(label)
             await self._ledger.book_audit(label, reading)
             self._watch.add(label)
+        self.on_label()
         if label.steps_after > before:
             _tell_of_step(label)
             self._on_step(self._watch.steps)
@@ -168,6 +202,10 @@ class Auditor:
         if now_ns - self._told_at_ns.get(reason, -DAY_NS) >= DAY_NS:
             self._told_at_ns[reason] = now_ns
             log.warning("audit: none is made: %s", text)
+
+
+def _nobody() -> None:
+    """Tell nobody: there is one process."""
 
 
 def _tell_of_step(label: AuditLabel) -> None:
