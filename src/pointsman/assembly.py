@@ -112,6 +112,9 @@ def build_routing(
         return datetime.fromtimestamp(clock.wall_ns() / 1e9, UTC)
 
     def price_of(step: Step) -> Price | None:
+        known = step.deployment.price
+        if known is not None and known.is_stated:  # it holds at every hour
+            return known
         return prices.price(step.deployment.provider, step.deployment.model, now())
 
     tiers = resolve_tiers(settings, prices=prices, at=now())

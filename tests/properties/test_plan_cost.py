@@ -12,9 +12,8 @@ from tests.core.builders import deployment
 from pointsman.core.errors import BudgetExceeded
 from pointsman.core.plan import (
     TRIES_PER_TARGET_MAX,
-    affordable,
+    Affordable,
     bounded,
-    part_of,
     plan_worst_case_nanousd,
 )
 from pointsman.core.types import Plan, Step
@@ -71,15 +70,17 @@ def cost(steps: list[Step]) -> int:
 @given(plan=plans(), data=st.data())
 def test_no_sequence_of_attempts_costs_more_than_its_part_of_the_plan_is_held_at(plan, data):
     first = data.draw(st.integers(0, len(plan.steps) - 1))
-    for amount, part in affordable(plan, first).items():
-        assert cost(walk(part_of(plan, *part), first, data)) <= amount
+    amounts = Affordable(plan, first)
+    for amount in amounts:
+        assert cost(walk(amounts.part(amount), first, data)) <= amount
 
 
 @given(plan=plans(), data=st.data())
 def test_the_parts_get_cheaper_begin_alike_and_stay_gated_rightly(plan, data):
     first = data.draw(st.integers(0, len(plan.steps) - 1))
-    found = affordable(plan, first)
-    parts = [(amount, part_of(plan, *part)) for amount, part in found.items()]
+    amounts = Affordable(plan, first)
+    parts = [(amount, amounts.part(amount)) for amount in amounts]
+    assert [amount for amount, _ in parts] == list(amounts[:]) and len(amounts) == len(parts)
     assert parts[0] == (plan_worst_case_nanousd(plan.steps[first:], plan.attempts_max), plan)
     assert all(before[0] > after[0] for before, after in pairwise(parts))
     for _, part in parts:

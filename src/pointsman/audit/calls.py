@@ -16,7 +16,7 @@ from pointsman.budgets import Budgets, Purse
 from pointsman.core.errors import GatewayError, UpstreamTimeout
 from pointsman.core.events import Finished
 from pointsman.core.filters import capable
-from pointsman.core.plan import affordable, as_held, bounded
+from pointsman.core.plan import Affordable, as_held, bounded
 from pointsman.core.types import Decision, Features, Plan, Request, Snapshot, Step
 from pointsman.core.wire.premium import at_stated_price
 from pointsman.gate.draft import draft_of
@@ -114,7 +114,7 @@ class Calls:
 
     def _purse(self, plan: Plan) -> Purse:
         purse = Purse(self._desk.ledger, self._scene.budgets.every, self._desk.meter)
-        purse.amounts = tuple(affordable(plan))
+        purse.amounts = Affordable(plan)
         return purse
 
     def _job(self, request: Request, features: Features, step: Step, name: str) -> Job:

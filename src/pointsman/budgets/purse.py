@@ -1,6 +1,7 @@
 """Purse: what one request holds of its budgets: taken with its first attempt, given back once."""
 
 import asyncio
+from collections.abc import Sequence
 
 from pointsman.budgets.meter import Meter
 from pointsman.core.budgets import Budget, Hold, limits_at
@@ -13,7 +14,7 @@ class Purse:
     first attempt is reserved. `held_nanousd`: which of them was taken, once `is_taken`.
     """
 
-    amounts: tuple[int, ...] = ()
+    amounts: Sequence[int] = ()
     held_nanousd = 0
     is_taken = False
 

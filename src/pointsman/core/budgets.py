@@ -6,6 +6,7 @@ did not spend. So what is settled and what is held never pass a limit (FAULTS, i
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -20,6 +21,7 @@ ALL, KEY, TAG = "all", "key", "tag"
 NANOUSD_MAX = 10**18
 
 _NS_PER_S = 1_000_000_000
+_NS_PER_DAY = 86_400 * _NS_PER_S  # Unix time has no leap seconds
 _MONTH_CHARS = len("2026-11")
 
 
@@ -46,7 +48,7 @@ class Hold(msgspec.Struct, frozen=True):
     held. Several where a part of the plan would do too.
     """
 
-    amounts: tuple[int, ...]
+    amounts: Sequence[int]
     limits: tuple[Limit, ...]
 
 
@@ -97,7 +99,12 @@ def limits_at(budgets: Iterable[Budget], wall_ns: int) -> tuple[Limit, ...]:
 
     A window is known by its date, so a clock that jumps back and forth resets none of them.
     """
-    day, month = windows_at(wall_ns)
+    return _limits(tuple(budgets), wall_ns // _NS_PER_DAY)
+
+
+@lru_cache(maxsize=1_024)  # the same all day long
+def _limits(budgets: tuple[Budget, ...], day_number: int) -> tuple[Limit, ...]:
+    day, month = windows_at(day_number * _NS_PER_DAY)
     return tuple(
         Limit(
             budget.scope,

@@ -42,6 +42,8 @@ def input_bound(features: Features, deployment: Deployment) -> int | None:
 
     Of text it is the estimate. It is never less than that, whatever window is stated.
     """
+    if not (features.images or features.hidden_tokens_max or features.has_unsized):
+        return features.input_tokens
     window = deployment.capability.context_tokens
     image_tokens = image_tokens_max(deployment.model) if features.images else 0
     if features.has_unsized or image_tokens is None:

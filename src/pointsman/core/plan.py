@@ -1,7 +1,8 @@
 """Plan: which deployments to try for a decision, in order, and what that may cost at most."""
 
 from collections.abc import Callable, Iterator, Sequence, Set
-from heapq import nlargest
+from functools import cached_property
+from typing import overload
 
 import msgspec
 
@@ -68,8 +69,9 @@ def as_held(plan: Plan, features: Features, price_of: Callable[[Step], Price | N
     """
 
     def held(step: Step) -> Step:
-        bound = output_bound(step, features)
-        worst = _worst_case(price_of(step), input_bound(features, step.deployment), bound)
+        worst = _worst_case(
+            price_of(step), input_bound(features, step.deployment), output_bound(step, features)
+        )
         return msgspec.structs.replace(step, worst_case_nanousd=worst)
 
     return msgspec.structs.replace(plan, steps=tuple(map(held, plan.steps)))
@@ -81,7 +83,15 @@ def plan_worst_case_nanousd(steps: Sequence[Step], attempts_max: int) -> int:
     The dearest `attempts_max` tries, of each deployment no more than TRIES_PER_TARGET_MAX, each at
     its dearest step. Every step has a worst case.
     """
-    return max(_worst_cases(steps, attempts_max), default=0)
+    dearest: dict[str, int] = {}
+    for step in steps:
+        name, worst = step.deployment.id, step.worst_case_nanousd
+        assert worst is not None, "bounded leaves the others out"
+        if worst > dearest.get(name, -1):
+            dearest[name] = worst
+    tries = [*dearest.values()] * TRIES_PER_TARGET_MAX
+    tries.sort(reverse=True)
+    return sum(tries[:attempts_max])
 
 
 def bounded(plan: Plan) -> Plan:
@@ -102,42 +112,75 @@ def bounded(plan: Plan) -> Plan:
     return msgspec.structs.replace(plan, steps=_gated(known))
 
 
-def affordable(plan: Plan, first: int = 0) -> dict[int, tuple[int, int]]:
-    """Return what would do of a plan, each part by its worst case, the dearest first.
+class Affordable(Sequence[int]):
+    """What would do of a plan from step number `first` on, in nano-USD, the dearest first.
 
-    The whole plan from step number `first` on, then ever fewer steps, at last that step alone with
-    one try. What costs the same as more of the plan is left out. A part is the number of the step
-    that it ends before and its `attempts_max`, as `part_of` takes it.
+    The whole of it, then ever fewer steps, at last that step alone with one try. What costs the
+    same as more of the plan is left out. All but the first is only worked out where it is needed:
+    mostly a budget has room for the whole.
     """
-    worst_cases = list(_worst_cases(plan.steps[first:], plan.attempts_max))
-    parts: dict[int, tuple[int, int]] = {}
-    for count in range(len(worst_cases), 0, -1):
-        parts.setdefault(worst_cases[count - 1], (first + count, plan.attempts_max))
-    alone = plan_worst_case_nanousd(plan.steps[first : first + 1], 1)
-    parts.setdefault(alone, (first + 1, 1))
-    return parts
 
+    def __init__(self, plan: Plan, first: int = 0) -> None:
+        self._plan = plan
+        self._first = first
+        self._whole = plan_worst_case_nanousd(plan.steps[first:], plan.attempts_max)
 
-def part_of(plan: Plan, end: int, attempts_max: int) -> Plan:
-    """Return the part of a plan before step number `end`, with so many attempts."""
-    if end == len(plan.steps) and attempts_max == plan.attempts_max:
-        return plan
-    steps = _gated(plan.steps[:end])
-    return msgspec.structs.replace(plan, steps=steps, attempts_max=attempts_max)
+    def __iter__(self) -> Iterator[int]:
+        """Yield the amounts."""
+        yield self._whole
+        yield from (amount for amount in self._parts if amount != self._whole)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._parts)
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[int]: ...
+
+    def __getitem__(self, index: int | slice) -> int | Sequence[int]:
+        """Return one of them, or some."""
+        return tuple(self._parts)[index]
+
+    def part(self, amount: int) -> Plan:
+        """Return the part of the plan that costs no more than one of the amounts."""
+        if amount == self._whole:
+            return self._plan
+        everything = len(self._plan.steps), self._plan.attempts_max
+        end, attempts_max = self._parts.get(amount, everything)
+        steps = _gated(self._plan.steps[:end])
+        return msgspec.structs.replace(self._plan, steps=steps, attempts_max=attempts_max)
+
+    @cached_property
+    def _parts(self) -> dict[int, tuple[int, int]]:
+        """Return by amount the number of the step that a part ends before, and its attempts."""
+        plan, first = self._plan, self._first
+        amounts = list(_worst_cases(plan.steps[first:], plan.attempts_max))
+        parts: dict[int, tuple[int, int]] = {}
+        for count in range(len(amounts), 0, -1):
+            parts.setdefault(amounts[count - 1], (first + count, plan.attempts_max))
+        alone = plan_worst_case_nanousd(plan.steps[first : first + 1], 1)
+        parts.setdefault(alone, (first + 1, 1))
+        return parts
 
 
 def _worst_cases(steps: Sequence[Step], attempts_max: int) -> Iterator[int]:
     """Yield what the first step may cost at most, then the first two, and so on."""
-    dearest: dict[str, int] = {}
-    leaders: dict[str, int] = {}  # so many deployments are all that can matter
+    leaders: dict[str, Step] = {}  # the dearest step of each deployment; so many can matter
     for step in steps:
-        assert step.worst_case_nanousd is not None, "bounded leaves the others out"
         name = step.deployment.id
-        dearest[name] = leaders[name] = max(dearest.get(name, 0), step.worst_case_nanousd)
+        known = leaders.get(name)
+        if known is None or _worst_of(step) > _worst_of(known):
+            leaders[name] = step
         if len(leaders) > attempts_max:
-            del leaders[min(leaders, key=leaders.__getitem__)]
-        tries = (cost for cost in leaders.values() for _ in range(TRIES_PER_TARGET_MAX))
-        yield sum(nlargest(attempts_max, tries))
+            del leaders[min(leaders, key=lambda name: _worst_of(leaders[name]))]
+        yield plan_worst_case_nanousd(tuple(leaders.values()), attempts_max)
+
+
+def _worst_of(step: Step) -> int:
+    return step.worst_case_nanousd or 0
 
 
 def _gated(steps: Sequence[Step]) -> tuple[Step, ...]:

@@ -17,7 +17,7 @@ _USD_PLACES_MAX = 9
 _DIGITS_BELOW_A_USD = 3
 
 
-class ContextTier(msgspec.Struct, frozen=True, kw_only=True):
+class ContextTier(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The rates of a request with more than `above_input_tokens` tokens of input, cached included.
 
     They hold for the whole request, not only for the tokens past the threshold.
@@ -33,6 +33,11 @@ class ContextTier(msgspec.Struct, frozen=True, kw_only=True):
     output_nanousd_per_mtok: int
     reasoning_nanousd_per_mtok: int | None = None
     long_cache_write_nanousd_per_mtok: int | None = None
+
+    @cached_property
+    def dearest(self) -> tuple[int, int]:
+        """Return the most that a token of input and one of output can cost in this tier."""
+        return _dearest_input(self, has_long_writes=True), _dearest_output(self)
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -57,7 +62,7 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     source_url: str = ""
     checked_on: date | None = None
 
-    @property
+    @cached_property
     def is_stated(self) -> bool:
         """Return whether the configuration states it, rather than a list of prices."""
         return self.version.startswith(STATED)
@@ -69,17 +74,9 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return any(it.cache_write_nanousd_per_mtok != it.input_nanousd_per_mtok for it in every)
 
     @cached_property
-    def dearest(self) -> tuple[tuple[int, int, int], ...]:
-        """Return the most that a token can cost: from how many of input, its rate, the output's."""
-        every: tuple[Price | ContextTier, ...] = (self, *self.tiers)
-        return tuple(
-            (
-                -1 if isinstance(rates, Price) else rates.above_input_tokens,
-                _dearest_input(rates, has_long_writes=True),
-                _dearest_output(rates),
-            )
-            for rates in every
-        )
+    def dearest(self) -> tuple[int, int]:
+        """Return the most that a token of input and one of output can cost below all tiers."""
+        return _dearest_input(self, has_long_writes=True), _dearest_output(self)
 
 
 def cost_nanousd(usage: Usage, price: Price) -> int:
@@ -118,9 +115,11 @@ def worst_case_nanousd(price: Price, *, input_tokens: int, output_tokens: int) -
     unless that is dearer, all written to it if that is dearer, for an hour if that is dearer still,
     at the dearest tier in reach.
     """
-    dearest = 0
-    for above, input_rate, output_rate in price.dearest:
-        if input_tokens > above:
+    input_rate, output_rate = price.dearest
+    dearest = input_tokens * input_rate + output_tokens * output_rate
+    for tier in price.tiers:
+        if input_tokens > tier.above_input_tokens:
+            input_rate, output_rate = tier.dearest
             dearest = max(dearest, input_tokens * input_rate + output_tokens * output_rate)
     return price.per_request_nanousd + (dearest + _HALF) // _TOKENS_PER_MTOK
 

@@ -18,9 +18,8 @@ from pointsman.core.errors import (
 )
 from pointsman.core.plan import (
     TRIES_PER_TARGET_MAX,
-    affordable,
+    Affordable,
     bounded,
-    part_of,
     step_worst_case_nanousd,
 )
 from pointsman.core.types import Plan, Step
@@ -225,11 +224,9 @@ class PlanRun:
         if purse is None or purse.is_taken:
             await attempt.begin(provider)
             return
-        parts = affordable(self._plan, index)
-        purse.amounts = tuple(parts)
+        purse.amounts = amounts = Affordable(self._plan, index)
         await attempt.begin(provider)
-        if purse.held_nanousd in parts:
-            self._plan = part_of(self._plan, *parts[purse.held_nanousd])
+        self._plan = amounts.part(purse.held_nanousd)
 
     async def _give_up(self, draft: HeldDraft, error: GatewayError) -> None:
         draft.attempt.fail(error)
