@@ -137,7 +137,6 @@ class Attempt:
         self._ended_s: float | None = None
         self._began_s = desk.clock.monotonic_s()
         self._first_content_s: float | None = None
-        self._reported_chars = 0
         self._upstream: Call | None = None
         self.deadline = Deadline(job.deadline_s - self._began_s)
         self._intent = job.intent(
@@ -222,15 +221,19 @@ class Attempt:
 
     def _gathered(self, batch: Sequence[Event]) -> Sequence[Event]:
         """Take what came into the builder; return it, with a usage before its end."""
-        builder = self.builder
-        for event in batch:
-            if isinstance(event, Finished) and builder.usage is None:
-                estimated = UsageReport(self._estimated_usage())
-                builder.add(estimated)
-                batch = [*batch[:-1], estimated, event]
-            builder.add(event)
-            if isinstance(event, UsageReport):
-                self._reported_chars = builder.chars
+        builder, last = self.builder, batch[-1]
+        add = builder.add
+        if not isinstance(last, Finished):
+            for event in batch:
+                add(event)
+            return batch
+        for event in batch[:-1]:
+            add(event)
+        if builder.usage is None:
+            estimated = UsageReport(self._estimated_usage())
+            add(estimated)
+            batch = [*batch[:-1], estimated, last]
+        add(last)
         return batch
 
     async def settle(self, outcome: Outcome, error: str = "") -> None:
@@ -361,7 +364,7 @@ class Attempt:
         estimated, reported = self._estimated_usage(), self.builder.usage
         if reported is None:
             return estimated
-        if 0 < self.builder.chars == self._reported_chars:
+        if 0 < self.builder.chars == self.builder.reported_chars:
             return reported
         output_tokens = max(reported.output_tokens, estimated.output_tokens)
         return msgspec.structs.replace(reported, output_tokens=output_tokens, is_estimated=True)

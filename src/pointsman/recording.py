@@ -53,11 +53,11 @@ class Recording:
         try:
             while not self.is_whole:
                 batch = await source(self._take)
+                has_room = self._take(batch)  # its readers wake later, when this is known:
                 if batch and isinstance(batch[-1], Finished):
-                    self._add(batch)
                     self.is_whole = True
                     on_whole()
-                elif not self._take(batch):
+                elif not has_room:
                     while self._lead_bytes > LEAD_BYTES_MAX:
                         await self._read_on.rung()
         except BaseException as error:  # whatever it is, no reader may take it for the end
@@ -70,15 +70,14 @@ class Recording:
 
     def _take(self, batch: Sequence[Event]) -> bool:
         """Record what has come; return whether there is room for more."""
-        self._add(batch)
-        self._grown.ring()
-        return self._lead_bytes <= LEAD_BYTES_MAX
-
-    def _add(self, batch: Sequence[Event]) -> None:
-        size = sum(map(_size, batch))
+        size = 0
+        for event in batch:
+            size += _size(event)
         self.events += batch
         self.size_bytes += size
         self._lead_bytes += size
+        self._grown.ring()
+        return self._lead_bytes <= LEAD_BYTES_MAX
 
     @property
     def has_failed(self) -> bool:
@@ -103,8 +102,9 @@ class Recording:
                 await self._grown.rung()
             batch = self.events[position:]
             position += len(batch)
+            if self._lead_bytes > LEAD_BYTES_MAX:
+                self._read_on.ring()
             self._lead_bytes = 0
-            self._read_on.ring()
             return batch
 
         return more
@@ -165,7 +165,9 @@ def free(event: Event) -> Event:
 
 
 def _size(event: Event) -> int:
-    size = _EVENT_BYTES + len(event.frame or b"")
+    """Return about how many bytes an event holds; its text is in its frame, where it has one."""
+    if frame := event.frame:
+        return _EVENT_BYTES + len(frame)
     if isinstance(event, TextDelta | ReasoningDelta):
-        return size + len(event.text)
-    return size + len(event.arguments) if isinstance(event, ToolCallDelta) else size
+        return _EVENT_BYTES + len(event.text)
+    return _EVENT_BYTES + (len(event.arguments) if isinstance(event, ToolCallDelta) else 0)

@@ -21,19 +21,13 @@ class AnswerBuilder:
     `chars` counts what has come so far: text, reasoning and tool-call arguments. `usage` is None
     until the upstream reports it, `finish_reason` until the end. `signatures` are all that the
     answer has been sealed with. `service`: what the upstream has said of its price.
+    `reported_chars`: how much had come when the upstream last reported its usage.
     """
 
     __slots__ = (
-        "_calls",
-        "_reasoning",
-        "_text",
-        "chars",
-        "finish_reason",
-        "service",
-        "signatures",
-        "started",
-        "usage",
-    )
+        "_calls", "_reasoning", "_text", "chars", "finish_reason", "reported_chars", "service",
+        "signatures", "started", "usage",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.started: Started | None = None
@@ -41,6 +35,7 @@ class AnswerBuilder:
         self.service: Service = NOT_SAID
         self.finish_reason: str | None = None
         self.chars = 0
+        self.reported_chars = 0
         self.signatures: list[str] = []
         self._text: list[str] = []
         self._reasoning: list[str] = []
@@ -59,6 +54,7 @@ class AnswerBuilder:
             self._add_call(event)
         elif isinstance(event, UsageReport):
             self.usage, self.service = event.usage, event.service.after(self.service)
+            self.reported_chars = self.chars
         elif isinstance(event, Started):
             self.started = event
         elif isinstance(event, Finished):

@@ -38,15 +38,21 @@ class BodyReader:
         UpstreamTooLarge.
         """
         piece = await (self._inflated() if self.is_encoded else self._sent())
-        return self._counted(piece)
+        self._total += len(piece)
+        if self._total > REPLY_BYTES_MAX:
+            raise _too_large()
+        return piece
 
     def at_hand(self) -> bytes | None:
         """Return what has come, b"" at the end, None where one has to wait for more.
 
         Only of a body that is not encoded. Raises UpstreamReset, and UpstreamTooLarge.
         """
-        piece = self._reply.at_hand()
-        return piece if piece is None else self._counted(piece)
+        if piece := self._reply.at_hand():
+            self._total += len(piece)
+            if self._total > REPLY_BYTES_MAX:
+                raise _too_large()
+        return piece
 
     async def flow(self, taker: Callable[[], bool]) -> None:
         """Wait for more; tell `taker` of what comes, until it says that this is enough.
@@ -64,12 +70,6 @@ class BodyReader:
         """Wait for so long from now on."""
         self.left_s, self._since_s = left_s, self._loop.time()
         self._reply.extend(self._since_s + left_s)
-
-    def _counted(self, piece: bytes) -> bytes:
-        self._total += len(piece)
-        if self._total > REPLY_BYTES_MAX:
-            raise UpstreamTooLarge(f"the upstream's answer is over {REPLY_BYTES_MAX} bytes")
-        return piece
 
     async def _inflated(self) -> bytes:
         """Return what has come, out of its Content-Encoding."""
@@ -101,3 +101,8 @@ class BodyReader:
         with suppress(UpstreamError):
             while await self.piece():
                 pass
+
+
+def _too_large() -> UpstreamTooLarge:
+    """Return the error of a body that is longer than any answer."""
+    return UpstreamTooLarge(f"the upstream's answer is over {REPLY_BYTES_MAX} bytes")
