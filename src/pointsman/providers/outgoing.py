@@ -30,9 +30,10 @@ def written(request: Request, step: Step) -> Written:
             request, body=asked, dropped=(*request.dropped, *steering)
         )
     encoded = encode_request(request, step)
-    body, refused = _without(encoded.body, (*step.deployment.drops, *_refused(request, step)))
+    unwanted = (*step.deployment.drops, *_refused(request, step))
+    body, refused = _without(encoded.body, unwanted) if unwanted else (encoded.body, ())
     names = (*request.dropped, *encoded.dropped, *refused)
-    return Written(body, tuple(dict.fromkeys(names)))
+    return Written(body, tuple(dict.fromkeys(names)) if names else ())
 
 
 def address(deployment: Deployment, value_of: Callable[[str], str | None]) -> str:

@@ -152,6 +152,13 @@ def test_the_short_cut_and_the_walk_agree_with_a_slow_reader(body):
     assert passes(body) == slow_check(body)
 
 
+@pytest.mark.parametrize("before", range(17))
+@pytest.mark.parametrize("digits", [DIGITS_MAX, DIGITS_MAX + 1])
+def test_a_long_number_is_found_wherever_it_stands(before, digits):
+    body = b"[" + b" " * before + b"7" * digits + b"]"
+    assert passes(body) == (digits <= DIGITS_MAX)
+
+
 JSON = st.recursive(
     st.text(max_size=5) | st.integers(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),

@@ -85,6 +85,17 @@ def test_only_the_named_value_changes(body, new, data):
     }
 
 
+@given(
+    value=st.dictionaries(NAMES, VALUES, max_size=5),
+    separators=st.sampled_from([(",", ":"), (", ", ": "), (", ", ":"), (",", ": ")]),
+    changes=CHANGES,
+)
+def test_a_body_in_a_usual_style_is_changed_as_one_in_any_other(value, separators, changes):
+    """A line end behind it is no part of the style, and stays."""
+    text = json.dumps(value, separators=separators, ensure_ascii=False).encode()
+    assert spliced(text, changes) + b"\n" == spliced(text + b"\n", changes)
+
+
 @pytest.mark.parametrize(
     ("body", "changes", "expected"),
     [

@@ -19,7 +19,14 @@ _MARK = re.compile(rb'"cache_control"\s{0,9}:\s{0,9}\{[^{}]{0,200}"ttl"\s{0,9}:\
 _BREAKPOINT = b'"prompt_cache_breakpoint"'
 _BREAKPOINT_MEMBER = re.compile(_BREAKPOINT + rb"\s{0,9}:\s{0,9}\{")
 
+_IN_BOTH = b"cache_"
+
 _LASTING_S: Mapping[str, float] = {"30m": 1_800.0, "12h": 43_200.0, "24h": 86_400.0}
+
+
+def has_marks(body: bytes) -> bool:
+    """Return whether a body may have any of the two below: one look for what both have in them."""
+    return _IN_BOTH in body
 
 
 def has_long_marks(body: bytes) -> bool:

@@ -19,10 +19,16 @@ _DIGEST_CHARS_MAX = 24
 
 def is_foreign(request: Request, step: Step) -> bool:
     """Return whether the request's history has anything that the step's deployment cannot take."""
-    keeps, rule = keeper(request, step), step.deployment.call_ids
-    return any(not keeps(signature) for signature in request.signatures) or any(
-        valid_call_id(made, rule) != made for turn in request.turns for made in turn.tool_call_ids
-    )
+    if request.signatures:
+        keeps = keeper(request, step)
+        if not all(map(keeps, request.signatures)):
+            return True
+    rule = step.deployment.call_ids
+    for turn in request.turns:
+        for made in turn.tool_call_ids:
+            if valid_call_id(made, rule) != made:
+                return True
+    return False
 
 
 def keeper(request: Request, step: Step) -> Callable[[str], bool]:

@@ -10,6 +10,7 @@ import msgspec
 
 _raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _name = msgspec.json.Decoder(str)
+_SPACED, _CLOSE = b'"%b": %b', b'"%b":%b'
 _OPENING = re.compile(rb"\s*\{\s*")
 _KEY = re.compile(rb'"((?:[^"\\]|\\.)*+)"\s*:\s*', re.DOTALL)
 _NEXT_KEY = re.compile(rb'\s*,\s*"((?:[^"\\]|\\.)*+)"\s*:\s*', re.DOTALL)
@@ -25,12 +26,16 @@ def splice(body: bytes, changes: Mapping[str, bytes | None]) -> bytes:
     Raises msgspec.DecodeError or UnicodeDecodeError when it is not.
     """
     members = _raw_members.decode(body)
-    added = {
-        name: value for name, value in changes.items() if name not in members and value is not None
-    }
-    if not added and not any(name in members for name in changes):
-        return body
-    spliced = _in_place(body, members, changes, added)
+    changed = changes.keys() & members.keys()
+    added: Mapping[str, bytes] = {}
+    if len(changed) < len(changes):
+        absent = changes.keys() - changed
+        added = {name: new for name, new in changes.items() if name in absent and new is not None}
+        if not added and not changed:
+            return body
+    spliced = _in_style(body, members, changes, added)
+    if spliced is None:
+        spliced = _in_place(body, members, changes, added)
     if spliced is not None:
         return spliced
     kept = {name: bytes(raw) for name, raw in members.items() if changes.get(name, b"") is not None}
@@ -41,6 +46,38 @@ def splice(body: bytes, changes: Mapping[str, bytes | None]) -> bytes:
 def object_bytes(members: Mapping[str, bytes]) -> bytes:
     """Return the JSON object with these members, whose values are JSON already."""
     return b"{" + _members_bytes(members) + b"}"
+
+
+def _in_style(
+    body: bytes,
+    members: Mapping[str, msgspec.Raw],
+    changes: Mapping[str, bytes | None],
+    added: Mapping[str, bytes],
+) -> bytes | None:
+    """Return the changed body where it is spaced as most are, else None.
+
+    Nearly all clients write it without a space between its members, or with one behind each comma
+    and colon as Python does. It is, where its members written so are the body again; no key then
+    stands in it twice.
+    """
+    if not members:
+        return None
+    first = next(iter(members))
+    is_spaced = body.startswith(b" ", len(first) + 4)
+    member, comma = (_SPACED, b", ") if is_spaced else (_CLOSE, b",")
+    written = {name: member % (name.encode(), raw) for name, raw in members.items()}
+    if b"{%b}" % comma.join(written.values()) != body:
+        return None
+    for name, new in changes.items():
+        if name in written:
+            if new is None:
+                del written[name]
+            else:
+                written[name] = member % (name.encode(), new)
+    kept = comma.join(written.values())
+    if added:
+        kept += (b"," if kept else b"") + _members_bytes(added)
+    return b"{%b}" % kept
 
 
 def _in_place(

@@ -38,6 +38,7 @@ FIELDS = (
 # Passes over all else, which takes a fraction of the time of looking for each name.
 _Found = msgspec.defstruct("_Found", [(name, msgspec.Raw, None) for name in FIELDS])
 _found = msgspec.json.Decoder(_Found)
+_NONE = _Found()
 # Tools of the client's own: what their schemas name is no upstream's to call.
 _OWN_TOOLS = ("function", "custom", "", None)
 
@@ -54,6 +55,8 @@ _tooled = msgspec.json.Decoder(_Tooled)
 def without_steering(body: bytes) -> tuple[bytes, tuple[str, ...]]:
     """Return a JSON object without these fields, and the names of those that it had."""
     found = _found.decode(body)
+    if found == _NONE:
+        return body, ()
     had = tuple(name for name in FIELDS if getattr(found, name) is not None)
     return (splice(body, dict.fromkeys(had)), had) if had else (body, ())
 

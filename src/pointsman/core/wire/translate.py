@@ -25,14 +25,14 @@ def encode_request(request: Request, step: Step) -> Written:
     where no message says anything.
     """
     codec = upstream_codec(request.dialect, step.deployment.dialect)
-    rule = step.deployment.call_ids
-    keeps = keeper(request, step)
     if request.dialect == codec.name:
         if is_foreign(request, step):
+            keeps, rule = keeper(request, step), step.deployment.call_ids
             call_id = partial(valid_call_id, rule=rule)
             body = codec.refit_body(request.body, keeps=keeps, call_id=call_id)
             request = msgspec.structs.replace(request, body=body)
         return codec.encode_request(request, step)
+    keeps, rule = keeper(request, step), step.deployment.call_ids
     prompt = CODECS[request.dialect].read_prompt(request)
     prompt = recalled(prompt, request.history.call_signatures)
     return codec.write_prompt(_spoken(refit(prompt, keeps, rule), request.dialect), step)

@@ -181,12 +181,12 @@ def encode_reply(events: Iterable[Event], model: str, *, has_functions: bool = F
     """Return a whole answer as a JSON reply; one that came as such goes on but for the model."""
     builder, texts = AnswerBuilder(), list[TextDelta]()
     for event in events:
+        if isinstance(event, Started) and _is_reply(event):
+            return splice(event.frame or b"", {"model": msgspec.json.encode(model)})
         builder.add(event)
         if isinstance(event, TextDelta) and event.choice == 0:
             texts.append(event)
     started = builder.started
-    if started and started.frame and started.dialect == DIALECT and not started.is_stream:
-        return splice(started.frame, {"model": msgspec.json.encode(model)})
     refusal = "".join(event.text for event in texts if event.is_refusal)
     reason = builder.finish_reason or "stop"
     choice = {
@@ -206,6 +206,11 @@ def encode_reply(events: Iterable[Event], model: str, *, has_functions: bool = F
         "usage": usage_object(builder.usage or Usage()),
     }
     return msgspec.json.encode(reply)
+
+
+def _is_reply(started: Started) -> bool:
+    """Return whether an answer came as this dialect's JSON reply."""
+    return bool(started.frame) and started.dialect == DIALECT and not started.is_stream
 
 
 def _message(

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping, Set
+from operator import attrgetter
 
 import msgspec
 
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Caller, Need, Request, ResponseFormat, Step, Turn
-from pointsman.core.wire.cache_asks import has_breakpoints, has_long_marks, retention_s
+from pointsman.core.wire.cache_asks import has_breakpoints, has_long_marks, has_marks, retention_s
 from pointsman.core.wire.decoding import client_json, shape_members
 from pointsman.core.wire.limits import MESSAGES_MAX, TOOLS_MAX, check_count, check_model
 from pointsman.core.wire.openai_chat.media import IMAGE_PARTS
@@ -19,9 +20,11 @@ DIALECT = "openai-chat"
 _SYSTEM_ROLES = frozenset({"system", "developer"})
 _NOTHING = (b"", b"null")
 # What a stream's events do not carry: such an answer is kept per way of asking, see `shape`.
-_ONLY_IN_FRAMES = ("n", "logprobs", "modalities", "audio", "web_search_options")
-_NOT_SHAPING = ("stream", "stream_options", "model", "user", "metadata", "store")
-_NOT_SHAPING_IDS = ("prompt_cache_key", "safety_identifier", "service_tier")
+_ONLY_IN_FRAMES = frozenset({"n", "logprobs", "modalities", "audio", "web_search_options"})
+_NOT_SHAPING = frozenset(
+    {"stream", "stream_options", "model", "user", "metadata", "store"}
+    | {"prompt_cache_key", "safety_identifier", "service_tier"}
+)
 _MAX_TOKENS_FIELDS = ("max_tokens", "max_completion_tokens")
 # Parts that are read as text, by any of the names that upstreams give them.
 _TEXT_PARTS = frozenset({"", "text", "input_text", "output_text", "refusal", "thinking"})
@@ -31,19 +34,22 @@ _TEXT_PARTS = frozenset({"", "text", "input_text", "output_text", "refusal", "th
 _REFERRING = ("previous_response_id", "conversation", "data_sources")
 
 
+_ABSENT = msgspec.Raw()
+
+
 class _File(msgspec.Struct):
-    file_data: msgspec.Raw = msgspec.Raw()
-    file_id: msgspec.Raw = msgspec.Raw()
+    file_data: msgspec.Raw = _ABSENT
+    file_id: msgspec.Raw = _ABSENT
 
 
 class _Part(msgspec.Struct):
     type: str = ""
     text: str | None = None
-    file: msgspec.Raw = msgspec.Raw()
+    file: msgspec.Raw = _ABSENT
 
 
 class _Function(msgspec.Struct):
-    arguments: msgspec.Raw = msgspec.Raw()
+    arguments: msgspec.Raw = _ABSENT
 
 
 class _Call(msgspec.Struct):
@@ -55,11 +61,11 @@ class _Message(msgspec.Struct):
     role: str
     content: str | list[_Part | str] | None = None
     tool_calls: list[_Call] | None = None
-    audio: msgspec.Raw = msgspec.Raw()
+    audio: msgspec.Raw = _ABSENT
 
 
 class _JsonSchema(msgspec.Struct):
-    schema: msgspec.Raw = msgspec.Raw()
+    schema: msgspec.Raw = _ABSENT
 
 
 class _Format(msgspec.Struct):
@@ -82,16 +88,16 @@ class _Chat(msgspec.Struct):
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     # Whatever they are, the provider judges them: here only a request for more is to be seen.
-    n: msgspec.Raw = msgspec.Raw()
-    logprobs: msgspec.Raw = msgspec.Raw()
-    modalities: msgspec.Raw = msgspec.Raw()
-    web_search_options: msgspec.Raw = msgspec.Raw()
-    prompt_cache_retention: msgspec.Raw = msgspec.Raw()
-    prompt_cache_options: msgspec.Raw = msgspec.Raw()
-    previous_response_id: msgspec.Raw = msgspec.Raw()
-    conversation: msgspec.Raw = msgspec.Raw()
-    data_sources: msgspec.Raw = msgspec.Raw()
-    extra_body: msgspec.Raw = msgspec.Raw()
+    n: msgspec.Raw = _ABSENT
+    logprobs: msgspec.Raw = _ABSENT
+    modalities: msgspec.Raw = _ABSENT
+    web_search_options: msgspec.Raw = _ABSENT
+    prompt_cache_retention: msgspec.Raw = _ABSENT
+    prompt_cache_options: msgspec.Raw = _ABSENT
+    previous_response_id: msgspec.Raw = _ABSENT
+    conversation: msgspec.Raw = _ABSENT
+    data_sources: msgspec.Raw = _ABSENT
+    extra_body: msgspec.Raw = _ABSENT
 
 
 class _Offered(msgspec.Struct):
@@ -103,7 +109,46 @@ class _Options(msgspec.Struct):
     stream_options: dict[str, msgspec.Raw] | None = None
 
 
+class _Said(msgspec.Struct):
+    """What the messages say. `parts` are those of their content that are no text."""
+
+    system: list[str]
+    turns: list[Turn]
+    parts: list[_Part]
+    calls_bytes: int = 0
+    has_audio: bool = False
+
+
+class _More(msgspec.Struct, frozen=True):
+    """What few requests ask for, as `Request` has it."""
+
+    needs: frozenset[Need] = frozenset()
+    image_count: int = 0
+    tools_bytes: int = 0
+    retention_s: float = 0.0
+    file_bytes: int = 0
+    text_file_bytes: int = 0
+    has_unsized: bool = False
+    choices: int = 1
+
+
+_USUAL = _More()
 _chat = msgspec.json.Decoder(_Chat)
+# The members that make for more than that, in one look.
+_seldom = attrgetter(
+    "n",
+    "logprobs",
+    "modalities",
+    "web_search_options",
+    "prompt_cache_retention",
+    "prompt_cache_options",
+    "extra_body",
+    "tools",
+    "functions",
+    "response_format",
+    *_REFERRING,
+)
+_NOTHING_SELDOM = (_ABSENT,) * 7 + (None,) * 3 + (_ABSENT,) * len(_REFERRING)
 _offered = msgspec.json.Decoder(_Offered)
 _options = msgspec.json.Decoder(_Options)
 _file = msgspec.json.Decoder(_File)
@@ -116,44 +161,80 @@ def decode_request(body: bytes, caller: Caller) -> Request:
     """
     chat = client_json(_chat.decode, body)
     _check_counts(chat)
-    max_tokens = [_whole(name, getattr(chat, name)) for name in _MAX_TOKENS_FIELDS]
-    parts = [
-        part
-        for message in chat.messages
-        if isinstance(message.content, list)
-        for part in message.content
-        if isinstance(part, _Part) and part.type not in _TEXT_PARTS
-    ]
-    files = [_file_of(part) for part in parts if part.type == "file"]
-    tools = [bytes(tool) for tool in (*(chat.tools or ()), *(chat.functions or ()))]
+    max_tokens = _bound(chat)
+    said = _said(chat.messages)
+    more = _more(chat, said)
+    options = chat.stream_options
     return Request(
         dialect=DIALECT,
         body=body,
         model=chat.model,
-        system="\n".join(_text(m) for m in chat.messages if m.role in _SYSTEM_ROLES),
-        turns=tuple(_turn(m) for m in chat.messages if m.role not in _SYSTEM_ROLES),
+        system="\n".join(said.system),
+        turns=tuple(said.turns),
+        needs=more.needs,
+        image_count=more.image_count,
+        tools_bytes=more.tools_bytes,
+        has_long_marks=has_marks(body) and (has_long_marks(body) or has_breakpoints(body)),
+        retention_s=more.retention_s,
+        calls_bytes=said.calls_bytes,
+        file_bytes=more.file_bytes,
+        text_file_bytes=more.text_file_bytes,
+        has_unsized=more.has_unsized,
+        max_tokens=max_tokens,
+        choices=more.choices,
+        response_format=_response_format(chat.response_format),
+        is_stream=bool(chat.stream),
+        wants_usage=bool(options and options.include_usage),
+        caller=caller,
+    )
+
+
+def _said(messages: list[_Message]) -> _Said:
+    """Return what the messages say, each looked at once."""
+    said = _Said([], [], [])
+    for message in messages:
+        role, content, calls = message.role, message.content, message.tool_calls
+        text = content or ""
+        if isinstance(text, list):
+            said.parts += [
+                part for part in text if isinstance(part, _Part) and part.type not in _TEXT_PARTS
+            ]
+            text = _text(text)
+        ids: tuple[str, ...] = ()
+        if calls:
+            ids = tuple(call.id for call in calls if call.id)
+            said.calls_bytes += sum(
+                len(bytes(call.function.arguments)) for call in calls if call.function
+            )
+        if message.audio is not _ABSENT and bytes(message.audio) != b"null":
+            said.has_audio = True
+        if role in _SYSTEM_ROLES:
+            said.system.append(text)
+        else:
+            role = "tool" if role == "function" else role
+            said.turns.append(Turn(role=role, text=text, tool_call_ids=ids))
+    return said
+
+
+def _more(chat: _Chat, said: _Said) -> _More:
+    """Return what a request asks for beside text for text; most ask for nothing."""
+    parts = said.parts
+    is_usual = _seldom(chat) == _NOTHING_SELDOM
+    if is_usual and not parts and not said.has_audio:
+        return _USUAL
+    files = [_file_of(part) for part in parts if part.type == "file"]
+    tools = [bytes(tool) for tool in (*(chat.tools or ()), *(chat.functions or ()))]
+    return _More(
         needs=_needs(chat, {part.type for part in parts}, files, tools),
         image_count=sum(1 for part in parts if part.type in IMAGE_PARTS),
         tools_bytes=sum(map(len, tools)),
-        has_long_marks=has_long_marks(body) or has_breakpoints(body),
         retention_s=retention_s(
             bytes(chat.prompt_cache_retention), bytes(chat.prompt_cache_options)
         ),
-        calls_bytes=sum(
-            len(bytes(call.function.arguments))
-            for message in chat.messages
-            for call in message.tool_calls or ()
-            if call.function
-        ),
         file_bytes=sum(_base64_bytes(file.file_data) for file in files),
         text_file_bytes=sum(_base64_bytes(file.file_data) for file in files if _is_text(file)),
-        has_unsized=_has_unsized(chat, parts, files),
-        max_tokens=min((bound for bound in max_tokens if bound is not None), default=None),
-        choices=_choices(chat.n),
-        response_format=_response_format(chat.response_format),
-        is_stream=bool(chat.stream),
-        wants_usage=bool(chat.stream_options and chat.stream_options.include_usage),
-        caller=caller,
+        has_unsized=said.has_audio or _has_unsized(chat, parts, files),
+        choices=1 if chat.n is _ABSENT else _choices(chat.n),
     )
 
 
@@ -179,7 +260,9 @@ def encode_request(request: Request, step: Step) -> bytes:
 
 def has_functions(request: Request) -> bool:
     """Return whether the client offers functions in the deprecated way, and no tools."""
-    if request.dialect != DIALECT or b'"functions"' not in request.body:
+    if Need.TOOLS not in request.needs or request.dialect != DIALECT:
+        return False
+    if b'"functions"' not in request.body:
         return False
     offered = _offered.decode(request.body)
     return bool(offered.functions and not offered.tools)
@@ -194,27 +277,38 @@ def shape(request: Request) -> Mapping[str, object]:
     Raises RequestError for what is wrong in a field that nothing else reads.
     """
     members = shape_members(request.body)
-    for name in (*_NOT_SHAPING, *_NOT_SHAPING_IDS):
-        members.pop(name, None)
-    if any(members.get(name) not in (None, False, 1) for name in _ONLY_IN_FRAMES):
+    for name in members.keys() & _NOT_SHAPING:
+        del members[name]
+    in_frames = members.keys() & _ONLY_IN_FRAMES
+    if in_frames and any(members[name] not in (None, False, 1) for name in in_frames):
         members["stream"] = request.is_stream
     return members
 
 
 def _check_counts(chat: _Chat) -> None:
-    tools = len(chat.tools or ()) + len(chat.functions or ())
     if not chat.messages:
         raise RequestError("messages is empty; send at least one", param="messages")
     check_count("messages", len(chat.messages), MESSAGES_MAX)
-    check_count("tools", tools, TOOLS_MAX)
+    if chat.tools or chat.functions:
+        check_count("tools", len(chat.tools or ()) + len(chat.functions or ()), TOOLS_MAX)
     check_model(chat.model)
 
 
-def _whole(name: str, value: float | None) -> int | None:
+def _bound(chat: _Chat) -> int | None:
+    """Return how many tokens the answer may have, None where the client sets no bound."""
+    said = [
+        _whole(name, value)
+        for name in _MAX_TOKENS_FIELDS
+        if (value := getattr(chat, name)) is not None
+    ]
+    return min(said) if said else None
+
+
+def _whole(name: str, value: float) -> int:
     """Return a bound as a whole number: 100.0 is 100."""
-    if value is not None and (value < 1 or value != int(value)):
+    if value < 1 or value != int(value):
         raise RequestError(f"{name} is {value}; it must be a whole number, 1 or more", param=name)
-    return None if value is None else int(value)
+    return int(value)
 
 
 def _choices(stated: msgspec.Raw) -> int:
@@ -225,24 +319,9 @@ def _choices(stated: msgspec.Raw) -> int:
         return 1
 
 
-def _text(message: _Message) -> str:
-    match message.content:
-        case None:
-            return ""
-        case str(text):
-            return text
-        case parts:
-            texts = (part if isinstance(part, str) else part.text for part in parts)
-            return "\n".join(text for text in texts if text is not None)
-
-
-def _turn(message: _Message) -> Turn:
-    calls = message.tool_calls or ()
-    return Turn(
-        role="tool" if message.role == "function" else message.role,
-        text=_text(message),
-        tool_call_ids=tuple(call.id for call in calls if call.id),
-    )
+def _text(parts: list[_Part | str]) -> str:
+    texts = (part if isinstance(part, str) else part.text for part in parts)
+    return "\n".join(text for text in texts if text is not None)
 
 
 def _needs(chat: _Chat, kinds: Set[str], files: list[_File], tools: list[bytes]) -> frozenset[Need]:
@@ -290,7 +369,6 @@ def _has_unsized(chat: _Chat, parts: list[_Part], files: list[_File]) -> bool:
     return (
         any(part.type not in IMAGE_PARTS and part.type != "file" for part in parts)
         or not all(map(_is_text, files))
-        or any(bytes(message.audio) not in _NOTHING for message in chat.messages)
         or any(bytes(getattr(chat, name)) not in _NOTHING for name in _REFERRING)
         or b'"cached_content"' in bytes(chat.extra_body)
     )
