@@ -28,7 +28,7 @@ from pointsman.core.plan import step_worst_case_nanousd
 from pointsman.core.prices import Price, cost_nanousd
 from pointsman.core.secret import unsaid
 from pointsman.core.types import CacheOutcome, Decision, Features, Request, Snapshot, Step
-from pointsman.core.usage import Usage
+from pointsman.core.usage import NOT_SAID, Service, Usage
 from pointsman.core.wire.premium import Premium
 from pointsman.deadline import Deadline
 from pointsman.ledger import Intent, Ledger, Outcome, Settlement, State
@@ -133,6 +133,7 @@ class Attempt:
         self._desk = desk
         self._price = desk.price_of(step)
         self._premium = Premium.of(job.request, step.deployment)
+        self._priced: tuple[Usage | None, Service, int | None] = (None, NOT_SAID, None)
         self._has_ended = False
         self._ended_s: float | None = None
         self._began_s = desk.clock.monotonic_s()
@@ -350,10 +351,13 @@ class Attempt:
         price, builder = self._price, self.builder
         if price is None:
             return None
+        if usage is self._priced[0] and builder.service is self._priced[1]:
+            return self._priced[2]  # the end is booked and told of the same usage
         dropped = builder.started.dropped if builder.started else ()
-        if not self._premium.is_covered(price, builder.service, dropped):
-            return None
-        return cost_nanousd(usage, price)
+        is_covered = self._premium.is_covered(price, builder.service, dropped)
+        cost = cost_nanousd(usage, price) if is_covered else None
+        self._priced = usage, builder.service, cost
+        return cost
 
     def _usage_so_far(self) -> Usage:
         """Return what an answer without its end has taken.

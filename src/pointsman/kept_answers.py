@@ -76,7 +76,7 @@ def _may_keep(committed: Committed, recording: Recording) -> bool:
         committed.finish_reason == "stop"
         and not committed.is_empty
         and committed.is_accepted
-        and not any(isinstance(event, ToolCallDelta) for event in recording.events)
+        and ToolCallDelta not in map(type, recording.events)
     )
 
 

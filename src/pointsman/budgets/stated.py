@@ -15,6 +15,7 @@ from pointsman.core.types import Caller
 class Budgets:
     """What the configuration says of budgets. `keys` go by the key's name, `tags` by (name, value).
 
+    `every` has one budget at most for each window.
     `webhook_url` may be a secret: it is told nowhere.
     """
 
@@ -41,6 +42,8 @@ class Budgets:
 
     def of_caller(self, caller: Caller) -> tuple[Budget, ...]:
         """Return every budget that a request of this caller counts in; the smaller of two alike."""
+        if not caller.tenant and not self.tags:
+            return self.every
         grant, found = caller.grant, list(self.every)
         if caller.tenant:
             scope = key_scope(caller.tenant)
@@ -48,7 +51,7 @@ class Budgets:
             found += _of(scope, day_nanousd=grant.day_nanousd, month_nanousd=grant.month_nanousd)
         if self.tags:
             found += (budget for tag in caller.tags for budget in self.tags.get(tag, ()))
-        return tightened(found) if found else ()
+        return tightened(found) if len(found) > len(self.every) else self.every
 
     @property
     def stated(self) -> tuple[Budget, ...]:

@@ -121,33 +121,58 @@ def advance(
 
     `standing` None: it begins here. `caches` learns from the cached tokens that came back.
     """
-    before = None if standing is None else standing.conversation
-    idle_s = 0.0 if standing is None else standing.idle_s
-    context = 0 if before is None else before.context_tokens
-    has_stayed = before is None or before.here == place
-    if before is not None and has_stayed and not usage.is_estimated:
+    if standing is None:
+        return _begun(place, usage, cost_nanousd, at_s=at_s, snapshot=snapshot, caches=caches)
+    before, idle_s = standing.conversation, standing.idle_s
+    context, has_stayed = before.context_tokens, before.here == place
+    if has_stayed and not usage.is_estimated:
         caches.note(
             place.deployment, idle_s, prefix_tokens=context, cached=usage.cached_input_tokens
         )
     stays: dict[str, int] = {}
-    tiers: Sequence[Tier] = snapshot.tiers
-    if standing is not None:
-        tiers = as_asked(tiers, is_hour=standing.has_long_marks, retention_s=standing.retention_s)
-    for tier in tiers:
+    is_hour, retention_s = standing.has_long_marks, standing.retention_s
+    for tier in as_asked(snapshot.tiers, is_hour=is_hour, retention_s=retention_s):
         if has_stayed and tier.name == place.tier:
             cost = cost_nanousd  # the very same, then: no need to reckon
         else:
             cost = _stay_nanousd(tier.deployments[0], context, idle_s, usage, caches)
-        earlier = 0 if before is None else before.stay_nanousd.get(tier.name)
+        earlier = before.stay_nanousd.get(tier.name)
         if cost is not None and earlier is not None:
             stays[tier.name] = earlier + cost
-    paid = 0 if before is None else before.paid_nanousd
-    is_weaker = before is not None and context and _is_weaker(place, before.base, snapshot.names)
+    paid = before.paid_nanousd
+    is_weaker = context and _is_weaker(place, before.base, snapshot.names)
     return Conversation(
         here=place,
         # A stronger place was needed, or nothing is left of what was said before.
-        base=before.base if before is not None and is_weaker else place,
+        base=before.base if is_weaker else place,
         paid_nanousd=None if paid is None or cost_nanousd is None else paid + cost_nanousd,
+        stay_nanousd=stays,
+        context_tokens=usage.input_tokens + usage.output_tokens,
+        at_s=at_s,
+    )
+
+
+def _begun(
+    place: Place,
+    usage: Usage,
+    paid_nanousd: int | None,
+    *,
+    at_s: float,
+    snapshot: Snapshot,
+    caches: PromptCaches,
+) -> Conversation:
+    """Return the conversation after its first turn."""
+    stays: dict[str, int] = {}
+    for tier in snapshot.tiers:
+        cost = paid_nanousd
+        if tier.name != place.tier:
+            cost = _stay_nanousd(tier.deployments[0], 0, 0.0, usage, caches)
+        if cost is not None:
+            stays[tier.name] = cost
+    return Conversation(
+        here=place,
+        base=place,
+        paid_nanousd=paid_nanousd,
         stay_nanousd=stays,
         context_tokens=usage.input_tokens + usage.output_tokens,
         at_s=at_s,
@@ -295,10 +320,13 @@ def _stay_nanousd(
     price = deployment.price
     if price is None:
         return None
-    context = min(context, usage.input_tokens)
-    share = caches.most(deployment, idle_s, context) if context else 0.0
     # Where writing to the cache costs what fresh input does, it is no matter whether one is kept.
     is_kept = price.has_write_rate and caches.most(deployment, 0.0, usage.input_tokens) > 0
+    if not context and not is_kept:
+        plain = Usage(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
+        return cost_nanousd(plain, price)
+    context = min(context, usage.input_tokens)
+    share = caches.most(deployment, idle_s, context)
     new = usage.input_tokens - context
     return _low(deployment, context, new, usage.output_tokens, share, is_kept=is_kept)
 

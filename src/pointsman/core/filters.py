@@ -20,6 +20,17 @@ def capable(
 
     Where none can, the soft needs are let go. Where all can, the very tiers come back.
     """
+    key = features.dialect, features.needs
+    tokens, asked = features.input_tokens, features.max_tokens
+    for tier in tiers:  # mostly all can, which takes no lists to say
+        fit = tier.fits.get(key)
+        if fit is None or fit.filtered:
+            break
+        window = fit.context_tokens
+        if window is not None and tokens + (asked or tier.max_tokens or 0) > window:
+            break
+    else:
+        return tiers, ()
     left, out = _capable(features, features.needs, tiers)
     if left or not features.needs & SOFT_NEEDS:
         return left, out

@@ -174,7 +174,7 @@ class Health:
 
     def end(self, call: Call) -> None:
         """Note that a call has ended, however it did."""
-        record = self._record(call.deployment)
+        record = self._records[call.deployment]
         record.in_flight -= 1
         if call.is_retry:
             record.retrying -= 1
@@ -196,7 +196,7 @@ class Health:
         The breaker does not forget before the answer's end: one that always breaks off opens it.
         """
         if call.is_probe:
-            record = self._record(call.deployment)
+            record = self._records[call.deployment]
             record.probes.discard(call.number)
             record.revive()
 
@@ -205,7 +205,7 @@ class Health:
 
         A call from before its last opening closes nothing: a rest gets no shorter by old news.
         """
-        record = self._record(call.deployment)
+        record = self._records[call.deployment]
         if call.opening != record.opening:
             return
         record.revive()
@@ -220,7 +220,7 @@ class Health:
         shows that the upstream is there. The breaker opens once per rest, however many calls were
         in flight; until a success, the first failure after a rest opens it again, for longer.
         """
-        record = self._record(call.deployment)
+        record = self._records[call.deployment]
         was_resting = now_s < record.resting_until_s
         match error:
             case UpstreamRejected():

@@ -68,13 +68,12 @@ def as_held(plan: Plan, features: Features, price_of: Callable[[Step], Price | N
     `input_bound`.
     """
 
-    def held(step: Step) -> Step:
-        worst = _worst_case(
-            price_of(step), input_bound(features, step.deployment), output_bound(step, features)
-        )
-        return msgspec.structs.replace(step, worst_case_nanousd=worst)
-
-    return msgspec.structs.replace(plan, steps=tuple(map(held, plan.steps)))
+    steps: list[Step] = []
+    for step in plan.steps:
+        read, written = input_bound(features, step.deployment), output_bound(step, features)
+        worst = _worst_case(price_of(step), read, written)
+        steps.append(msgspec.structs.replace(step, worst_case_nanousd=worst))
+    return msgspec.structs.replace(plan, steps=tuple(steps))
 
 
 def plan_worst_case_nanousd(steps: Sequence[Step], attempts_max: int) -> int:
