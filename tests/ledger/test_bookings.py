@@ -2,6 +2,8 @@
 
 import asyncio
 import sqlite3
+from functools import partial
+from itertools import count
 from typing import Any
 
 import pytest
@@ -37,11 +39,11 @@ def statements(ledger: SqliteLedger) -> list[str]:
     return words
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 31, 32, 33, 70])
+@pytest.mark.parametrize("rows", [1, 2, 3, 31, 32, 33, 70])
 async def test_rows_of_one_round_take_few_statements_and_all_are_there(
-    ledger: SqliteLedger, count: int
+    ledger: SqliteLedger, rows: int
 ):
-    names = [f"r{number:02}" for number in range(count)]
+    names = [f"r{number:02}" for number in range(rows)]
     await asyncio.gather(*(ledger.reserve(intent(name)) for name in names))
     assert len(statements(ledger)) <= 2 + 6
     for name in names:
@@ -51,9 +53,21 @@ async def test_rows_of_one_round_take_few_statements_and_all_are_there(
     )
     assert len(statements(ledger)) <= 2 + 3 * 6
     assert sorted(row.intent.request_id for row in ledger.rows()) == [*names, "s"]
-    assert ends(ledger) == [SETTLED] * count + [HIT]
+    assert ends(ledger) == [SETTLED] * rows + [HIT]
     (kept,) = ledger._connection.execute("SELECT count(*) FROM readings").fetchone()
-    assert kept == count
+    assert kept == rows
+
+
+async def test_while_the_loop_is_busy_the_rows_of_several_rounds_make_one_group():
+    ticks = count(step=0.0001)
+    ledger = SqliteLedger(":memory:", writer=partial(Counting, now_s=lambda: next(ticks)))
+    writing = []
+    for number in range(3):
+        writing.append(asyncio.create_task(ledger.reserve(intent(f"r{number}"))))
+        await asyncio.sleep(0)
+    await asyncio.gather(*writing)
+    assert statements(ledger).count("COMMIT") == 1
+    await ledger.close()
 
 
 async def test_one_row_unlike_the_others_is_told_and_the_others_are_written(ledger: SqliteLedger):
