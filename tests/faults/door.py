@@ -226,7 +226,7 @@ class Door:
     @property
     def in_flight(self) -> int:
         """Return how many requests have been let in and have not ended."""
-        return self.app._in_flight
+        return self.app.in_flight
 
     async def until(self, claim: Callable[[], object]) -> None:
         """Let others run until the claim holds."""

@@ -242,11 +242,11 @@ async def long_run(place: Place) -> None:
     """Have many requests come one after the other: nothing piles up."""
     async with place.door({"weak": does.answers()}) as door:
         await door.ask()
-        await door.until(lambda: not door.server.state.connections)
+        await door.until(lambda: not door.server.connections)
         before = door.tasks()
         for _ in range(LONG_RUN):
             assert (await door.ask()).is_whole
-        await door.until(lambda: not door.server.state.connections)
+        await door.until(lambda: not door.server.connections)
         await door.until(lambda: not door.tasks() - before)
         assert len(door.upstream.seen) == LONG_RUN + 1
         assert door.upstream.connections <= 2  # they are used again

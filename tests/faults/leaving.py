@@ -19,7 +19,7 @@ from tests.faults.cells import (
 from tests.faults.door import TWO, Door, Wire, locked
 from tests.faults.spoken import TEXT
 
-from pointsman.server.bodies import DRAIN_RETRY_AFTER_S
+from pointsman.server.app import DRAIN_RETRY_AFTER_S
 from pointsman.server.protocol import Protocol
 
 STREAM, WHOLE = ("stream",), ("whole",)
@@ -88,8 +88,8 @@ async def stalls(place: Place) -> None:
     large = does.endless(b"x" * (MIB // 4), 64)
     async with place.door({"weak": large}, protocol=Hasty) as door:
         wire = await door.begin(is_slow=True)
-        await door.until(lambda: door.server.state.connections)
-        await door.until(lambda: not door.server.state.connections)
+        await door.until(lambda: door.server.connections)
+        await door.until(lambda: not door.server.connections)
         got = await wire.rest()
         assert not got.is_whole and len(got.body) < 16 * MIB
         await door.until(lambda: logged(door))

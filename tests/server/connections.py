@@ -6,9 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import uvicorn
-from uvicorn.server import ServerState
-
 from pointsman.server.app import App
 from pointsman.server.protocol import Protocol
 
@@ -20,7 +17,7 @@ class Listening:
     """A server that listens."""
 
     port: int
-    state: ServerState
+    connections: set[Protocol]
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect to it."""
@@ -42,28 +39,18 @@ class Listening:
 @asynccontextmanager
 async def listening(app: App, protocol: type[Protocol] = Protocol) -> AsyncIterator[Listening]:
     """Have an app listen; what still runs in the end is waited for."""
-    config = uvicorn.Config(
-        app,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-    )
-    config.load()
-    state = ServerState()
-
-    class Bound(protocol):  # type: ignore[misc, valid-type]
-        turned_away = staticmethod(app.turned_away)
-
+    connections = set[Protocol]()
     server = await asyncio.get_running_loop().create_server(
-        lambda: Bound(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+        lambda: protocol(app, connections), "127.0.0.1", 0
     )
     async with server:
-        yield Listening(server.sockets[0].getsockname()[1], state)
-    for connection in tuple(state.connections):
-        connection.transport.abort()
-    await asyncio.gather(*state.tasks)
+        yield Listening(server.sockets[0].getsockname()[1], connections)
+    if connections:
+        closed = [connection.closed for connection in connections]
+        for connection in tuple(connections):
+            connection.transport.abort()
+        await asyncio.wait(closed)
+    await app.wait_idle()
 
 
 def statuses(received: bytes) -> list[int]:

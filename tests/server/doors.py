@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,8 +15,9 @@ from pointsman.clock import SystemClock
 from pointsman.config import parse_settings
 from pointsman.providers.fake import FakeProvider, Scripted
 from pointsman.router import Pipeline
+from pointsman.server import reply
 from pointsman.server.app import App
-from pointsman.server.bodies import Limits
+from pointsman.server.bodies import Incoming, Limits
 from pointsman.server.metrics import Metrics
 from pointsman.server.routes import Services
 
@@ -48,32 +48,34 @@ SCRIPT: Mapping[str, Sequence[Scripted | str]] = {
 CHAT = "/v1/chat/completions"
 
 
-@dataclass
-class Reply:
-    """What an app sent: every ASGI message, read as a reply."""
+class Reply(reply.Reply):
+    """What an app sent, as far as it has come. `begun` is set once some of its body has."""
 
-    messages: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def status(self) -> int:
-        starts = [m["status"] for m in self.messages if m["type"] == "http.response.start"]
-        assert len(starts) == 1, f"a reply starts once, this one {len(starts)} times"
-        status: int = starts[0]
-        return status
-
-    @property
-    def headers(self) -> dict[str, str]:
-        pairs = [(n.decode(), v.decode("latin-1")) for n, v in self.messages[0]["headers"]]
-        assert len(dict(pairs)) == len(pairs), "no header comes twice"
-        return dict(pairs)
+    def __init__(self, begun: asyncio.Event | None = None) -> None:
+        self.pieces: list[bytes] = []
+        self._begun = begun
 
     @property
     def body(self) -> bytes:
-        return b"".join(m["body"] for m in self.messages[1:])
+        return b"".join(self.pieces)
 
     @property
     def is_whole(self) -> bool:
-        return bool(self.messages) and not self.messages[-1].get("more_body", True)
+        return self.is_finished
+
+    def write(self, body: bytes) -> None:
+        assert self.has_started and not self.is_finished
+        self.pieces.append(body)
+        if self._begun is not None:
+            self._begun.set()
+
+    def finish(self) -> None:
+        assert self.has_started and not self.is_finished
+        super().finish()
+
+    def _open(self, status: int, headers: dict[str, str]) -> None:
+        assert not self.has_started, "a reply starts once"
+        assert status
 
     def json(self) -> Any:
         return json.loads(self.body)
@@ -96,6 +98,35 @@ class Reply:
         """Return the data of an event stream, `[DONE]` as it stands."""
         lines = [line[6:] for line in self.body.decode().splitlines() if line.startswith("data: ")]
         return [line if line == "[DONE]" else json.loads(line) for line in lines]
+
+
+class Source:
+    """Brings no more of a body than a test feeds; `asked` is set once somebody wants more."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    def go_on(self) -> None:
+        self.asked.set()
+
+    def hold(self) -> None: ...
+
+
+class Unasked(Source):
+    """Is never to be asked for a body."""
+
+    def go_on(self) -> None:
+        raise AssertionError("the body was asked for")
+
+
+def request(
+    path: str, headers: Mapping[str, str], method: str = "POST", source: Source | None = None
+) -> Incoming:
+    """Return a request of which no body has come yet."""
+    path, _, query = path.partition("?")
+    path = unquote(path, errors="replace")
+    lower = {name.lower(): value for name, value in headers.items()}
+    return Incoming(method, path, query, lower, source or Source())
 
 
 class Client:
@@ -124,40 +155,35 @@ class Client:
         sent = {"host": "localhost", **(headers or {})}
         if isinstance(body, bytes):
             sent = {"content-length": str(len(body)), **sent}
-        incoming = [
-            {"type": "http.request", "body": part, "more_body": part is not parts[-1]}
-            for part in parts
-        ]
-        gone, reply = hang_up or asyncio.Event(), Reply()
+        incoming = request(path, sent, method)
+        for part in parts:
+            incoming.feed(part)
+        if sent.get("content-length") in (None, str(len(b"".join(parts)))):
+            incoming.end()
+        heard = Reply(begun)
+        watch = asyncio.create_task(_hang_up(incoming, hang_up))
+        try:
+            await self.send(incoming, heard)
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+        return heard
 
-        async def receive() -> dict[str, Any]:
-            if incoming:
-                return incoming.pop(0)
-            await gone.wait()
-            return {"type": "http.disconnect"}
-
-        async def send(message: Any) -> None:
-            reply.messages.append(message)
-            if begun is not None and message.get("body"):
-                begun.set()
-
-        path, _, query = path.partition("?")
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": unquote(path, errors="replace"),
-            "query_string": query.encode(),
-            "headers": [
-                (n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in sent.items()
-            ],
-        }
-        await self.app(scope, receive, send)
-        return reply
+    async def send(self, incoming: Incoming, reply: Reply) -> None:
+        """Hand a request to the app, and wait for its end."""
+        incoming.task = asyncio.create_task(self.app.handle(incoming, reply))
+        await incoming.task
 
     async def chat(self, text: str = "hello", **fields: Any) -> Reply:
         """Ask for a chat completion; `headers` are those of the request."""
         headers = fields.pop("headers", {})
         return await self.ask("POST", CHAT, chat_body(text, **fields), headers)
+
+
+async def _hang_up(incoming: Incoming, gone: asyncio.Event | None) -> None:
+    if gone is not None:
+        await gone.wait()
+        incoming.hang_up()
 
 
 def chat_body(text: str = "hello", **fields: Any) -> bytes:

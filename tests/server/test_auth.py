@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.pipeline.rig import FakeClock
-from tests.server.doors import CHAT, chat_body, opened
+from tests.server.doors import CHAT, Reply, Unasked, chat_body, opened, request
 
 from pointsman.access.environment import stated_keys
 from pointsman.access.keyring import Keyring
@@ -123,19 +123,10 @@ async def test_a_key_that_does_not_open_a_route_is_told_what_it_has_and_what_it_
 
 
 async def test_nobody_gets_a_body_read_without_a_key():
-    async def unread() -> bytes:
-        raise AssertionError("the body was asked for")
-
-    sent: list[dict[str, object]] = []
-
-    async def send(message: object) -> None:
-        assert isinstance(message, dict)
-        sent.append(message)
-
-    scope = {"type": "http", "method": "POST", "path": CHAT, "headers": []}
+    incoming, reply = request(CHAT, {"host": "localhost"}, source=Unasked()), Reply()
     async with opened(keys=KEYS) as client:
-        await client.app(scope, unread, send)  # type: ignore[arg-type]
-    assert sent[0]["status"] == 401
+        await client.send(incoming, reply)
+    assert reply.status == 401
 
 
 async def test_tenants_share_no_cache_and_no_flight():
@@ -188,5 +179,5 @@ async def test_a_key_is_never_in_a_log_an_error_or_the_metrics(
             monkeypatch.setattr("pointsman.core.wire.openai_chat.OpenAIChat.encode_reply", fail)
             replies.append(await client.chat(headers=bearer(RED)))
     assert "ZeroDivisionError" in caplog.text
-    seen = caplog.text + "".join(str(reply.messages) for reply in replies)
+    seen = caplog.text + "".join(f"{reply.headers}{reply.body!r}" for reply in replies)
     assert RED not in seen

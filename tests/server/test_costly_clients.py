@@ -79,7 +79,7 @@ async def answering(
         writer.write(POST + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
         async with asyncio.timeout(DEADLINE_S):
             await silent.asked.wait()
-            (protocol,) = server.state.connections
+            (protocol,) = server.connections
             assert isinstance(protocol, Protocol)
             yield reader, writer, protocol, silent
 
@@ -87,7 +87,7 @@ async def answering(
 async def waiting(protocol: Protocol, requests: int) -> None:
     """Wait until so many requests wait behind the one that is being answered."""
     while True:
-        if len(protocol.pipeline) == requests:
+        if len(protocol.waiting) == requests:
             return
         await asyncio.sleep(0)
 

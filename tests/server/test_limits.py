@@ -2,11 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.server.doors import CHAT, chat_body, opened
+from tests.server.connections import listening, statuses
+from tests.server.doors import CHAT, Reply, Source, chat_body, opened, request
 
 from pointsman.core.wire.limits import (
     BODY_BYTES_MAX,
@@ -118,12 +119,10 @@ async def test_a_body_that_says_it_is_too_large_is_413_unread(path: str, stated:
 
 @pytest.mark.parametrize("stated", ["-1", "+1", "1.0", "0x10", "", " ", "1,1", "٣", "9" * 5000])
 async def test_a_content_length_that_is_none_is_400(stated: str):
-    stated = stated.encode().decode("latin-1")
-    async with opened() as client:
-        reply = await client.ask("POST", CHAT, chat_body(), {"content-length": stated})
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {stated}\r\n\r\n"
+    async with opened() as client, listening(client.app) as server:
+        assert statuses(await server.raw(head.encode() + chat_body())) == [400]
         assert client.upstream.calls == []
-    assert reply.status == 400
-    assert "content-length" in reply.error()["message"]
 
 
 async def test_a_chunked_body_may_be_as_large_as_a_stated_one_and_no_larger():
@@ -153,55 +152,25 @@ async def test_identity_is_no_encoding(encoding: str):
     assert reply.status == 200
 
 
-class Waiting:
-    """A body that has come in part, and whose rest comes when told."""
-
-    def __init__(self, first: bytes, rest: bytes) -> None:
-        self.first = first
-        self.rest = rest
-        self.is_read = asyncio.Event()
-        self.go_on = asyncio.Event()
-
-    async def receive(self) -> dict[str, object]:
-        if self.first:
-            first, self.first = self.first, b""
-            return {"type": "http.request", "body": first, "more_body": True}
-        self.is_read.set()
-        await self.go_on.wait()
-        rest, self.rest = self.rest, b""
-        if rest:
-            return {"type": "http.request", "body": rest, "more_body": False}
-        await asyncio.get_running_loop().create_future()
-        raise AssertionError("nothing comes any more")
-
-
-def scope(headers: Iterable[tuple[str, str]] = ()) -> dict[str, object]:
-    pairs = [(name.encode(), value.encode()) for name, value in headers]
-    return {"type": "http", "method": "POST", "path": CHAT, "headers": pairs}
-
-
 @pytest.mark.parametrize("is_chunked", [True, False])
 async def test_bodies_in_flight_have_a_bound_and_give_their_room_back(is_chunked: bool):
     body = chat_body()
-    length = [] if is_chunked else [("content-length", str(len(body)))]
-    statuses: list[object] = []
-
-    async def send(message: object) -> None:
-        assert isinstance(message, dict)
-        statuses.append(message.get("status"))
-
+    length = {} if is_chunked else {"content-length": str(len(body))}
     limits = Limits(bodies_bytes_max=len(body) + 20)
+    source, first = Source(), Reply()
+    incoming = request(CHAT, {"host": "localhost", **length}, source=source)
+    incoming.feed(body[:50])
     async with opened(limits=limits) as client, asyncio.TaskGroup() as group:
-        waiting = Waiting(body[:50], body[50:])
-        group.create_task(client.app(scope(length), waiting.receive, send))
-        await waiting.is_read.wait()
+        group.create_task(client.send(incoming, first))
+        await source.asked.wait()
         refused = await client.ask("POST", CHAT, [body] if is_chunked else body)
         assert refused.status == 503
         assert refused.error()["code"] == "overloaded"
         assert refused.headers["x-should-retry"] == "true"
         assert refused.headers["retry-after"] == "1"
-        waiting.go_on.set()
-    assert statuses[0] == 200
+        incoming.feed(body[50:])
+        incoming.end()
+    assert first.status == 200
     async with opened(limits=limits) as client:
         for _ in range(5):
             assert (await client.ask("POST", CHAT, body)).status == 200
@@ -210,30 +179,35 @@ async def test_bodies_in_flight_have_a_bound_and_give_their_room_back(is_chunked
 
 
 async def test_a_body_that_does_not_come_is_408_and_the_connection_ends():
-    messages: list[dict[str, object]] = []
-
-    async def send(message: object) -> None:
-        assert isinstance(message, dict)
-        messages.append(message)
-
+    reply = Reply()
     async with opened(limits=Limits(body_s=0.01)) as client:
-        await client.app(scope(), Waiting(b"{", b"").receive, send)
-    assert messages[0]["status"] == 408
-    assert (b"connection", b"close") in messages[0]["headers"]  # type: ignore[operator]
-    assert b"request_timeout" in messages[1]["body"]  # type: ignore[operator]
-    assert messages[-1]["more_body"] is False
+        await client.send(request(CHAT, {"host": "localhost"}), reply)
+    assert reply.status == 408
+    assert reply.headers["connection"] == "close"
+    assert b"request_timeout" in reply.body
+    assert reply.is_whole
+
+
+async def test_a_body_that_grows_too_large_is_413_before_its_end():
+    source, reply = Source(), Reply()
+    incoming = request(CHAT, {"host": "localhost"}, source=source)
+    async with opened(limits=Limits(body_bytes_max=1000)) as client, asyncio.TaskGroup() as group:
+        group.create_task(client.send(incoming, reply))
+        await source.asked.wait()
+        for _ in range(2):
+            incoming.feed(b" " * 501)
+    assert reply.status == 413
 
 
 async def test_a_client_that_hangs_up_in_its_body_is_told_nothing():
-    async def receive() -> dict[str, object]:
-        return {"type": "http.disconnect"}
-
-    async def send(message: object) -> None:
-        raise AssertionError("there is nobody to tell")
-
-    async with opened() as client:
-        await client.app(scope(), receive, send)
-        assert client.upstream.calls == []
+    source, reply = Source(), Reply()
+    incoming = request(CHAT, {"host": "localhost"}, source=source)
+    async with opened() as client, asyncio.TaskGroup() as group:
+        group.create_task(client.send(incoming, reply))
+        await source.asked.wait()
+        incoming.hang_up()
+    assert not reply.has_started
+    assert client.upstream.calls == []
 
 
 SHAPES: dict[str, tuple[str, Callable[[Any], object]]] = {
@@ -255,18 +229,14 @@ TOLD = {
 @pytest.mark.parametrize("dialect", SHAPES)
 async def test_each_dialect_is_told_in_its_own_shape(dialect: str, status: int):
     path, read = SHAPES[dialect]
-    messages: list[dict[str, Any]] = []
-
-    async def send(message: Any) -> None:
-        messages.append(message)
-
-    headers = {413: [("content-length", "99999999999")], 415: [("content-encoding", "br")]}
+    headers = {413: {"content-length": "99999999999"}, 415: {"content-encoding": "br"}}
     limits = Limits(body_s=0.01, bodies_bytes_max=0 if status == 503 else 1000)
+    incoming, reply = request(path, {"host": "localhost", **headers.get(status, {})}), Reply()
+    incoming.feed(b"{")
     async with opened(limits=limits) as client:
-        asked = {**scope(headers.get(status, [])), "path": path}
-        await client.app(asked, Waiting(b"{", b"").receive, send)
+        await client.send(incoming, reply)
         assert client.upstream.calls == []
-    assert messages[0]["status"] == status
+    assert reply.status == status
     openai, anthropic, gemini = TOLD[status]
-    told = read(json.loads(messages[1]["body"]))
+    told = read(reply.json())
     assert told == {"anthropic": anthropic, "gemini": gemini}.get(dialect, openai)

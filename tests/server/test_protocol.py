@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-import uvicorn
+from tests.server.connections import listening
 from tests.server.doors import chat_body, opened
-from uvicorn.server import ServerState
 
 from pointsman.server.protocol import HEADERS_S, Protocol
 
@@ -22,20 +21,11 @@ class Hasty(Protocol):
 @asynccontextmanager
 async def connected() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """Connect to a hasty server."""
-    async with opened() as client:
-        config = uvicorn.Config(client.app, lifespan="off", log_config=None, access_log=False)
-        config.load()
-        state = ServerState()
-        server = await asyncio.get_running_loop().create_server(
-            lambda: Hasty(config=config, server_state=state, app_state={}), "127.0.0.1", 0
-        )
-        async with server:
-            port = server.sockets[0].getsockname()[1]
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            yield reader, writer
-            writer.close()
-            await writer.wait_closed()
-        await asyncio.gather(*state.tasks)
+    async with opened() as client, listening(client.app, Hasty) as server:
+        reader, writer = await server.connect()
+        yield reader, writer
+        writer.close()
+        await writer.wait_closed()
 
 
 def test_headers_may_take_ten_seconds():

@@ -404,11 +404,6 @@ async def test_metrics_are_the_sums_of_the_ledger():
     assert sum(map(float, count)) == len(called)
 
 
-async def test_what_is_no_http_is_left_alone():
-    async with opened() as client:
-        await client.app({"type": "websocket"}, None, None)  # type: ignore[arg-type]
-
-
 async def test_nothing_runs_on_when_all_is_answered():
     async with opened() as client:
         await client.chat()

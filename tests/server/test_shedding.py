@@ -3,11 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
 
 import pytest
 from tests.server.connections import Listening, listening, statuses
-from tests.server.doors import CHAT, Client, chat_body, opened
+from tests.server.doors import CHAT, Client, Reply, Unasked, chat_body, opened, request
 from tests.server.test_streaming import Slow
 
 from pointsman.config import ServerSettings
@@ -42,27 +41,14 @@ async def filled(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Client,
 async def test_what_is_too_much_is_503_in_every_dialect_and_its_body_is_not_read(
     dialect: str, monkeypatch: pytest.MonkeyPatch
 ):
-    messages: list[Any] = []
-
-    async def receive() -> Any:
-        raise AssertionError("nothing of the body may be asked for")
-
-    async def send(message: Any) -> None:
-        messages.append(message)
-
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": PATHS[dialect],
-        "headers": [(b"host", b"localhost"), (b"content-length", b"1000")],
-    }
+    headers = {"host": "localhost", "content-length": "1000"}
+    refused = Reply()
     async with filled(monkeypatch) as (client, _):
-        await client.app(scope, receive, send)
-    headers = dict(messages[0]["headers"])
-    assert messages[0]["status"] == 503
-    assert (headers[b"retry-after"], headers[b"x-should-retry"]) == (b"1", b"true")
-    assert b'"error"' in messages[1]["body"]
-    assert messages[-1]["more_body"] is False
+        await client.send(request(PATHS[dialect], headers, source=Unasked()), refused)
+    assert refused.status == 503
+    assert (refused.headers["retry-after"], refused.headers["x-should-retry"]) == ("1", "true")
+    assert b'"error"' in refused.body
+    assert refused.is_whole
 
 
 async def test_probes_are_answered_however_much_there_is(monkeypatch: pytest.MonkeyPatch):
@@ -92,7 +78,7 @@ async def emptied(server: Listening) -> None:
     """Wait until the server has seen all its connections close."""
     async with asyncio.timeout(10):
         while True:
-            if not server.state.connections:
+            if not server.connections:
                 return
             await asyncio.sleep(0)
 

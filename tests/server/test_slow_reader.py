@@ -11,8 +11,8 @@ from tests.server.doors import CHAT, Client, chat_body, opened
 from pointsman.core.events import Event, Finished, Started, TextDelta, UsageReport
 from pointsman.core.types import Request, Step
 from pointsman.core.usage import Usage
+from pointsman.server.outlet import Outlet
 from pointsman.server.protocol import STALL_S, Protocol
-from pointsman.server.stalls import CountingTransport, StallWatch
 
 KIB = 1024
 PIECE = "x" * KIB
@@ -119,7 +119,7 @@ async def test_in_time_it_is_cut_off_and_its_call_cancelled_and_booked(
         monkeypatch.setattr(client.upstream, "call", gushing.call)
         reader = await stalled(server, 1, headers)
         assert await outcomes(client, 1) == ["cancelled"]
-        assert not server.state.connections
+        assert not server.connections
         (row,) = client.pipeline.stores.ledger.rows()
         assert row.settlement.state == "settled"
         assert row.settlement.usage.is_estimated
@@ -197,7 +197,7 @@ class Later:
 
     def call_later(self, delay_s: float, call: object) -> asyncio.TimerHandle:
         self.due.append((self.now_s + delay_s, call))
-        return None  # type: ignore[return-value]
+        return self  # type: ignore[return-value]
 
     def pass_time(self, until_s: float) -> None:
         while self.due and self.due[0][0] <= until_s:
@@ -214,11 +214,10 @@ class Later:
 )
 def test_only_bytes_that_leave_are_progress(taken_every_s: float | None, is_cut: bool):
     loop, pipe = Later(), Pipe()
-    transport = CountingTransport(pipe)
-    StallWatch(transport, 60.0, loop)  # type: ignore[arg-type]
-    transport.write(b"x" * 1000)
+    outlet = Outlet(pipe, 60.0, loop)  # type: ignore[arg-type]
+    outlet.write(b"x" * 1000)
     for second in range(1, 600):
-        transport.write(b"x")  # what comes on top is none
+        outlet.write(b"x")  # what comes on top is none
         if taken_every_s is not None and not second % taken_every_s:
             pipe.waiting -= 1
         loop.pass_time(float(second))
@@ -227,9 +226,9 @@ def test_only_bytes_that_leave_are_progress(taken_every_s: float | None, is_cut:
 
 def test_a_connection_with_nothing_to_say_is_left_alone():
     loop, pipe = Later(), Pipe()
-    transport = CountingTransport(pipe)
-    StallWatch(transport, 60.0, loop)  # type: ignore[arg-type]
-    transport.write(b"hello")
+    outlet = Outlet(pipe, 60.0, loop)  # type: ignore[arg-type]
+    outlet.write(b"hello")
     pipe.waiting = 0
     loop.pass_time(1000.0)
     assert not pipe.is_cut
+    assert not loop.due, "nor is it looked at any more"

@@ -4,46 +4,38 @@ Found by the simulation: the answer's clean end was followed by an error.
 """
 
 import asyncio
-from collections.abc import MutableMapping
-from typing import Any
 
 import pytest
-from tests.server.doors import CHAT, chat_body, opened
+from tests.server.doors import CHAT, Reply, chat_body, opened, request
+
+
+class Slow(Reply):
+    """Is slow to take the end of a stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at_end, self.go_on = asyncio.Event(), asyncio.Event()
+
+    @property
+    def is_slow(self) -> bool:
+        return b"[DONE]" in self.body and not self.go_on.is_set()
+
+    async def drained(self) -> None:
+        self.at_end.set()
+        await self.go_on.wait()
 
 
 @pytest.mark.parametrize("reads_on", [False, True])
 async def test_no_error_follows_the_end(reads_on: bool) -> None:
-    body, sent = chat_body(stream=True), list[bytes]()
-    at_end, go_on = asyncio.Event(), asyncio.Event()
-
-    async def receive() -> dict[str, Any]:
-        if not sent and not at_end.is_set():
-            sent.append(b"")
-            return {"type": "http.request", "body": body, "more_body": False}
-        await asyncio.Event().wait()
-        raise AssertionError("unreachable")
-
-    async def send(message: MutableMapping[str, Any]) -> None:
-        sent.append(message.get("body", b""))
-        if b"[DONE]" in sent[-1]:
-            at_end.set()
-            await go_on.wait()
-
-    headers = [(b"host", b"localhost"), (b"content-length", str(len(body)).encode())]
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": CHAT,
-        "query_string": b"",
-        "headers": headers,
-    }
+    reply, incoming = Slow(), request(CHAT, {"host": "localhost"})
+    incoming.feed(chat_body(stream=True))
+    incoming.end()
     async with opened() as client:
-        serving = asyncio.create_task(client.app(scope, receive, send))
-        await at_end.wait()
+        serving = asyncio.create_task(client.send(incoming, reply))
+        await reply.at_end.wait()
         if reads_on:
-            go_on.set()
+            reply.go_on.set()
         else:
             client.app.stop()
         await serving
-    text = b"".join(sent)
-    assert text.endswith(b"data: [DONE]\n\n") and b'"error"' not in text
+    assert reply.body.endswith(b"data: [DONE]\n\n") and b'"error"' not in reply.body

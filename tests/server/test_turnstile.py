@@ -71,7 +71,8 @@ class Crowd:
             await self.round(0.0)
 
     async def _one(self, number: int) -> None:
-        await self.turnstile.pass_through()
+        if (turn := self.turnstile.turn()) is not None:
+            await turn
         self.begun.append(number)
 
 

@@ -2,14 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import MutableMapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.server.doors import Source
 from tests.simulation.plan import KEYS, MAX_TOKENS, Ask
 
 from pointsman.server.app import App
+from pointsman.server.bodies import Incoming
+from pointsman.server.reply import Reply
 
 _PATHS = {
     "openai-chat": "/v1/chat/completions",
@@ -30,29 +33,18 @@ class Got:
     life: int
     began_s: float
     ended_s: float | None = None
-    messages: list[MutableMapping[str, Any]] = field(default_factory=list)
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    pieces: list[bytes] = field(default_factory=list)
+    is_whole: bool = False
     left_s: float | None = None
     has_crashed: bool = False
     is_over: bool = False
     lagged_s: float = 0.0
 
     @property
-    def status(self) -> int:
-        return int(self.messages[0]["status"]) if self.messages else 0
-
-    @property
-    def headers(self) -> dict[str, str]:
-        if not self.messages:
-            return {}
-        return {n.decode(): v.decode("latin-1") for n, v in self.messages[0]["headers"]}
-
-    @property
     def body(self) -> bytes:
-        return b"".join(m.get("body", b"") for m in self.messages[1:])
-
-    @property
-    def is_whole(self) -> bool:
-        return len(self.messages) > 1 and not self.messages[-1].get("more_body", True)
+        return b"".join(self.pieces)
 
     @property
     def is_stream(self) -> bool:
@@ -79,43 +71,76 @@ class Read:
 async def ask(app: App, got: Got) -> None:
     """Send one request and keep what comes."""
     wanted, loop = got.ask, asyncio.get_running_loop()
-    gone = asyncio.Event()
-    incoming = [{"type": "http.request", "body": body_of(wanted), "more_body": False}]
-
-    def leave() -> None:
-        if got.left_s is None:
-            got.left_s = loop.time()
-        gone.set()
-
-    async def receive() -> dict[str, Any]:
-        if incoming:
-            return incoming.pop()
-        await gone.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(message: MutableMapping[str, Any]) -> None:
-        if got.left_s is not None or got.has_crashed:
-            return
-        got.messages.append(message)
-        if len(got.messages) - 1 == wanted.leaves_after_parts:
-            leave()
-        elif wanted.lag_s and message.get("more_body"):
-            wait_s = wanted.lag_s * (len(message["body"]) % 7) / 7
-            got.lagged_s += wait_s
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await gone.wait()
-
+    incoming = Incoming("POST", _PATHS[wanted.dialect], "", _headers(wanted), Source())
+    incoming.feed(body_of(wanted))
+    incoming.end()
+    reply = Heard(got, incoming)
+    timer = None
     if wanted.leaves_after_s is not None:
-        timer = loop.call_later(wanted.leaves_after_s, leave)
-    else:
-        timer = None
+        timer = loop.call_later(wanted.leaves_after_s, reply.leave)
+    incoming.task = asyncio.create_task(app.handle(incoming, reply))
     try:
-        await app(_scope(wanted), receive, send)
+        await asyncio.wait((incoming.task,))  # who leaves at the very end cancels it
+        if not incoming.task.cancelled():
+            incoming.task.result()
     finally:
         if timer is not None:
             timer.cancel()
         got.ended_s, got.is_over = loop.time(), True
+
+
+class Heard(Reply):
+    """A reply as its client hears it, until it leaves."""
+
+    def __init__(self, got: Got, incoming: Incoming) -> None:
+        self._got = got
+        self._incoming = incoming
+        self._gone = asyncio.Event()
+        self._parts = 0
+        self._lag_s = 0.0
+
+    @property
+    def is_slow(self) -> bool:
+        return self._lag_s > 0
+
+    def leave(self) -> None:
+        if self._got.left_s is None:
+            self._got.left_s = asyncio.get_running_loop().time()
+        self._gone.set()
+        self._incoming.hang_up()
+
+    def write(self, body: bytes) -> None:
+        if self._is_heard():
+            self._got.pieces.append(body)
+            self._lag_s = self._got.ask.lag_s * (len(body) % 7) / 7
+            self._count_part()
+
+    async def drained(self) -> None:
+        wait_s, self._lag_s = self._lag_s, 0.0
+        self._got.lagged_s += wait_s
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._gone.wait()
+
+    def finish(self) -> None:
+        super().finish()
+        if self._is_heard():
+            self._got.is_whole = True
+            self._count_part()
+
+    def _open(self, status: int, headers: dict[str, str]) -> None:
+        if self._is_heard():
+            self._got.status, self._got.headers = status, headers
+            self._parts = -1
+            self._count_part()
+
+    def _is_heard(self) -> bool:
+        return self._got.left_s is None and not self._got.has_crashed
+
+    def _count_part(self) -> None:
+        self._parts += 1
+        if self._parts == self._got.ask.leaves_after_parts:
+            self.leave()
 
 
 def body_of(wanted: Ask) -> bytes:
@@ -173,7 +198,7 @@ def _read_reply(dialect: str, body: dict[str, Any]) -> Read:
     return Read(text, is_clean=True, has_error=False)
 
 
-def _scope(wanted: Ask) -> dict[str, Any]:
+def _headers(wanted: Ask) -> dict[str, str]:
     headers = {
         "host": "localhost",
         "content-length": str(len(body_of(wanted))),
@@ -183,10 +208,4 @@ def _scope(wanted: Ask) -> dict[str, Any]:
     }
     if wanted.once:
         headers["idempotency-key"] = wanted.once
-    return {
-        "type": "http",
-        "method": "POST",
-        "path": _PATHS[wanted.dialect],
-        "query_string": b"",
-        "headers": [(n.encode(), v.encode()) for n, v in headers.items()],
-    }
+    return headers

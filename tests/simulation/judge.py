@@ -84,7 +84,7 @@ class Judge:
             is_let_go = late_s <= CUT_S or bool(got.ask.once)  # that one may ask again
             self._trace.claim(is_let_go, f"ask {got.ask.number} goes on {late_s} s without it")
             return
-        self._trace.claim(got.is_whole, f"ask {got.ask.number} has no end: {got.messages[-1:]}")
+        self._trace.claim(got.is_whole, f"ask {got.ask.number} has no end: {got.pieces[-1:]}")
         self._trace.claim(got.status not in {0, 401, 500}, f"ask {got.ask.number}: {got.status}")
 
     def at_rest(self, pipeline: Pipeline, app: App, path: Path) -> None:
@@ -95,7 +95,7 @@ class Judge:
             claim(not record.in_flight, f"{target.name}: {record.in_flight} in flight at rest")
             claim(not record.probes, f"{target.name}: {len(record.probes)} probes at rest")
             claim(not record.retrying, f"{target.name}: {record.retrying} retries at rest")
-        claim(not app._in_flight, f"{app._in_flight} requests in flight at rest")
+        claim(not app.in_flight, f"{app.in_flight} requests in flight at rest")
         held = _in_use(pipeline._tokens)
         claim(not held, f"{held} hold tokens at rest")
         inside = _in_use(app._rates)

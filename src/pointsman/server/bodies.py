@@ -1,16 +1,14 @@
-"""Bodies: reads those of requests within their limits, and minds who hangs up."""
+"""Bodies: gathers those of requests within their limits, from whatever brings them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Protocol
 
 import msgspec
 
 from pointsman.core.errors import (
-    Draining,
+    GatewayError,
     Overloaded,
-    RequestError,
     RequestTimeout,
     RequestTooLarge,
     UnsupportedMedia,
@@ -18,14 +16,10 @@ from pointsman.core.errors import (
 from pointsman.core.wire.limits import BODY_BYTES_MAX
 from pointsman.server.shedding import WAIT_MAX_S
 
-DRAIN_RETRY_AFTER_S = 1.0
 SHED_RETRY_AFTER_S = 1.0
-STOPPED = "the server has stopped"
 
-_LENGTH_DIGITS_MAX = 18
-
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
+# So much of a body may come before somebody asks for it.
+_UNASKED_BYTES_MAX = 64 * 1024
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,40 +35,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     body_s: float = 60.0
 
 
-class HungUp(Exception):
-    """The client has gone; there is nobody to tell."""
-
-
 class Bodies:
     """How many bytes of bodies are in memory, all requests together."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.is_stopped = False
         self._held = 0
-        self._deadlines: set[asyncio.Timeout] = set()
-
-    @asynccontextmanager
-    async def coming(self) -> AsyncIterator[None]:
-        """Give a body its time. Raises RequestTimeout when that is over, Draining on `stop`."""
-        try:
-            async with asyncio.timeout(self.limits.body_s) as deadline:
-                self._deadlines.add(deadline)
-                try:
-                    yield
-                finally:
-                    self._deadlines.discard(deadline)
-        except TimeoutError as error:
-            if self.is_stopped:
-                raise Draining(STOPPED, retry_after_s=DRAIN_RETRY_AFTER_S) from error
-            text = f"the body did not come within {self.limits.body_s:g} s"
-            raise RequestTimeout(text) from error
-
-    def stop(self) -> None:
-        """Wait for none of them any longer."""
-        self.is_stopped = True
-        for deadline in self._deadlines:
-            deadline.reschedule(asyncio.get_running_loop().time())
 
     def take(self, count: int) -> None:
         """Make room for bytes. Raises Overloaded where there is none."""
@@ -87,69 +53,135 @@ class Bodies:
         self._held -= count
 
 
-class Body:
-    """Reads a request's body within its limits."""
+class Source(Protocol):
+    """What brings a body."""
 
-    def __init__(self, headers: dict[str, str], receive: Receive, bodies: Bodies) -> None:
-        self._headers = headers
-        self._receive = receive
-        self._bodies = bodies
-        self._limits = bodies.limits
-        self._taken = 0
-        self._is_asked_for = False
+    def go_on(self) -> None:
+        """Have the client send the rest, and take it."""
+
+    def hold(self) -> None:
+        """Take no more for now."""
+
+
+class Incoming:
+    """A request as it comes in: its head, and its body as far as that has come.
+
+    `headers`: their names in lower case. `query`: as it was sent. `is_excess`: it came on a
+    connection beyond the limit, where only a probe is answered. `is_gone`: its client is.
+    """
+
+    is_excess = False
+    is_gone = False
+    is_whole = False
+    # Whether its work ends when its client goes: an answer may be kept for who asks again.
+    may_leave = True
+    task: asyncio.Task[None] | None = None
+
+    _waiting: asyncio.Future[None] | None = None
+    _bodies: Bodies | None = None
+    _size = 0
+    _taken = 0
+    _is_broken_off = False
+
+    def __init__(
+        self, method: str, path: str, query: str, headers: Mapping[str, str], source: Source
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self._source = source
+        self._pieces: list[bytes] = []
 
     @property
     def is_held_back(self) -> bool:
-        """Return whether the client waits to be told to send it, and has not been.
+        """Return whether the client waits to be told to send the body, and has not been.
 
         Whether it sends it after a refusal nobody can tell: what comes next may be the body or
         another request. Source: RFC 9110, section 10.1.1.
         """
-        return not self._is_asked_for and "expect" in self._headers
+        return self._bodies is None and "expect" in self.headers
 
-    async def read(self) -> bytes:
-        """Return the body. Raises RequestError, Overloaded or HungUp."""
-        self._take(self._stated_bytes())
-        self._is_asked_for = True
-        parts: list[bytes] = []
-        total = 0
-        async with self._bodies.coming():
-            while True:
-                message = await self._receive()
-                if message["type"] == "http.disconnect":
-                    raise HungUp
-                part = message.get("body", b"")
-                total += len(part)
-                self._take(total)
-                parts.append(part)
-                if not message.get("more_body", False):
-                    break
-        return b"".join(parts)
+    # What the connection does.
 
-    async def hung_up(self) -> None:
-        """Wait until the client has gone."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+    def feed(self, piece: bytes) -> None:
+        """Take a piece of the body."""
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._bodies is None:
+            if self._size > _UNASKED_BYTES_MAX:
+                self._source.hold()
+            return
+        try:
+            self._take(self._size)
+        except GatewayError as error:
+            self._fail(error)
+
+    def end(self) -> None:
+        """Note that the body is whole."""
+        self.is_whole = True
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    def hang_up(self) -> None:
+        """Note that the client has gone, and end the work that nobody waits for."""
+        self.is_gone = True
+        if self.may_leave:
+            self.break_off()
+
+    # What the app does.
+
+    def break_off(self) -> None:
+        """End its work; once, for what is tidied up then is not to be broken off as well."""
+        if self.task is not None and not self._is_broken_off:
+            self._is_broken_off = True
+            self.task.cancel()
+
+    async def read(self, bodies: Bodies) -> bytes:
+        """Return the body once it is whole.
+
+        Raises UnsupportedMedia, RequestTooLarge, Overloaded, RequestTimeout.
+        """
+        if self.headers.get("content-encoding", "identity").lower() != "identity":
+            raise UnsupportedMedia("Content-Encoding is not taken; send the body as it is")
+        self._bodies = bodies
+        if self.is_whole:
+            self._take(self._size)
+        else:
+            self._take(max(self._size, int(self.headers.get("content-length", 0))))
+            await self._rest(bodies.limits.body_s)
+        body = b"".join(self._pieces)
+        self._pieces.clear()  # of several it is a copy
+        return body
 
     def release(self) -> None:
-        """Give back the room it took."""
-        self._bodies.give(self._taken)
-        self._taken = 0
+        """Give back the room that the body took."""
+        if self._bodies is not None:
+            self._bodies.give(self._taken)
+            self._taken = 0
 
-    def _stated_bytes(self) -> int:
-        """Return how large the body says it is. Raises where it may not be read at all."""
-        if self._headers.get("content-encoding", "identity").lower() != "identity":
-            raise UnsupportedMedia("Content-Encoding is not taken; send the body as it is")
-        stated = self._headers.get("content-length", "0")
-        if not stated.isdecimal() or len(stated) > _LENGTH_DIGITS_MAX:
-            raise RequestError(f"content-length is {stated[:40]!r}, not a number of bytes")
-        return int(stated)
+    async def _rest(self, limit_s: float) -> None:
+        """Wait until the body is whole. Raises what is wrong with it."""
+        loop = asyncio.get_running_loop()
+        late = RequestTimeout(f"the body did not come within {limit_s:g} s")
+        self._waiting = loop.create_future()
+        timer = loop.call_later(limit_s, self._fail, late)
+        self._source.go_on()
+        try:
+            await self._waiting
+        finally:
+            timer.cancel()
 
     def _take(self, total: int) -> None:
         """Make room for a body of `total` bytes. Raises RequestTooLarge or Overloaded."""
-        if total > self._limits.body_bytes_max:
-            limit_mb = self._limits.body_bytes_max / 1024 / 1024
+        assert self._bodies is not None, "nobody has asked for it"
+        if total > self._bodies.limits.body_bytes_max:
+            limit_mb = self._bodies.limits.body_bytes_max / 1024 / 1024
             raise RequestTooLarge(f"the body is over {limit_mb:g} MiB; send less")
         if total > self._taken:
             self._bodies.take(total - self._taken)
             self._taken = total
+
+    def _fail(self, error: Exception) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(error)

@@ -43,14 +43,14 @@ async def complete(
             while batch := await stream.more():
                 events += batch
             body = codec.encode_reply(events, request, stream.model)
-            await reply_json(responder, 200, body, answer_headers(stream))
+            reply_json(responder, 200, body, answer_headers(stream))
 
 
 async def decide(pipeline: Pipeline, exchange: Exchange, responder: Responder) -> None:
     """Tell the decision for a chat body, calling nobody. Raises RequestError."""
     request = await read_request(exchange, CODECS["openai-chat"])
     explanation = await asyncio.to_thread(pipeline.explain, request)
-    await reply_json(responder, 200, msgspec.json.encode(decision_object(explanation.decision)))
+    reply_json(responder, 200, msgspec.json.encode(decision_object(explanation.decision)))
 
 
 def decision_object(decision: Decision) -> dict[str, object]:
@@ -109,11 +109,7 @@ async def _send_stream(
         return b"" if has_ended else encoder.error(error, request_id=stream.request_id)
 
     kind = ("content-type", "text/event-stream; charset=utf-8")
-    await responder.start(
-        200,
-        [kind, *answer_headers(stream)],
-        error_frame=error_frame,
-    )
+    responder.start(200, [kind, *answer_headers(stream)], error_frame=error_frame)
     line = _Line(responder, encoder)
     try:
         while batch := await stream.more():
@@ -131,7 +127,7 @@ async def _send_stream(
             if frames:
                 await line.send(b"".join(frames))
     finally:
-        await line.closed()
+        line.hang_up()
 
 
 class _Line:
@@ -142,28 +138,18 @@ class _Line:
         self._encoder = encoder
         self._loop = asyncio.get_running_loop()
         self._quiet_since_s = self._loop.time()
-        self._is_sending = False
-        self._ping: asyncio.Task[None] | None = None
         self._timer = self._loop.call_later(PING_S, self._look)
 
     async def send(self, frame: bytes) -> None:
         """Send a frame; waits while its reader is slow."""
-        self._is_sending = True
-        await self._responder.send(frame)
-        self._is_sending = False
+        self._responder.write(frame)
+        if self._responder.is_slow:
+            await self._responder.drained()
         self._quiet_since_s = self._loop.time()
 
     def hang_up(self) -> None:
         """Send no more pings."""
         self._timer.cancel()
-        if self._ping is not None:
-            self._ping.cancel()
-
-    async def closed(self) -> None:
-        """Wait until no ping is under way."""
-        self.hang_up()
-        if self._ping is not None:
-            await asyncio.gather(self._ping, return_exceptions=True)
 
     def _look(self) -> None:
         """Send a ping where one is due, and look again when the next may be."""
@@ -171,7 +157,6 @@ class _Line:
         left_s = self._quiet_since_s + PING_S - now_s
         if left_s <= 0:
             left_s, self._quiet_since_s = PING_S, now_s
-            is_on_its_way = self._is_sending or (self._ping is not None and not self._ping.done())
-            if not is_on_its_way and (ping := self._encoder.ping()):
-                self._ping = asyncio.ensure_future(self._responder.send(ping))
+            if not self._responder.is_slow and (ping := self._encoder.ping()):
+                self._responder.write(ping)
         self._timer = self._loop.call_later(left_s, self._look)

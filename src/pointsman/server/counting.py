@@ -30,4 +30,4 @@ async def count(
     headers = [("x-pointsman-estimated", "1")] if counted.is_estimated else []
     field, beside = _SHAPES[dialect]
     body = msgspec.json.encode({field: counted.tokens, **beside})
-    await reply_json(responder, 200, body, headers)
+    reply_json(responder, 200, body, headers)

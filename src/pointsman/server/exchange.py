@@ -11,6 +11,8 @@ from pointsman.core.grants import EVERYTHING, Grant
 Headers: TypeAlias = Sequence[tuple[str, str]]
 ErrorFrame: TypeAlias = Callable[[GatewayError], bytes]
 
+_JSON = ("content-type", "application/json")
+
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     """A request as it came in: `headers` with lower-case names; `tenant` is whose key it has.
@@ -34,9 +36,9 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Responder(Protocol):
-    """Where a reply goes, piece by piece. `send` waits while its reader is slow.
+    """Where a reply goes, piece by piece.
 
-    `has_started`: the status has gone out, so an error can no longer be a reply of its own.
+    `has_started`: it has a status, so an error can no longer be a reply of its own.
     `error_frame` is how a stream that has started tells an error; None where nothing can.
     `error_code`: of the error that has been told, "" while there is none.
     """
@@ -45,17 +47,24 @@ class Responder(Protocol):
     error_frame: ErrorFrame | None
     error_code: str
 
-    async def start(
+    @property
+    def is_slow(self) -> bool:
+        """Return whether its reader has yet to take what was sent: then await `drained`."""
+
+    def start(
         self, status: int, headers: Headers, *, error_frame: ErrorFrame | None = None
     ) -> None:
-        """Send the status and the headers; once."""
+        """Begin with a status and headers; once. They leave with the first piece of the body."""
 
-    async def send(self, body: bytes) -> None:
-        """Send more of the body."""
+    def write(self, body: bytes) -> None:
+        """Send more of the body, without waiting."""
+
+    async def drained(self) -> None:
+        """Wait until the reader has taken most of what was sent, or has gone."""
 
 
-async def reply_json(responder: Responder, status: int, body: bytes, headers: Headers = ()) -> None:
+def reply_json(responder: Responder, status: int, body: bytes, headers: Headers = ()) -> None:
     """Send a whole JSON reply."""
     length = ("content-length", str(len(body)))
-    await responder.start(status, [("content-type", "application/json"), length, *headers])
-    await responder.send(body)
+    responder.start(status, (_JSON, length, *headers))
+    responder.write(body)

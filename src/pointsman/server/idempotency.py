@@ -19,7 +19,7 @@ from pointsman.server.exchange import ErrorFrame, Exchange, Headers, Responder
 from pointsman.server.headers import id_headers
 
 Handle: TypeAlias = Callable[[Responder], Awaitable[None]]
-Tell: TypeAlias = Callable[[Responder, GatewayError], Awaitable[None]]
+Tell: TypeAlias = Callable[[Responder, GatewayError], None]
 
 KEY_HEADER = "idempotency-key"
 MARK = "x-pointsman-idempotent"
@@ -61,8 +61,8 @@ async def run_once(
         )
     claimed = await outcomes.claim(exchange.tenant, key, _digest(exchange))
     if isinstance(claimed, KeptOutcome):
-        await responder.start(claimed.status, [*claimed.headers, (MARK, "replayed")])
-        await responder.send(claimed.body)
+        responder.start(claimed.status, [*claimed.headers, (MARK, "replayed")])
+        responder.write(claimed.body)
         return
     ids = id_headers(dialect, exchange.request_id)
     recorder = Recorder(responder, ids, bytes_max=OUTCOME_BYTES_MAX)
@@ -70,7 +70,7 @@ async def run_once(
         try:
             await handle(recorder)
         except UpstreamRejected as error:
-            await tell(recorder, error)
+            tell(recorder, error)
         await _keep(outcomes, claimed, recorder, exchange.request_id)
     finally:
         outcomes.free(claimed)
@@ -112,7 +112,12 @@ class Recorder:
             body=b"".join(self._pieces),
         )
 
-    async def start(
+    @property
+    def is_slow(self) -> bool:
+        """Return whether the reply's reader is slow."""
+        return self._responder.is_slow
+
+    def start(
         self, status: int, headers: Headers, *, error_frame: ErrorFrame | None = None
     ) -> None:
         """Send the status and the headers; where the body will not be kept, they say so."""
@@ -121,16 +126,20 @@ class Recorder:
         if int(stated) > self._bytes_max:
             headers = [*headers, (MARK, "too-large")]
         self.has_started, self.error_frame = True, self._noted(error_frame)
-        await self._responder.start(status, headers, error_frame=self.error_frame)
+        self._responder.start(status, headers, error_frame=self.error_frame)
 
-    async def send(self, body: bytes) -> None:
+    def write(self, body: bytes) -> None:
         """Send more of the body."""
         self._bytes += len(body)
         if self._bytes <= self._bytes_max:
             self._pieces.append(body)
         else:
             self._pieces.clear()
-        await self._responder.send(body)
+        self._responder.write(body)
+
+    async def drained(self) -> None:
+        """Wait while the reply's reader is slow."""
+        await self._responder.drained()
 
     def _noted(self, error_frame: ErrorFrame | None) -> ErrorFrame | None:
         """Return what makes the frame of an error, and notes that there was one."""

@@ -14,9 +14,10 @@ from pointsman.assembly import new_request_id
 from pointsman.core.errors import GatewayError
 from pointsman.router import Pipeline
 from pointsman.server.app import check_taking, read_query
-from pointsman.server.exchange import ErrorFrame, Exchange, Headers
+from pointsman.server.exchange import Exchange, Headers
 from pointsman.server.headers import id_headers
 from pointsman.server.metrics import Metrics
+from pointsman.server.reply import Reply
 from pointsman.server.routes import Found, Services, check_method, find_route
 from pointsman.server.telling import run_route, tell
 
@@ -65,26 +66,21 @@ class Door:
             route = check_method(found, exchange.method, exchange.path)
             check_taking(self._services, route)
         except GatewayError as error:
-            await tell(reply, error, exchange.request_id, found.dialect)
+            tell(reply, error, exchange.request_id, found.dialect)
         else:
             await run_route(self._services, route, exchange, reply, dialect=found.dialect)
 
 
-class OpenReply:
+class OpenReply(Reply):
     """A reply that is still coming. Close it to stop the work behind it.
 
     `is_over`: no work is behind it any more; `is_broken`: that was stopped before its end.
     """
 
     def __init__(self, ids: Headers) -> None:
-        self.status = 0
-        self.headers: Headers = ()
-        self.has_started = False
+        self.ids = ids
         self.is_over = False
         self.is_broken = False
-        self.error_frame: ErrorFrame | None = None
-        self.error_code = ""
-        self._ids = ids
         self._pieces: deque[bytes] = deque()
         self._head = asyncio.Event()
         self._grown = asyncio.Event()
@@ -100,22 +96,22 @@ class OpenReply:
             await self.aclose()
             raise
 
-    async def start(
-        self, status: int, headers: Headers, *, error_frame: ErrorFrame | None = None
-    ) -> None:
-        """Take the status and the headers."""
-        self.status, self.error_frame, self.has_started = status, error_frame, True
-        self.headers = tuple(dict((*self._ids, *headers)).items())
-        self._head.set()
+    @property
+    def is_slow(self) -> bool:
+        """Return whether too much waits for its reader."""
+        return len(self._pieces) >= _PIECES_MAX
 
-    async def send(self, body: bytes) -> None:
-        """Take more of the body; waits while nobody reads."""
-        while len(self._pieces) >= _PIECES_MAX:
-            self._read_on.clear()
-            await self._read_on.wait()
+    def write(self, body: bytes) -> None:
+        """Take more of the body."""
         if body:
             self._pieces.append(body)
             self._grown.set()
+
+    async def drained(self) -> None:
+        """Wait while nobody reads."""
+        while self.is_slow:
+            self._read_on.clear()
+            await self._read_on.wait()
 
     async def piece(self) -> bytes | None:
         """Return more of the body, None at its end."""
@@ -132,6 +128,9 @@ class OpenReply:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+    def _open(self, status: int, headers: dict[str, str]) -> None:
+        self._head.set()
 
     async def _run(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -222,7 +221,7 @@ class BlockingTransport:
 def _response(http: ModuleType, reply: OpenReply, pieces: object) -> Any:
     if not reply.has_started:
         raise http.ReadError(_CLOSED)
-    return http.Response(reply.status, headers=list(reply.headers), stream=pieces)
+    return http.Response(reply.status, headers=list(reply.headers.items()), stream=pieces)
 
 
 def _exchange(request: Any, body: bytes) -> Exchange:

@@ -8,7 +8,7 @@ import json
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -76,7 +76,7 @@ class RequestLog:
         self._served[request_id] = served
         return served
 
-    def end(self, served: Served, status: int, code: str, headers: dict[str, str]) -> None:
+    def end(self, served: Served, status: int, code: str, headers: Mapping[str, str]) -> None:
         """Write a request's line. `code`: what the client was told is wrong, "" for nothing.
 
         Status 499: it hung up first. Costs and tokens are those of its own attempts so far.

@@ -164,7 +164,7 @@ def _listing(dialect: str = "") -> Route:
     async def handler(services: Services, exchange: Exchange, responder: Responder) -> None:
         models = _models(services, exchange)
         shape = model_list.SHAPES[dialect or _asking(exchange.headers)]
-        await reply_json(responder, 200, shape.listed(models, exchange.query))
+        reply_json(responder, 200, shape.listed(models, exchange.query))
 
     return Route("GET", handler, Scope.CALL, dialect)
 
@@ -174,7 +174,7 @@ def _showing(dialect: str = "") -> Route:
         models = _models(services, exchange)
         shape = model_list.SHAPES[dialect or _asking(exchange.headers)]
         shown = shape.shown(model_list.one_listed(models, exchange.named))
-        await reply_json(responder, 200, msgspec.json.encode(shown))
+        reply_json(responder, 200, msgspec.json.encode(shown))
 
     return Route("GET", handler, Scope.CALL, dialect)
 
@@ -191,40 +191,38 @@ async def _feedback(services: Services, exchange: Exchange, responder: Responder
     )
     if not is_known:
         raise UnknownRequest(f"no request {given.request_id[:100]!r} is known here")
-    await reply_json(responder, 200, b'{"ok":true}')
+    reply_json(responder, 200, b'{"ok":true}')
 
 
 async def _home(services: Services, exchange: Exchange, responder: Responder) -> None:
     del services, exchange
-    await reply_json(responder, 200, b'{"service":"pointsman"}')
+    reply_json(responder, 200, b'{"service":"pointsman"}')
 
 
 async def _live(services: Services, exchange: Exchange, responder: Responder) -> None:
     del services, exchange
-    await reply_json(responder, 200, b'{"status":"ok"}')
+    reply_json(responder, 200, b'{"status":"ok"}')
 
 
 async def _ready(services: Services, exchange: Exchange, responder: Responder) -> None:
     del exchange
     if services.is_draining:
         raise Draining("the server is stopping", retry_after_s=1.0)
-    await reply_json(responder, 200, b'{"status":"ok"}')
+    reply_json(responder, 200, b'{"status":"ok"}')
 
 
 async def _metrics(services: Services, exchange: Exchange, responder: Responder) -> None:
     del exchange
     body = services.metrics.render(services.pipeline.audits.standings())
-    await responder.start(
+    responder.start(
         200, [("content-type", metrics.CONTENT_TYPE), ("content-length", str(len(body)))]
     )
-    await responder.send(body)
+    responder.write(body)
 
 
 async def _describe(services: Services, exchange: Exchange, responder: Responder) -> None:
     del services, exchange
-    await reply_json(
-        responder, 200, openapi.document(_described(*entry) for entry in ROUTES.items())
-    )
+    reply_json(responder, 200, openapi.document(_described(*entry) for entry in ROUTES.items()))
 
 
 def _described(path: str, route: Route) -> openapi.Described:

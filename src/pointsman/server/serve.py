@@ -1,18 +1,14 @@
-"""Serve: runs the app under uvicorn until it is told to stop, then lets what runs end."""
+"""Serve: runs the app until it is told to stop, then lets what runs end."""
 
 import asyncio
 import gc
 import logging
-import math
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from types import FrameType
-
-import uvicorn
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 
 from pointsman.access.environment import stated_keys
 from pointsman.access.keyring import Keyring
@@ -36,52 +32,67 @@ _LAST_WORDS_S = 2
 # libuv takes one connection for each round of its loop and each socket that listens, so that a busy
 # server would leave them waiting. Source: libuv's pull request 3696, read 2026-11-23.
 _ACCEPTS = 16
+_BACKLOG = 2048
 
 log = logging.getLogger("pointsman")
 
 
-class Server(uvicorn.Server):
-    """uvicorn's server, which tells us where it listens, and stops as we want it to."""
+class Server:
+    """Listens until it is told to stop, and then lets what runs end."""
 
     def __init__(
-        self, app: App, config: uvicorn.Config, *, drain_s: float, on_ready: Callable[[str], None]
+        self, app: App, connections_max: int, *, drain_s: float, on_ready: Callable[[str], None]
     ) -> None:
-        super().__init__(config)
         self._app = app
+        self._connections_max = connections_max
         self._drain_s = drain_s
         self._on_ready = on_ready
+        self._connections: set[Protocol] = set()
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start listening, then tell the address."""
-        await super().startup(sockets)
-        host, port = self.servers[0].sockets[0].getsockname()[:2]
+    async def run(self, listener: socket.socket) -> None:
+        """Take connections until `stop`, having told the address."""
+        listeners = [listener, *(listener.dup() for _ in range(_ACCEPTS - 1))]
+        servers = [
+            await self._loop.create_server(self._connected, sock=each, backlog=_BACKLOG)
+            for each in listeners
+        ]
+        host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         self._on_ready(f"http://{shown}:{port}")
+        await self._stopping.wait()
+        end = self._loop.call_later(self._drain_s, self._app.stop)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._drain_s + _LAST_WORDS_S):
+                    await self._drain(servers)
+        finally:
+            end.cancel()
+            for connection in tuple(self._connections):
+                connection.transport.abort()
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let what runs end, and after `drain_s` break it off; then close the listeners.
-
-        Meanwhile the app refuses what is new: a load balancer is told, not cut off.
-        """
-        loop = asyncio.get_running_loop()
-        end_s = loop.time() + self._drain_s
-        loop.call_later(self._drain_s, self._app.stop)
-        await self._app.wait_idle()
-        left_s = max(0, math.ceil(end_s - loop.time()))
-        self.config.timeout_graceful_shutdown = left_s + _LAST_WORDS_S
-        await super().shutdown(sockets)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop. A second signal breaks off what runs.
-
-        uvicorn's own would have the signal kill the process once it has stopped: before the ledger
-        is closed, and with another exit status than 0.
-        """
-        del sig, frame
-        if self.should_exit:
+    def stop(self) -> None:
+        """Begin to stop. A second time breaks off what runs."""
+        if self._stopping.is_set():
             self._app.stop()
         self._app.services.is_draining = True
-        self.should_exit = True
+        self._stopping.set()
+
+    async def _drain(self, servers: Sequence[asyncio.Server]) -> None:
+        """Let what runs end, then close. Meanwhile a load balancer is told, not cut off."""
+        await self._app.wait_idle()
+        for server in servers:
+            server.close()
+        for connection in tuple(self._connections):
+            connection.shut()
+        if self._connections:  # their last words are on their way
+            await asyncio.wait([connection.closed for connection in self._connections])
+
+    def _connected(self) -> Protocol:
+        protocol = Protocol(self._app, self._connections)
+        protocol.connections_max = self._connections_max
+        return protocol
 
 
 def serve(
@@ -146,8 +157,8 @@ async def _serve(
         origins_of(server_settings.host, server_settings.hosts, server_settings.origins),
         request_log,
     )
-    config = _configured(app, server_settings.connections_max)
-    server = Server(app, config, drain_s=drain_s, on_ready=on_ready)
+    connections_max = server_settings.connections_max
+    server = Server(app, connections_max, drain_s=drain_s, on_ready=on_ready)
     try:
         with ExitStack() as stack:
             if request_log is not None:
@@ -155,37 +166,25 @@ async def _serve(
             async with kept_tidy(pipeline.stores):
                 gc.collect()
                 gc.freeze()  # what is there now stays; looking through it takes tens of ms
-                await server.serve(
-                    sockets=[listener, *(listener.dup() for _ in range(_ACCEPTS - 1))]
-                )
+                with _told_by_signals(server.stop):
+                    await server.run(listener)
     finally:
         await keyring.close()
         await pipeline.aclose()
 
 
-def _configured(app: App, connections_max: int) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        http=_bounded_protocol(app, connections_max),
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        log_level="error",  # that somebody sent what is no HTTP is no news
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-    )
-
-
-def _bounded_protocol(app: App, most: int) -> type[Protocol]:
-    class Bounded(Protocol):
-        """Takes so many connections and no more, and of requests what the app has room for."""
-
-        connections_max = most
-        turned_away = staticmethod(app.turned_away)
-
-    return Bounded
+@contextmanager
+def _told_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Have SIGTERM and SIGINT call `stop`, and no longer end the process themselves."""
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in before:
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _listen(host: str, port: int) -> socket.socket:

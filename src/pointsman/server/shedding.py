@@ -48,16 +48,17 @@ class Turnstile:
         self._late_s = 0.0  # when one last did
         self._is_standing = False
 
-    async def pass_through(self) -> None:
-        """Wait for one's turn."""
+    def turn(self) -> asyncio.Future[None] | None:
+        """Return what to await for one's turn, None where it is one's turn already."""
         if not self._has_let_in:
             self._has_let_in = True
             self._loop.call_soon(self._let_in)
-            self._note(0.0)
-            return
+            if self._late_since_s is not None or self._is_standing:
+                self._note(0.0)
+            return None
         turn = self._loop.create_future()
         self._waiting.append((self._monotonic_s(), turn))
-        await turn
+        return turn
 
     def is_too_slow(self, in_flight: int) -> bool:
         """Return whether one more request would wait for too long behind those that do."""

@@ -37,18 +37,16 @@ async def run_route(
         else:
             await route.handler(services, exchange, responder)
     except GatewayError as error:
-        await tell(responder, error, exchange.request_id, dialect)
+        tell(responder, error, exchange.request_id, dialect)
     except Exception as error:  # ours to mend, never the client's to read: the log has the trace
-        await tell_of_fault(responder, error, exchange.request_id, dialect)
+        tell_of_fault(responder, error, exchange.request_id, dialect)
 
 
-async def tell_of_fault(
-    responder: Responder, error: Exception, request_id: str, dialect: str
-) -> None:
+def tell_of_fault(responder: Responder, error: Exception, request_id: str, dialect: str) -> None:
     """Log a fault of ours, without what it says, and tell the client that there was one."""
     log.error("request %s failed inside pointsman", request_id, exc_info=unsaid(error))
     fault = GatewayError("an internal error; see the log")
-    await tell(responder, fault, request_id, dialect)
+    tell(responder, fault, request_id, dialect)
 
 
 def log_stray(_loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
@@ -67,22 +65,22 @@ async def _run_once(
     async def handle(to: Responder) -> None:
         await route.handler(services, exchange, to)
 
-    async def tell_it(to: Responder, error: GatewayError) -> None:
-        await tell(to, error, exchange.request_id, dialect)
+    def tell_it(to: Responder, error: GatewayError) -> None:
+        tell(to, error, exchange.request_id, dialect)
 
     outcomes = services.pipeline.stores.outcomes
     await run_once(outcomes, exchange, responder, dialect=dialect, handle=handle, tell=tell_it)
 
 
-async def tell(responder: Responder, error: GatewayError, request_id: str, dialect: str) -> None:
+def tell(responder: Responder, error: GatewayError, request_id: str, dialect: str) -> None:
     """Tell the client of an error: as a reply, or inside a stream that has begun."""
     responder.error_code = error.code
     if isinstance(error, LedgerUnavailable):
         error = _said_plainly(error)
     if not responder.has_started:
-        await refuse(responder, error, request_id, dialect)
+        refuse(responder, error, request_id, dialect)
     elif responder.error_frame is not None:
-        await responder.send(responder.error_frame(error))
+        responder.write(responder.error_frame(error))
 
 
 def _said_plainly(error: LedgerUnavailable) -> LedgerUnavailable:
@@ -93,10 +91,10 @@ def _said_plainly(error: LedgerUnavailable) -> LedgerUnavailable:
     return told
 
 
-async def refuse(responder: Responder, error: GatewayError, request_id: str, dialect: str) -> None:
+def refuse(responder: Responder, error: GatewayError, request_id: str, dialect: str) -> None:
     """Send an error reply."""
     headers, body = refusal(error, request_id, dialect)
-    await reply_json(responder, error.http_status, body, headers)
+    reply_json(responder, error.http_status, body, headers)
 
 
 def refusal(error: GatewayError, request_id: str, dialect: str) -> tuple[Headers, bytes]:
