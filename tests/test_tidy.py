@@ -43,7 +43,6 @@ LAZY_PACKAGES = {
     "prometheus_client",
     "ray",
     "rich",
-    "uvicorn",
     "uvloop",
     "xllamacpp",
 }

@@ -124,7 +124,7 @@ def test_workers_scale_by_their_cost_and_their_balance():
 
 def test_the_core_is_counted_without_extras():
     names = {name for name, _ in core_packages("pointsman")}
-    assert {"pointsman", "msgspec", "uvicorn"} <= names
+    assert {"pointsman", "msgspec", "httptools"} <= names
     assert not names & {"matplotlib", "numpy", "ray", "pytest"}
 
 
