@@ -53,7 +53,9 @@ class AnswerBuilder:
         elif isinstance(event, ToolCallDelta):
             self._add_call(event)
         elif isinstance(event, UsageReport):
-            self.usage, self.service = event.usage, event.service.after(self.service)
+            self.usage = event.usage
+            if event.service is not NOT_SAID:
+                self.service = event.service.after(self.service)
             self.reported_chars = self.chars
         elif isinstance(event, Started):
             self.started = event

@@ -312,9 +312,10 @@ def test_a_frame_over_the_limit_is_too_large(monkeypatch):
 @given(body=st.binary(max_size=60) | st.text(max_size=40).map(str.encode))
 def test_whatever_an_upstream_sends_nothing_but_its_own_errors_comes_out(body):
     for wrapped in (body, b"data: " + body + b"\n\n", b'data: {"choices":[' + body + b"]}\n\n"):
-        for decoded in (decode_stream([wrapped]), CHAT.decode_reply(wrapped)):
-            with pytest.raises(UpstreamError):
-                list(decoded)
+        with pytest.raises(UpstreamError):
+            list(decode_stream([wrapped]))
+        with pytest.raises(UpstreamError):
+            CHAT.decode_reply(wrapped)
 
 
 @given(

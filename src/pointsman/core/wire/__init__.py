@@ -105,8 +105,8 @@ class Codec(Protocol):
     def stream_decoder(self) -> StreamDecoder:
         """Return a decoder for one streamed reply."""
 
-    def decode_reply(self, body: bytes) -> Iterator[Event]:
-        """Yield the events of a whole JSON reply. Raises UpstreamBadResponse."""
+    def decode_reply(self, body: bytes) -> Iterable[Event]:
+        """Return the events of a whole JSON reply. Raises UpstreamBadResponse."""
 
     def read_error(self, status: int, body: bytes, retry_after_s: float | None) -> UpstreamError:
         """Return the error that an upstream's error reply means."""

@@ -15,27 +15,37 @@ _text = msgspec.json.Decoder(str).decode
 
 
 class Mould:
-    """The bytes around a frame's text. `frame[start:stop]` is the text as JSON, quotes included.
-
-    `head` ends with the opening quote, `tail` begins with the closing one.
+    """The bytes around a frame's text: `head` ends with its opening quote, `tail` begins with the
+    closing one.
     """
 
-    __slots__ = ("_head", "_tail", "start", "stop")
+    __slots__ = ("_head", "_start", "_stop", "_tail")
 
     def __init__(self, head: bytes, tail: bytes) -> None:
         self._head = head
         self._tail = tail
-        self.start = len(head) - 1
-        self.stop = 1 - len(tail)
+        self._start = len(head) - 1
+        self._stop = 1 - len(tail)
 
     def text(self, frame: bytes) -> str | None:
         """Return the text in a frame of this mould, None for any other frame."""
         if frame.startswith(self._head) and frame.endswith(self._tail):
             try:
-                return _text(frame[self.start : self.stop])
+                return _text(frame[self._start : self._stop])
             except UNREADABLE:
                 return None
         return None
+
+    def string(self, frame: bytes) -> bytes:
+        """Return the text in a frame of this mould as it is written there, b"" for any other."""
+        if frame.startswith(self._head) and frame.endswith(self._tail):
+            string = frame[self._start : self._stop]
+            try:
+                _text(string)
+            except UNREADABLE:
+                return b""
+            return string
+        return b""
 
     def filled(self, text: str) -> bytes:
         """Return the frame of this mould with a text."""

@@ -4,7 +4,7 @@ Source: OpenAI API reference, "Chat Completions", create, the object, and the st
 (platform.openai.com/docs/api-reference/chat, as typed in openai-python 3.54, read 2026-11-23).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from pointsman.core.errors import GatewayError, UpstreamBadResponse, UpstreamError
 from pointsman.core.events import Event
@@ -73,8 +73,8 @@ class OpenAIChat:
         """Return a decoder for one streamed reply."""
         return SseDecoder(decode.ChatFrameReader(), said=decode.said)
 
-    def decode_reply(self, body: bytes) -> Iterator[Event]:
-        """Yield the events of a whole JSON reply. Raises UpstreamBadResponse."""
+    def decode_reply(self, body: bytes) -> list[Event]:
+        """Return the events of a whole JSON reply. Raises UpstreamBadResponse."""
         return decode.decode_reply(body)
 
     def read_error(self, status: int, body: bytes, retry_after_s: float | None) -> UpstreamError:

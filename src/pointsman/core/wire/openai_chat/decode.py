@@ -1,6 +1,5 @@
 """Decoding: an upstream's reply, streamed or whole, as events."""
 
-from collections.abc import Iterator
 from typing import TypeAlias
 
 import msgspec
@@ -184,8 +183,8 @@ def said(raw: bytes) -> Event | None:
     return events[0] if len(events) == 1 else None
 
 
-def decode_reply(body: bytes) -> Iterator[Event]:
-    """Yield the events of a whole JSON reply; the opening carries the body as its frame.
+def decode_reply(body: bytes) -> list[Event]:
+    """Return the events of a whole JSON reply; the opening carries the body as its frame.
 
     Raises UpstreamBadResponse when it is not such a reply, or the error it carries.
     """
@@ -194,17 +193,20 @@ def decode_reply(body: bytes) -> Iterator[Event]:
         raise said
     if not reply.choices:
         raise UpstreamBadResponse("the upstream's reply has no choices")
-    yield _started(reply, is_stream=False, frame=body)
+    events: list[Event] = [_started(reply, is_stream=False, frame=body)]
     finish_reason: str | None = None
-    has_refused = False
     for choice in reply.choices:
-        for event in _deltas(choice, b""):
-            has_refused |= _is_refusal(event)
-            yield event
+        events += _deltas(choice, b"")
         finish_reason = _stronger(finish_reason, choice.finish_reason or "stop")
+    has_refused = any(map(_is_refusal, events))
     if (usage := _reported(reply)) is not None:
-        yield UsageReport(usage, b"", service=service_said(reply.service_tier))
-    yield _finished(finish_reason or "stop", b"", has_refused=has_refused)
+        events.append(UsageReport(usage, b"", service=_service(reply)))
+    events.append(_finished(finish_reason or "stop", b"", has_refused=has_refused))
+    return events
+
+
+def _service(reply: _Reply) -> Service:
+    return NOT_SAID if reply.service_tier is None else service_said(reply.service_tier)
 
 
 def _reported(reply: _Reply) -> Usage | None:
@@ -228,14 +230,14 @@ def read_usage(usage: _Usage) -> Usage:
     written = (
         (prompt.cache_write_tokens if prompt else None) or usage.cache_creation_input_tokens or 0
     )
-    reasoning = _count(completion.reasoning_tokens if completion else None)
+    reasoning = _count(completion.reasoning_tokens) if completion else 0
     input_tokens, output = _count(usage.prompt_tokens), _count(usage.completion_tokens)
-    if _count(usage.total_tokens) == input_tokens + output + reasoning:
+    if reasoning and _count(usage.total_tokens) == input_tokens + output + reasoning:
         output += reasoning
     return Usage(
         input_tokens=input_tokens,
-        cached_input_tokens=_count(cached),
-        cache_write_tokens=_count(written),
+        cached_input_tokens=_count(cached) if cached else 0,
+        cache_write_tokens=_count(written) if written else 0,
         output_tokens=output,
         reasoning_tokens=reasoning,
     )

@@ -51,14 +51,13 @@ class ChatStreamEncoder:
         self._usage: UsageReport | None = None
         self._last = b""
         self._mould = NO_MOULD
-        self._around = (b"", b"")
+        self._before, self._behind = b"", b""
 
     def encode(self, event: Event) -> bytes:
         """Return the bytes for one event, maybe none."""
-        mould, frame = self._mould, event.frame
-        if frame and mould.text(frame) and isinstance(event, _SAYING):
-            head, tail = self._around
-            return head + frame[mould.start : mould.stop] + tail
+        frame = event.frame
+        if frame and (string := self._mould.string(frame)) and isinstance(event, _SAYING):
+            return self._before + string + self._behind
         if isinstance(event, Started):
             self._open(event)
         if self._is_relay:
@@ -120,8 +119,8 @@ class ChatStreamEncoder:
             return
         other = f"{text}?"
         head, _, tail = self._passed(mould.filled(other)).rpartition(msgspec.json.encode(other))
-        if head + frame[mould.start : mould.stop] + tail == written:
-            self._mould, self._around = mould, (head, tail)
+        if head + mould.string(frame) + tail == written:
+            self._mould, self._before, self._behind = mould, head, tail
 
     def _passed(self, frame: bytes) -> bytes:
         """Return a chunk as the client gets it."""
