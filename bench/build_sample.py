@@ -14,7 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from pointsman.core.features import count_words, estimate_tokens
+from pointsman.core.features import estimate_tokens
+from pointsman.core.words import count_words
 from pointsman.policies import FAST_PHRASES, POWER_PHRASES
 from pointsman.policies.signals import PhraseMatcher, lower_in_place
 from pointsman.scorer.reading import pack_reading, read

@@ -11,7 +11,6 @@ from functools import partial
 from pointsman.core.answer import AnswerBuilder
 from pointsman.core.errors import RequestError
 from pointsman.core.events import ToolCallDelta
-from pointsman.core.features import count_words
 from pointsman.core.types import Deployment, Features, Snapshot, Tier
 from pointsman.core.wire.limits import check_json
 from pointsman.core.wire.splice import splice
@@ -35,7 +34,6 @@ def decide(text: str) -> None:
     """Run the whole policy, as for each request."""
     facts = Features(
         text=text,
-        words=count_words(text),
         turns=1,
         input_tokens=0,
         max_tokens=None,

@@ -197,7 +197,6 @@ def _measured(asked: argparse.Namespace) -> Iterator[tuple[str, Floats, tuple[Ra
 def _features(reading: Reading) -> Features:
     return Features(
         text="",
-        words=0,
         turns=1,
         input_tokens=0,
         max_tokens=None,

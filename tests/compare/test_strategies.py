@@ -241,7 +241,7 @@ def test_what_holds_a_reading_or_a_text_is_decided_without_a_request():
     features = logged("what is a monad").features
     found = decided(LoggedRequest(features=features))
     assert found is not None and found.tier == "fast"
-    empty = msgspec.structs.replace(features, text="", words=0)
+    empty = msgspec.structs.replace(features, text="", words_told=0)
     assert decided(LoggedRequest(features=empty)) is None
 
 
@@ -249,7 +249,6 @@ def without_prompt(policy: str, tier: str, asked: str = "auto") -> LoggedRequest
     return LoggedRequest(
         features=Features(
             text="",
-            words=0,
             turns=0,
             input_tokens=1,
             max_tokens=None,

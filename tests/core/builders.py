@@ -55,7 +55,7 @@ def features(
 ) -> Features:
     return Features(
         text=text,
-        words=len(text.split()) if words is None else words,
+        words_told=words,
         turns=1,
         input_tokens=input_tokens,
         max_tokens=max_tokens,

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from tests.core.builders import chat_request
 
 from pointsman.core import features
-from pointsman.core.features import count_words, estimate_tokens, extract, last_tool_call_ids
+from pointsman.core.features import estimate_tokens, extract, last_tool_call_ids
 from pointsman.core.types import Need, Request
+from pointsman.core.words import count_words
 
 
 def request(*messages: object, **members: object) -> Request:

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.builders import deployment, features, snapshot, tier
 
-from pointsman.core.features import count_words
 from pointsman.core.prices import Price
 from pointsman.policies import PolicySettings, SignalSettings
 from pointsman.policies.flips import without
@@ -96,7 +95,7 @@ def test_a_phrase_that_is_stuck_onto_another_ask_counts_only_when_it_is_stated()
 
 def test_in_a_long_text_a_phrase_counts_wherever_it_stands():
     text = f"{PLAIN} {'word ' * 100}. Architect."
-    long = features(text, words=count_words(text))
+    long = features(text)
     assert learned().decide(long, WORLD).tier == "power"
 
 

@@ -9,7 +9,6 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from tests.core.builders import features, snapshot, tier
 
-from pointsman.core.features import count_words
 from pointsman.core.types import Decision, Snapshot
 from pointsman.policies import FAST_PHRASES, POWER_PHRASES, PolicySettings, SignalSettings
 from pointsman.policies.sieve import LONG_CHARS, build_sieve
@@ -21,7 +20,7 @@ WORLD = snapshot(tier("fast"), tier("mid"), tier("power"))
 
 def decide(text: str, world: Snapshot = WORLD, **settings: Any) -> Decision:
     policy = Signals(PolicySettings(signals=SignalSettings(**settings)))
-    facts = features(text, words=count_words(text))
+    facts = features(text)
     decision = policy.decide(facts, world)
     change = policy.would_change(decision, facts, world)
     return msgspec.structs.replace(decision, would_change=change)

@@ -20,7 +20,7 @@ def ask(
         features=Features(
             text=text,
             system=system,
-            words=len(text.split()) if words is None else words,
+            words_told=words,
             turns=1,
             input_tokens=10,
             max_tokens=max_tokens,

@@ -67,7 +67,6 @@ class ByModel:
         frame = estimate_tokens(_INSTRUCTIONS + _QUESTION)
         asked = Features(
             text="",
-            words=0,
             turns=1,
             input_tokens=features.input_tokens + 2 * tokens_max + frame,
             max_tokens=None,

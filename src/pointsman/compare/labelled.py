@@ -138,7 +138,7 @@ def _from_sample(row: _SampleRow) -> LoggedRequest:
         raise Unusable("has no outcome")
     features = Features(
         text=" ".join(row.signals),
-        words=row.words,
+        words_told=row.words,
         turns=1,
         input_tokens=row.input_tokens,
         max_tokens=None,

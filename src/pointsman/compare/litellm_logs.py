@@ -160,7 +160,6 @@ def _record(entry: JsonObject) -> LoggedRequest:
 
 _NO_TEXT = Features(
     text="",
-    words=0,
     turns=0,
     input_tokens=0,
     max_tokens=None,

@@ -38,7 +38,6 @@ def _record(row: Row, decided_tier: str) -> LoggedRequest:
     return LoggedRequest(
         features=Features(
             text="",
-            words=0,
             turns=0,
             input_tokens=end.usage.input_tokens,
             max_tokens=None,

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import msgspec
 
 from pointsman.compare.records import LoggedRequest
-from pointsman.core.features import count_words
 from pointsman.core.types import Caller, Features, Need, Request, Turn
 from pointsman.core.usage import Usage
 from pointsman.core.wire.openai_chat import OpenAIChat
@@ -25,7 +24,6 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What stood in a conversation when a call was made. `at_s` None: nothing new, or no time."""
 
     text: str
-    words: int
     turns: int
     needs: frozenset[Need]
     is_tool_loop: bool
@@ -43,7 +41,6 @@ class Conversation:
     id: str = ""
     system: str = ""
     text: str = ""
-    words: int = 0
     turns: int = 0
     has_images: bool = False
     is_tool_loop: bool = False
@@ -51,7 +48,7 @@ class Conversation:
 
     def hear(self, text: str, at_s: float | None, *, has_images: bool = False) -> None:
         """Take a user's message."""
-        self.text, self.words = text, count_words(text)
+        self.text = text
         self._add(1, at_s, has_images=has_images)
         self.is_tool_loop = False
 
@@ -77,7 +74,6 @@ class Conversation:
         images = {Need.IMAGES} if self.has_images else set[Need]()
         return Asked(
             text=self.text,
-            words=self.words,
             turns=self.turns,
             needs=frozenset({Need.TOOLS, *images}),
             is_tool_loop=self.is_tool_loop,
@@ -103,7 +99,6 @@ class Conversation:
             features=Features(
                 text=asked.text,
                 system=self.system,
-                words=asked.words,
                 turns=asked.turns,
                 input_tokens=usage.input_tokens,
                 max_tokens=None,

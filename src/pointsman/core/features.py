@@ -51,7 +51,6 @@ def extract(request: Request) -> Features:
     return Features(
         text=text,
         system=request.system,
-        words=count_words(text),
         turns=len(request.turns),
         input_tokens=estimate_input_tokens(request),
         max_tokens=request.max_tokens,
@@ -79,20 +78,6 @@ def _labels(caller: Caller) -> tuple[str, ...]:
     """Return the groups that the caller states: the tag `route`, then whose key it is."""
     routes = [f"route:{value}" for name, value in caller.tags if name == "route"]
     return (*routes, f"key:{caller.tenant}") if caller.tenant else tuple(routes)
-
-
-def count_words(text: str) -> int:
-    """Return how many runs of non-space the text has.
-
-    Counts piece by piece, for splitting a text of megabytes at once would let no other thread run.
-    """
-    words, is_in_word = 0, False
-    for start in range(0, len(text), _PIECE_CHARS):
-        piece = text[start : start + _PIECE_CHARS]
-        goes_on = is_in_word and not piece[0].isspace()
-        words += len(piece.split()) - goes_on
-        is_in_word = not piece[-1].isspace()
-    return words
 
 
 def is_tool_loop(request: Request) -> bool:

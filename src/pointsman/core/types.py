@@ -1,6 +1,7 @@
 """Types: the facts, choices and results that travel through the pipeline."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -19,6 +20,7 @@ from pointsman.core.tiers import (
     middle_tier,
 )
 from pointsman.core.usage import Usage
+from pointsman.core.words import count_words
 
 __all__ = [
     "SOFT_NEEDS",
@@ -155,12 +157,13 @@ class Reading(msgspec.Struct, frozen=True):
     familiarity: float
 
 
-class Features(msgspec.Struct, frozen=True, kw_only=True):
+class Features(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Facts about a request that policies may use; a pure function of it.
 
-    `text` is the last user turn; `input_tokens` is an estimate over everything sent. `labels` are
-    the caller's own groups, most special first, such as "route:checkout". `reading` stands in
-    where the text is not at hand; None: a policy that needs it reads the text. `dialect` is the
+    `text` is the last user turn; `words_told` says how many words it has where it is not all here.
+    `input_tokens` is an estimate over everything sent. `labels` are the caller's own groups, most
+    special first, such as "route:checkout". `reading` stands in where the text is not at hand;
+    None: a policy that needs it reads the text. `dialect` is the
     client's, "" where that is not known. `background`: which of a coding agent's background calls
     it is, in words, "" for none. `choices`: how many answers of `max_tokens` are asked for.
     `images`, `hidden_tokens_max` (of what is sealed, and of files of text) and `has_unsized` say
@@ -169,7 +172,7 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
 
     text: str
     system: str = ""
-    words: int
+    words_told: int | None = None
     turns: int
     input_tokens: int
     max_tokens: int | None
@@ -183,6 +186,11 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
     images: int = 0
     hidden_tokens_max: int = 0
     has_unsized: bool = False
+
+    @cached_property  # few ask, and counting takes longer than all else that is read of a long text
+    def words(self) -> int:
+        """Return how many words the last user turn has."""
+        return count_words(self.text) if self.words_told is None else self.words_told
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):

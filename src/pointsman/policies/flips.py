@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from pointsman.core.features import count_words
 from pointsman.core.types import Decision, Features, Snapshot
 from pointsman.policies import Policy
 from pointsman.policies.signals import Rules, lower_in_place, without_background
@@ -44,7 +43,9 @@ def smallest_change(
         if other.tier != decision.tier:
             return f'without "{word}" it would be {other.tier}'
     # No rule fired, so the text is needed no more, which may be long: its reading will do.
-    bare = msgspec.structs.replace(features, text="", reading=read_features(features))
+    bare = msgspec.structs.replace(
+        features, text="", words_told=features.words, reading=read_features(features)
+    )
     for setting, other_policy in others:
         other = other_policy.decide(bare, snapshot)
         if other.tier != decision.tier:
@@ -71,7 +72,7 @@ def nearby_floors(floor: float) -> Iterator[float]:
 
 
 def _with_text(features: Features, text: str) -> Features:
-    return msgspec.structs.replace(features, text=text, words=count_words(text), reading=None)
+    return msgspec.structs.replace(features, text=text, words_told=None, reading=None)
 
 
 def without(words: str, text: str) -> str:

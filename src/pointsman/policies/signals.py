@@ -7,8 +7,8 @@ from functools import cached_property
 
 import msgspec
 
-from pointsman.core.features import count_words
 from pointsman.core.types import Decision, Features, Signal, Snapshot
+from pointsman.core.words import count_words
 from pointsman.policies import (
     FAST_PHRASES,
     POWER_PHRASES,
@@ -185,7 +185,7 @@ class Signals:
     def _without(self, features: Features, signals: tuple[Signal, ...], snapshot: Snapshot) -> str:
         """Say what the text would get without the phrases that decided: cut them out and see."""
         left, quoted = self._rules.without_deciding(lower_in_place(features.text), signals)
-        bare = msgspec.structs.replace(features, words=count_words(left))
+        bare = msgspec.structs.replace(features, words_told=count_words(left))
         tier, reason, _ = self._read(left, bare, snapshot)
         return f"without {quoted} it would be {tier}: {reason}"
 

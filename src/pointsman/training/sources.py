@@ -81,7 +81,6 @@ def _record(label: Label, reading: Reading) -> LoggedRequest:
     return LoggedRequest(
         features=Features(
             text="",
-            words=0,
             turns=0,
             input_tokens=round(exp(text_length(reading)) / _CHARS_PER_TOKEN),
             max_tokens=None,

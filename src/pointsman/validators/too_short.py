@@ -57,10 +57,12 @@ class TooShort:
 
     def check(self, draft: Draft, ask: Ask) -> str:
         """Return a reason when a whole answer is a brush-off that nothing in the ask permits."""
-        if not draft.is_whole or draft.tool_calls or ask.features.words < self.long_ask_words:
+        if not draft.is_whole or draft.tool_calls:
             return ""
         words = len(list(islice(_WORD.finditer(draft.text), self.min_words)))
-        if words >= self.min_words or is_cut_by_client(draft, ask) or _may_be_short(ask):
+        if words >= self.min_words or ask.features.words < self.long_ask_words:
+            return ""
+        if is_cut_by_client(draft, ask) or _may_be_short(ask):
             return ""
         return f"{words} words for an ask of {ask.features.words}, fewer than {self.min_words}"
 
