@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import msgspec
@@ -29,7 +28,7 @@ from pointsman.core.prices import Price, cost_nanousd
 from pointsman.core.secret import unsaid
 from pointsman.core.types import CacheOutcome, Decision, Features, Request, Snapshot, Step
 from pointsman.core.usage import NOT_SAID, Service, Usage
-from pointsman.core.wire.premium import Premium
+from pointsman.core.wire.premium import Premium, at_stated_price
 from pointsman.deadline import Deadline
 from pointsman.ledger import Intent, Ledger, Outcome, Settlement, State
 from pointsman.providers import Call, Provider, Sink, call_of
@@ -40,8 +39,7 @@ PriceOf = Callable[[Step], Price | None]
 Observer = Callable[[Intent, Settlement], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
+class Desk(msgspec.Struct, frozen=True):
     """What booking an attempt takes: ledger, clock, health, budgets, prices, and who looks on."""
 
     ledger: Ledger
@@ -52,8 +50,7 @@ class Desk:
     observer: Observer
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(msgspec.Struct, frozen=True):
     """One request on its way: what was asked, read and decided, and when it must be over.
 
     `cache` is how its attempts are booked: a miss, or with the cache off. `offered`: what there is
@@ -100,6 +97,12 @@ class Job:
             is_stream=request.is_stream,
             tier_calls_max=caller.grant.tier_calls_per_day.get(tier),
         )
+
+
+def priced_as_stated(job: Job) -> Job:
+    """Return the job without what would make its answer dearer than a budget's hold reckons."""
+    request = at_stated_price(job.request)
+    return job if request is job.request else msgspec.structs.replace(job, request=request)
 
 
 class Attempt:

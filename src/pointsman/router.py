@@ -5,7 +5,6 @@ Read `open` from top to bottom: that is the way of a request.
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import Self
@@ -13,7 +12,7 @@ from typing import Self
 import msgspec
 
 from pointsman.access.rates import TokenRates
-from pointsman.attempt import Desk, Job, Observer
+from pointsman.attempt import Desk, Job, Observer, priced_as_stated
 from pointsman.audit import Auditor, encode_reading
 from pointsman.budgets import Meter, Purse
 from pointsman.budgets.webhook import Webhook
@@ -34,7 +33,6 @@ from pointsman.core.health import Health
 from pointsman.core.plan import as_held, first_step
 from pointsman.core.types import CacheOutcome, Decision, Request
 from pointsman.core.usage import Usage
-from pointsman.core.wire.premium import at_stated_price
 from pointsman.deciding import Decided, Decider
 from pointsman.explanation import Explanation, explain
 from pointsman.flights import Flights
@@ -322,7 +320,7 @@ class Pipeline:
         ledger = self.stores.ledger
         plan = routing.plan(job, self.health, self._clock.monotonic_s())
         if budgets:
-            job = replace(job, request=at_stated_price(job.request))
+            job = priced_as_stated(job)
             plan = as_held(plan, job.features, routing.price_of)
         desk = Desk(ledger, self._clock, self.health, self.meter, routing.price_of, self._observe)
         run = PlanRun(
@@ -430,4 +428,4 @@ def _downgraded(job: Job, routing: Routing, why: str) -> Job | None:
         return None
     target = resolve(request.model, offered, routing.aliases_for(request, offered))
     decision = downgraded(job.decision, job.features, offered, target.tier_min, why=why)
-    return None if decision is None else replace(job, decision=decision)
+    return None if decision is None else msgspec.structs.replace(job, decision=decision)

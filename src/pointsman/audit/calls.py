@@ -6,19 +6,17 @@ Their request ids are the audited one's with "-audit" or "-judge-1" behind it, a
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Protocol
 
 import msgspec
 
-from pointsman.attempt import Attempt, Desk, Job
+from pointsman.attempt import Attempt, Desk, Job, priced_as_stated
 from pointsman.budgets import Budgets, Purse
 from pointsman.core.errors import GatewayError, UpstreamTimeout
 from pointsman.core.events import Finished
 from pointsman.core.filters import capable
 from pointsman.core.plan import Affordable, as_held, bounded
 from pointsman.core.types import Decision, Features, Plan, Request, Snapshot, Step
-from pointsman.core.wire.premium import at_stated_price
 from pointsman.gate.draft import draft_of
 from pointsman.ledger import AUDIT, Intent, Outcome, Settlement
 from pointsman.providers import Provider
@@ -56,7 +54,7 @@ class Calls:
         self._scene = scene
         self._request_id = request_id
         self._outer = desk.observer
-        self._desk = replace(desk, observer=self._observe)
+        self._desk = msgspec.structs.replace(desk, observer=self._observe)
 
     def step(self, features: Features, tier_name: str, tokens_max: int) -> Step | None:
         """Return a call of the first model of a tier that can serve and is ready, None for none.
@@ -86,7 +84,7 @@ class Calls:
         job = self._job(request, features, step, name)
         purse = None
         if self._scene.budgets.every:
-            job = replace(job, request=at_stated_price(job.request))
+            job = priced_as_stated(job)
             plan = Plan(steps=(step,), attempts_max=1)
             plan = bounded(as_held(plan, features, self._desk.price_of))
             (step,), purse = plan.steps, self._purse(plan)

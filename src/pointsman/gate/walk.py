@@ -133,6 +133,8 @@ class PlanRun:
         """Return whether the step may be tried now: others may have failed since it was planned."""
         name, health = step.deployment.id, self._desk.health
         may_begin = health.is_last_resort if self._plan.is_last_resort else health.is_ready
+        if not self._attempts and not self._barred:
+            return may_begin(name, self._desk.clock.monotonic_s())
         return (
             name not in self._barred
             and step.deployment.dialect not in self._mute
