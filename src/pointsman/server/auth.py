@@ -10,6 +10,7 @@ from pointsman.core.grants import Scope
 # Code's ANTHROPIC_AUTH_TOKEN, Anthropic's SDK, Google's, Azure's (`openai` 3.54, `anthropic` 2.12
 # and `google-genai` 3.4, read 2026-11-23).
 KEY_HEADERS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
+_KEY_HEADERS = frozenset(KEY_HEADERS)
 
 
 async def admit(keyring: Keyring, scope: Scope | None, headers: Mapping[str, str]) -> Admitted:
@@ -34,7 +35,12 @@ def sent_key(headers: Mapping[str, str]) -> str:
 
     The first of `KEY_HEADERS` that has one holds, whatever the others say.
     """
-    return next(filter(None, (_key_in(headers, name) for name in KEY_HEADERS)), "")
+    if _KEY_HEADERS.isdisjoint(headers):
+        return ""
+    for name in KEY_HEADERS:
+        if key := _key_in(headers, name):
+            return key
+    return ""
 
 
 def _key_in(headers: Mapping[str, str], name: str) -> str:

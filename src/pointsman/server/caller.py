@@ -16,11 +16,24 @@ _HANDED_ON: Mapping[str, tuple[str, ...]] = {
     "openai-chat": ("openai-beta",),
     "openai-responses": ("openai-beta",),
 }
+_SESSIONS = ("x-pointsman-session", "thread-id", "conversation_id")
+_READ = frozenset(("x-pointsman-tags", "x-pointsman-tier", "x-pointsman-cache", *_SESSIONS)).union(
+    *_HANDED_ON.values()
+)
 
 
 def read_caller(exchange: Exchange, dialect: str, *, is_stream: bool | None = None) -> Caller:
     """Return what the headers and the path say of the caller. Raises RequestError."""
     headers = exchange.headers
+    if _READ.isdisjoint(headers):  # as of most
+        return Caller(
+            request_id=exchange.request_id,
+            tenant=exchange.tenant,
+            tags=tuple(exchange.grant.tags.items()),
+            model=exchange.named,
+            is_stream=is_stream,
+            grant=exchange.grant,
+        )
     return Caller(
         request_id=exchange.request_id,
         tenant=exchange.tenant,
@@ -47,7 +60,7 @@ def session_of(headers: Mapping[str, str]) -> str:
     drag the main one to and fro. Nor is Codex's `session-id`, which its subagents share. Such
     conversations are recognised by their prefix. Read 2026-11-23.
     """
-    for name in ("x-pointsman-session", "thread-id", "conversation_id"):
+    for name in _SESSIONS:
         if given := headers.get(name, ""):
             return given
     return ""

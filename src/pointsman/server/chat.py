@@ -14,11 +14,12 @@ from pointsman.server.apart import read_apart
 from pointsman.server.auth import KEY_HEADERS
 from pointsman.server.caller import read_caller
 from pointsman.server.exchange import Exchange, Headers, Responder, reply_json
-from pointsman.server.headers import name_list, printable
+from pointsman.server.headers import name_list, printable, printable_name
 from pointsman.stream import AnswerStream
 
 # Clients and the proxies before them give a silent connection up after 30 s or more.
 PING_S = 15.0
+_ALWAYS = (("cache-control", "private, no-store"), ("vary", ", ".join(KEY_HEADERS)))
 
 
 async def complete(
@@ -79,14 +80,13 @@ async def read_request(
 def answer_headers(stream: AnswerStream) -> Headers:
     """Return what is known of an answer, for its headers (SPEC, section 4)."""
     headers = [
-        ("x-pointsman-tier", printable(stream.tier)),
-        ("x-pointsman-model", printable(stream.model)),
+        ("x-pointsman-tier", printable_name(stream.tier)),
+        ("x-pointsman-model", printable_name(stream.model)),
         ("x-pointsman-cache", stream.cache),
         ("x-pointsman-attempts", str(stream.attempts)),
-        ("x-pointsman-policy", printable(stream.decision.policy)),
+        ("x-pointsman-policy", printable_name(stream.decision.policy)),
         ("x-pointsman-reason", printable(stream.reason)),
-        ("cache-control", "private, no-store"),
-        ("vary", ", ".join(KEY_HEADERS)),
+        *_ALWAYS,
     ]
     is_cost_final = stream.is_whole or stream.cache == "hit"
     if is_cost_final and stream.cost_nanousd is not None:

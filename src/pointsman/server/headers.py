@@ -1,6 +1,7 @@
 """Headers: what a reply's header may hold, whatever a prompt, a model or a client is called."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from pointsman.server.exchange import Headers
 
@@ -15,6 +16,12 @@ def printable(text: str, chars_max: int = _CHARS_MAX) -> str:
         return text
     plain = text.encode("ascii", "replace").decode()
     return "".join(c if c.isprintable() else " " for c in plain)
+
+
+@lru_cache(maxsize=256)
+def printable_name(name: str) -> str:
+    """Return a name of the configuration as a header may hold it; there are not many."""
+    return printable(name)
 
 
 def name_list(names: Sequence[str]) -> str:

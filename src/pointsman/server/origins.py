@@ -8,6 +8,7 @@ name where that has been made to resolve to this machine (DNS rebinding).
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -36,11 +37,13 @@ class Origins(msgspec.Struct, frozen=True, kw_only=True):
         A request without a Host is none of HTTP/1.1, so no browser's.
         """
         host = headers.get("host", "").lower()
-        if host and self.hosts is not None and not self._is_ours(host):
+        if host and self.hosts is not None and not _is_named(host, self.hosts):
             raise OriginRefused(
                 f'this server is not called "{host[:_SHOWN_CHARS]}"; call it localhost or'
                 " 127.0.0.1, or add the name to [server] hosts"
             )
+        if "origin" not in headers and "sec-fetch-site" not in headers:
+            return
         origin = headers.get("origin", "").lower()
         if origin in self.pages and origin:
             return
@@ -51,11 +54,6 @@ class Origins(msgspec.Struct, frozen=True, kw_only=True):
             )
         if not origin and headers.get("sec-fetch-site", "").lower() == "cross-site":
             raise OriginRefused("a web page of another site may not call this server")
-
-    def _is_ours(self, host: str) -> bool:
-        assert self.hosts is not None
-        found = _AUTHORITY.fullmatch(host)
-        return found is not None and (found[1] in self.hosts or is_loopback(found[1]))
 
 
 def origins_of(listening: str, hosts: Iterable[str], pages: Iterable[str]) -> Origins:
@@ -71,6 +69,13 @@ def origins_of(listening: str, hosts: Iterable[str], pages: Iterable[str]) -> Or
     own = listening.lower()
     own = f"[{own.strip('[]')}]" if ":" in own else own
     return Origins(hosts=given | {own}, pages=let_in)
+
+
+@lru_cache(maxsize=128)
+def _is_named(host: str, names: frozenset[str]) -> bool:
+    """Return whether a Host, in lower case, has one of the names, or can be only this machine."""
+    found = _AUTHORITY.fullmatch(host)
+    return found is not None and (found[1] in names or is_loopback(found[1]))
 
 
 def is_loopback(host: str) -> bool:

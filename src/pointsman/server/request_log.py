@@ -6,11 +6,12 @@ so that nobody can write lines of their own.
 
 import json
 import logging
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TextIO
 
 import msgspec
@@ -24,14 +25,8 @@ WAITING_LINES_MAX = 10_000
 
 _PATH_CHARS_MAX = 200
 _FINISH_S = 2.0
-_LINES_AT_ONCE = 100
-# What of a reply's headers the line repeats.
-_REPEATED = {
-    "x-pointsman-tier": "tier",
-    "x-pointsman-model": "model",
-    "x-pointsman-cache": "cache",
-    "x-pointsman-idempotent": "idempotent",
-}
+_GATHER_S = 0.05
+_UNSET = msgspec.UNSET
 
 log = logging.getLogger(LOGGER)
 
@@ -51,6 +46,48 @@ class Served(msgspec.Struct, kw_only=True):
     input_tokens: int = 0
     output_tokens: int = 0
     cost_nanousd: int | None = 0
+
+
+class _RequestLine(msgspec.Struct, kw_only=True, tag_field="event", tag="request"):
+    """What is said of a request, in the order in which it is."""
+
+    at: str
+    request_id: str
+    key: str
+    method: str
+    path: str
+    status: int
+    code: str
+    ms: int
+    tier: str | msgspec.UnsetType
+    model: str | msgspec.UnsetType
+    cache: str | msgspec.UnsetType
+    idempotent: str | msgspec.UnsetType
+    attempts: int
+    input_tokens: int
+    output_tokens: int
+    cost_nanousd: int | None
+
+
+class _AttemptLine(msgspec.Struct, kw_only=True, tag_field="event", tag="attempt"):
+    """What is said of an attempt, in the order in which it is."""
+
+    at: str
+    request_id: str
+    attempt: int
+    key: str
+    tier: str
+    model: str
+    state: str
+    outcome: str
+    code: str
+    cache: str
+    ms: int
+    ttft_ms: int | None
+    input_tokens: int
+    output_tokens: int
+    is_estimated: bool
+    cost_nanousd: int | None
 
 
 class RequestLog:
@@ -82,23 +119,25 @@ class RequestLog:
         Status 499: it hung up first. Costs and tokens are those of its own attempts so far.
         """
         self._served.pop(served.request_id, None)
-        wall_ns, now_s = self._clock.wall_ns(), self._clock.monotonic_s()
-        line = {
-            "event": "request",
-            "at": _when(wall_ns),
-            "request_id": served.request_id,
-            "key": served.key,
-            "method": served.method,
-            "path": served.path,
-            "status": status,
-            "code": code,
-            "ms": round((now_s - served.began_s) * 1000),
-            **{name: headers[header] for header, name in _REPEATED.items() if header in headers},
-            "attempts": served.attempts,
-            "input_tokens": served.input_tokens,
-            "output_tokens": served.output_tokens,
-            "cost_nanousd": served.cost_nanousd,
-        }
+        header = headers.get
+        line = _RequestLine(
+            at=_when(self._clock.wall_ns()),
+            request_id=served.request_id,
+            key=served.key,
+            method=served.method,
+            path=served.path,
+            status=status,
+            code=code,
+            ms=round((self._clock.monotonic_s() - served.began_s) * 1000),
+            tier=header("x-pointsman-tier", _UNSET),
+            model=header("x-pointsman-model", _UNSET),
+            cache=header("x-pointsman-cache", _UNSET),
+            idempotent=header("x-pointsman-idempotent", _UNSET),
+            attempts=served.attempts,
+            input_tokens=served.input_tokens,
+            output_tokens=served.output_tokens,
+            cost_nanousd=served.cost_nanousd,
+        )
         self.write(one_line(line))
 
     def observe(self, intent: Intent, settlement: Settlement) -> None:
@@ -106,37 +145,37 @@ class RequestLog:
         usage = settlement.usage
         if (served := self._served.get(intent.request_id)) is not None:
             _add(served, settlement)
-        line = {
-            "event": "attempt",
-            "at": _when(self._clock.wall_ns()),
-            "request_id": intent.request_id,
-            "attempt": intent.attempt,
-            "key": intent.key,
-            "tier": intent.tier,
-            "model": intent.deployment,
-            "state": settlement.state,
-            "outcome": settlement.outcome,
-            "code": settlement.error,
-            "cache": settlement.cache,
-            "ms": settlement.latency_ms,
-            "ttft_ms": settlement.ttft_ms,
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-            "is_estimated": usage.is_estimated,
-            "cost_nanousd": settlement.cost_nanousd,
-        }
+        line = _AttemptLine(
+            at=_when(self._clock.wall_ns()),
+            request_id=intent.request_id,
+            attempt=intent.attempt,
+            key=intent.key,
+            tier=intent.tier,
+            model=intent.deployment,
+            state=settlement.state,
+            outcome=settlement.outcome,
+            code=settlement.error,
+            cache=settlement.cache,
+            ms=settlement.latency_ms,
+            ttft_ms=settlement.ttft_ms,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            is_estimated=usage.is_estimated,
+            cost_nanousd=settlement.cost_nanousd,
+        )
         self.write(one_line(line))
 
 
-def one_line(line: dict[str, Any]) -> str:
+def one_line(line: msgspec.Struct | dict[str, Any]) -> str:
     """Return JSON of visible ASCII alone, so that no terminal and no reader of lines is misled."""
     try:
         text = msgspec.json.encode(line).decode()
     except UnicodeEncodeError:  # half a surrogate pair, which only an escape can tell
         text = "\ud83d"
-    if not text.isascii():
-        text = json.dumps(line, separators=(",", ":"))
-    return text.replace("\x7f", "\\u007f")
+    if text.isascii() and text.isprintable():
+        return text
+    whole = line if isinstance(line, dict) else msgspec.to_builtins(line)
+    return json.dumps(whole, separators=(",", ":")).replace("\x7f", "\\u007f")
 
 
 @contextmanager
@@ -189,9 +228,12 @@ class _Lines(logging.Handler):
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._stream = stream
-        self._waiting: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._waiting: deque[str] = deque()
         self._dropped = 0
-        self._thread = threading.Thread(target=self._write, name="pointsman-requests", daemon=True)
+        self._is_awake = False
+        self._has_come = threading.Event()
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pointsman-requests", daemon=True)
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -200,39 +242,40 @@ class _Lines(logging.Handler):
 
     def put(self, line: str) -> None:
         """Queue a line without waiting."""
-        if self._waiting.qsize() >= WAITING_LINES_MAX:
+        if len(self._waiting) >= WAITING_LINES_MAX:
             self._dropped += 1
             return
         if self._dropped:
-            self._waiting.put(one_line({"event": "dropped", "lines": self._dropped}))
+            self._waiting.append(one_line({"event": "dropped", "lines": self._dropped}))
             self._dropped = 0
-        self._waiting.put(line)
+        self._waiting.append(line)
+        if not self._is_awake:
+            self._is_awake = True
+            self._has_come.set()
 
     def finish(self) -> None:
         """Write what is queued, as long as that does not take long."""
-        self._waiting.put(None)
+        self._is_over.set()
+        self._has_come.set()
         self._thread.join(_FINISH_S)
 
-    def _write(self) -> None:
-        line = self._waiting.get()
-        while line is not None:
-            lines = [line]
-            while (line := self._next()) and len(lines) < _LINES_AT_ONCE:
-                lines.append(line)
-            try:
-                self._stream.write("\n".join((*lines, "")))
-                self._stream.flush()
-            except (OSError, ValueError):  # nobody reads it any more, which ends no server
-                self._dropped += len(lines)
-            if line == "":
-                line = self._waiting.get()
+    def _run(self) -> None:
+        """Write what comes, some of it at once: each time it wakes it takes the loop's turn."""
+        while not self._is_over.is_set() or self._waiting:
+            self._has_come.wait()
+            self._has_come.clear()
+            self._is_over.wait(_GATHER_S)
+            self._is_awake = False  # before it looks, so that what comes then wakes it again
+            while self._waiting:
+                lines = [self._waiting.popleft() for _ in range(len(self._waiting))]
+                self._write(lines)
 
-    def _next(self) -> str | None:
-        """Return the next line that waits, "" where none does, None at the end."""
+    def _write(self, lines: list[str]) -> None:
         try:
-            return self._waiting.get_nowait()
-        except queue.Empty:
-            return ""
+            self._stream.write("\n".join((*lines, "")))
+            self._stream.flush()
+        except (OSError, ValueError):  # nobody reads it any more, which ends no server
+            self._dropped += len(lines)
 
 
 def _add(served: Served, settlement: Settlement) -> None:
@@ -246,4 +289,10 @@ def _add(served: Served, settlement: Settlement) -> None:
 
 
 def _when(wall_ns: int) -> str:
-    return datetime.fromtimestamp(wall_ns / 1e9, UTC).isoformat(timespec="milliseconds")
+    second, ns = divmod(wall_ns, 1_000_000_000)
+    return f"{_second(second)}.{ns // 1_000_000:03d}+00:00"
+
+
+@lru_cache(maxsize=2)
+def _second(wall_s: int) -> str:
+    return datetime.fromtimestamp(wall_s, UTC).isoformat()[:19]
