@@ -140,7 +140,8 @@ async def test_where_only_one_try_fits_that_is_made(tmp_path):
 
 @pytest.mark.parametrize("budgets", [LARGE, BudgetSettings()])
 async def test_what_is_dearer_than_what_is_held_does_not_go_out(tmp_path, budgets):
-    asked = msgspec.structs.replace(ASKED, body=splice(ASKED.body, {"service_tier": b'"priority"'}))
+    body = splice(ASKED.body, {"service_tier": b'"priority"'})
+    asked = msgspec.structs.replace(ASKED, body=body, is_plain=False)
 
     class Heard(FakeProvider):
         async def call(self, request, step):

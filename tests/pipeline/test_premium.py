@@ -45,7 +45,7 @@ class Saying(FakeProvider):
 def asked(*, stream: bool = True, **fields: str) -> Request:
     request = asking(max_tokens=10, stream=stream)
     body = splice(request.body, {name: msgspec.json.encode(v) for name, v in fields.items()})
-    return msgspec.structs.replace(request, body=body)
+    return msgspec.structs.replace(request, body=body, is_plain=False)
 
 
 async def booked(tmp_path, request: Request, service: Service, **more: Any) -> int | None:

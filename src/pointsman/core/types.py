@@ -114,7 +114,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     tokens and not as text. `has_long_marks`: it asks that its prefix be kept in the prompt cache
     for an hour; `retention_s`: for so long, by OpenAI's fields, 0 where it does not say. `dropped`
     names what is left out whoever answers. `choices`: how many answers are asked for, each of up to
-    `max_tokens`.
+    `max_tokens`. `is_plain`: the body has no field that `wire.steering` or `wire.premium` is about,
+    so that nobody has to look for one; False where that is not known.
     """
 
     dialect: str
@@ -140,6 +141,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     response_format: ResponseFormat | None = None
     is_stream: bool = False
     wants_usage: bool = False
+    is_plain: bool = False
     caller: Caller = Caller()
 
 

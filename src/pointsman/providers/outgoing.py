@@ -24,11 +24,11 @@ def written(request: Request, step: Step) -> Written:
 
     Raises RequestError for what must not be dropped and the upstream's dialect cannot say.
     """
-    asked, steering = without_steering(request.body)
-    if steering:
-        request = msgspec.structs.replace(
-            request, body=asked, dropped=(*request.dropped, *steering)
-        )
+    if not request.is_plain:
+        asked, steering = without_steering(request.body)
+        if steering:
+            dropped = (*request.dropped, *steering)
+            request = msgspec.structs.replace(request, body=asked, dropped=dropped)
     encoded = encode_request(request, step)
     unwanted = (*step.deployment.drops, *_refused(request, step))
     body, refused = _without(encoded.body, unwanted) if unwanted else (encoded.body, ())

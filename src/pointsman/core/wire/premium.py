@@ -31,7 +31,7 @@ _STANDARD_SPEED, _FAST = "standard", "fast"
 _LONG_FORM = "service_tier_"  # of Gemini's enumeration
 
 _TIER, _SPEED = "service_tier", "speed"
-_FIELDS = {_TIER: _TIER, "serviceTier": _TIER, _SPEED: _SPEED}
+FIELDS = {_TIER: _TIER, "serviceTier": _TIER, _SPEED: _SPEED}
 
 
 class _Asked(msgspec.Struct):
@@ -54,12 +54,12 @@ class Premium:
     @staticmethod
     def of(request: Request, deployment: Deployment) -> "Premium":
         """Return what a request asks for at a deployment, whose `params` replace the client's."""
-        asked = {_FIELDS[name] for name in _dear_fields(request)}
+        asked = {FIELDS[name] for name in _dear_fields(request)}
         if not deployment.params:
             return Premium(frozenset(asked)) if asked else _USUAL
-        params = {name: value for name, value in deployment.params.items() if name in _FIELDS}
-        own = {_FIELDS[name] for name in params}
-        dear = {_FIELDS[name] for name, value in params.items() if _is_dear(name, value)}
+        params = {name: value for name, value in deployment.params.items() if name in FIELDS}
+        own = {FIELDS[name] for name in params}
+        dear = {FIELDS[name] for name, value in params.items() if _is_dear(name, value)}
         return Premium(frozenset(asked - own), frozenset(dear))
 
     def is_covered(self, price: Price, service: Service, dropped: Collection[str]) -> bool:
@@ -71,7 +71,7 @@ class Premium:
         """
         if self is _USUAL and not service.is_premium and not service.is_fast:
             return True
-        client = self.by_client - {_FIELDS[name] for name in dropped if name in _FIELDS}
+        client = self.by_client - {FIELDS[name] for name in dropped if name in FIELDS}
         said = {_TIER: service.is_premium, _SPEED: service.is_fast}
         asked = client | self.by_deployment
         dearer = {name for name, told in said.items() if told or (told is None and name in asked)}
@@ -105,10 +105,12 @@ def _said(word: str, dear: Collection[str], usual: Collection[str]) -> bool | No
 
 
 def _dear_fields(request: Request) -> list[str]:
+    if request.is_plain:
+        return []
     asked = _asked.decode(request.body)
     if asked == _NOTHING:
         return []
-    return [name for name in _FIELDS if _is_dear(name, getattr(asked, name))]
+    return [name for name in FIELDS if _is_dear(name, getattr(asked, name))]
 
 
 def _is_dear(name: str, value: object) -> bool:
