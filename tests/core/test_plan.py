@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.builders import deployment, features, snapshot, tier
 
-from pointsman.core.plan import build_plan, step_worst_case_nanousd
+from pointsman.core.errors import BudgetExceeded
+from pointsman.core.plan import (
+    Affordable,
+    as_held,
+    bounded,
+    build_plan,
+    step_worst_case_nanousd,
+)
 from pointsman.core.prices import Price
 from pointsman.core.types import Decision, Deployment, Filtered, Need, Plan, Step
 
@@ -147,6 +154,63 @@ def test_without_a_price_there_is_no_worst_case():
 def test_what_a_budget_holds_for_a_step_stands_above_the_estimate():
     held = msgspec.structs.replace(only_step(A), worst_case_nanousd=7)
     assert step_worst_case_nanousd(held, features()) == 7
+
+
+STATED = msgspec.structs.replace(PRICE, version="config/test")
+
+
+@given(
+    dear=st.lists(st.sampled_from([None, 1, 2, 3]), min_size=1, max_size=8),
+    most=st.lists(st.sampled_from([None, 50, 60]), min_size=1, max_size=3),
+    has_images=st.booleans(),
+    attempts_max=st.integers(1, 6),
+    data=st.data(),
+)
+def test_what_steps_of_a_kind_share_is_what_each_would_have_been_held_at(
+    dear, most, has_images, attempts_max, data
+):
+    deployments = []
+    for number, factor in enumerate(dear):
+        rate = None if factor is None else factor * 1_000_000
+        price = rate and msgspec.structs.replace(STATED, output_nanousd_per_mtok=rate)
+        bare = deployment(f"p/m{number % 6}", max_output_tokens=most[number % len(most)])
+        deployments.append(msgspec.structs.replace(bare, price=price))
+    half = (len(deployments) + 1) // 2
+    chains = {"fast": deployments[:half], "power": deployments[half:] or deployments[:1]}
+    world = snapshot(*(tier(name, *chain) for name, chain in chains.items()))
+    plan = build_plan(decided("fast", *world.tier("fast").ids), world, may_escalate=True)
+    plan = msgspec.structs.replace(plan, attempts_max=attempts_max)
+    facts = msgspec.structs.replace(features(input_tokens=100), images=int(has_images))
+    held = as_held(plan, facts, lambda step: step.deployment.price)
+    alone = [
+        as_held(Plan(steps=(step,)), facts, lambda step: step.deployment.price).steps[0]
+        for step in plan.steps
+    ]
+    assert list(held.steps) == alone
+    try:
+        left = bounded(held)
+    except BudgetExceeded:
+        return
+    first = data.draw(st.integers(0, len(left.steps) - 1))
+    each = msgspec.structs.replace(left, steps=tuple(left.steps))
+    assert list(Affordable(left, first)) == list(Affordable(each, first))
+
+
+def test_a_budget_asks_for_no_more_prices_than_there_are_kinds():
+    chain = [
+        msgspec.structs.replace(deployment(f"p/{number}"), price=STATED) for number in range(500)
+    ]
+    world = snapshot(tier("one", *chain))
+    plan = build_plan(decided("one", *world.tier("one").ids), world, may_escalate=True)
+    asked: list[Step] = []
+
+    def price_of(step: Step) -> Price | None:
+        asked.append(step)
+        return step.deployment.price
+
+    held = as_held(plan, features(input_tokens=100, max_tokens=50), price_of)
+    assert next(iter(Affordable(held))) == 4 * 200
+    assert len(asked) == 1
 
 
 def test_the_same_decision_finds_its_plan_again_and_only_the_latest_are_kept():

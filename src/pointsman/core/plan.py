@@ -1,6 +1,6 @@
 """Plan: which deployments to try for a decision, in order, and what that may cost at most."""
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from functools import cached_property
 from typing import overload
 
@@ -9,6 +9,7 @@ import msgspec
 from pointsman.core.errors import BudgetExceeded
 from pointsman.core.input_bound import input_bound
 from pointsman.core.prices import Price, worst_case_nanousd
+from pointsman.core.tiers import TRIES_MAX, StepKinds
 from pointsman.core.types import Decision, Features, Need, Plan, Snapshot, Step
 
 # Source: FAULTS, "Retry".
@@ -68,20 +69,70 @@ def as_held(plan: Plan, features: Features, price_of: Callable[[Step], Price | N
     `input_bound`.
     """
 
-    steps: list[Step] = []
-    for step in plan.steps:
+    def worst(step: Step) -> int | None:
         read, written = input_bound(features, step.deployment), output_bound(step, features)
-        worst = _worst_case(price_of(step), read, written)
-        steps.append(msgspec.structs.replace(step, worst_case_nanousd=worst))
-    return msgspec.structs.replace(plan, steps=tuple(steps))
+        return _worst_case(price_of(step), read, written)
+
+    steps: Sequence[Step]
+    if features.images:
+        replace = msgspec.structs.replace
+        steps = tuple(replace(step, worst_case_nanousd=worst(step)) for step in plan.steps)
+    else:
+        worst_cases = [worst(first[0]) for first in plan.kinds.first]
+        steps = HeldSteps(plan.steps, plan.kinds, worst_cases)
+    return msgspec.structs.replace(plan, steps=steps)
 
 
-def plan_worst_case_nanousd(steps: Sequence[Step], attempts_max: int) -> int:
+class HeldSteps(Sequence[Step]):
+    """Steps with what a budget holds for each; only those are made that are asked for.
+
+    `worst_cases`: of each kind, in nano-USD, None where nobody knows.
+    """
+
+    def __init__(
+        self, steps: Sequence[Step], kinds: StepKinds, worst_cases: Sequence[int | None]
+    ) -> None:
+        self.kinds = kinds
+        self.worst_cases = worst_cases
+        self._steps = steps
+        self._made: dict[int, Step] = {}
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._steps)
+
+    @overload
+    def __getitem__(self, index: int) -> Step: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Step, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Step | tuple[Step, ...]:
+        """Return a step, or some."""
+        if isinstance(index, slice):
+            return tuple(self[at] for at in range(len(self))[index])
+        made = self._made.get(index)
+        if made is None:
+            worst = self.worst_cases[self.kinds.of_steps[index]]
+            made = msgspec.structs.replace(self._steps[index], worst_case_nanousd=worst)
+            self._made[index] = made
+        return made
+
+    def leaders(self, attempts_max: int) -> Iterator[Step]:
+        """Yield steps that may cost as much as all of them, in so many attempts."""
+        for first, worst in zip(self.kinds.first, self.worst_cases, strict=True):
+            for step in first[:attempts_max]:
+                yield msgspec.structs.replace(step, worst_case_nanousd=worst)
+
+
+def plan_worst_case_nanousd(steps: Iterable[Step], attempts_max: int) -> int:
     """Return the most that any allowed sequence of attempts at these steps can cost together.
 
     The dearest `attempts_max` tries, of each deployment no more than TRIES_PER_TARGET_MAX, each at
     its dearest step. Every step has a worst case.
     """
+    if isinstance(steps, HeldSteps) and attempts_max <= TRIES_MAX:
+        steps = steps.leaders(attempts_max)
     dearest: dict[str, int] = {}
     for step in steps:
         name, worst = step.deployment.id, step.worst_case_nanousd
@@ -98,6 +149,8 @@ def bounded(plan: Plan) -> Plan:
 
     Raises BudgetExceeded where it has steps, and none is left.
     """
+    if isinstance(plan.steps, HeldSteps) and None not in plan.steps.worst_cases:
+        return plan
     known = [step for step in plan.steps if step.worst_case_nanousd is not None]
     if len(known) == len(plan.steps):
         return plan
@@ -122,7 +175,8 @@ class Affordable(Sequence[int]):
     def __init__(self, plan: Plan, first: int = 0) -> None:
         self._plan = plan
         self._first = first
-        self._whole = plan_worst_case_nanousd(plan.steps[first:], plan.attempts_max)
+        steps = plan.steps[first:] if first else plan.steps
+        self._whole = plan_worst_case_nanousd(steps, plan.attempts_max)
 
     def __iter__(self) -> Iterator[int]:
         """Yield the amounts."""

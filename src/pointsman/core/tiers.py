@@ -12,6 +12,9 @@ from pointsman.core.prices import Price
 # Fields of a deployment's `params` that bound its answers, in place of what the client sent.
 _BOUND_PARAMS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
+# No plan has more attempts than that.
+TRIES_MAX = 16
+
 
 class Capability(msgspec.Struct, frozen=True, kw_only=True):
     """What a model can do. `None` means not known, which is read as "yes, without limit"."""
@@ -214,7 +217,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     worst_case_nanousd: int | None = None
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """What to try, in order, from the decided tier upwards.
 
     A failure goes on to the next step, a rejected draft to the first step of the next tier.
@@ -222,7 +225,43 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     are, and these steps may be tried all the same.
     """
 
-    steps: tuple[Step, ...]
+    steps: Sequence[Step]
     resting: tuple[str, ...] = ()
     attempts_max: int = 4
     is_last_resort: bool = False
+
+    @cached_property
+    def kinds(self) -> "StepKinds":
+        """Return which of the steps may cost the same as others."""
+        numbers: dict[tuple[object, ...], int] = {}
+        of_steps = tuple(numbers.setdefault(_kind(step), len(numbers)) for step in self.steps)
+        first: list[dict[str, Step]] = [{} for _ in numbers]
+        for number, step in zip(of_steps, self.steps, strict=True):
+            if len(first[number]) < TRIES_MAX:
+                first[number].setdefault(step.deployment.id, step)
+        return StepKinds(of_steps, tuple(tuple(steps.values()) for steps in first))
+
+
+class StepKinds(msgspec.Struct, frozen=True):
+    """The kinds of a plan's steps: of one kind are all that may cost the same, whatever is asked.
+
+    So they have the same stated price and the same bounds of input and answer; images apart, which
+    models count by their own rules. `of_steps`: the number of each step's kind. `first`: for each
+    kind its first steps, of `TRIES_MAX` deployments at most.
+    """
+
+    of_steps: tuple[int, ...]
+    first: tuple[tuple[Step, ...], ...]
+
+
+def _kind(step: Step) -> tuple[object, ...]:
+    deployment = step.deployment
+    price, capability = deployment.price, deployment.capability
+    return (
+        price if price is not None and price.is_stated else deployment.id,
+        step.max_tokens,
+        deployment.own_tokens_max,
+        deployment.own_choices,
+        capability.max_output_tokens,
+        capability.context_tokens,
+    )
