@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, TypeAlias
 from typing import Protocol as Interface
 
@@ -13,6 +13,7 @@ from pointsman.assembly import new_request_id
 from pointsman.core.errors import RequestError
 from pointsman.core.wire import CODECS
 from pointsman.server.bodies import Incoming
+from pointsman.server.deadline import Deadline
 from pointsman.server.exchange import Headers
 from pointsman.server.framing import framing_fault, read_headers, read_target
 from pointsman.server.outlet import Outlet
@@ -66,8 +67,6 @@ class Protocol(asyncio.Protocol):
     (FAULTS, section 4). llhttp sees to most framing, `framing_fault` to what it lets pass. An offer
     to upgrade is declined by going on: Java's client makes one with every request, and httptools
     skips the body of such a request (test_an_offer_to_upgrade_is_declined).
-
-    It has one timer, which looks at `_due_s` when it fires: most waits are over long before.
     """
 
     headers_s = HEADERS_S
@@ -92,10 +91,7 @@ class Protocol(asyncio.Protocol):
         self._is_reading_headers = False
         self._is_reading_body = False
         self._fault = (400, _NO_HTTP)
-        self._due_s = math.inf
-        self._when_due: Callable[[], None] = self._close
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_s = math.inf
+        self._deadline = Deadline(self._loop)
         self._is_held = False
         self._is_going_on = False
         self._is_excess = False
@@ -120,9 +116,7 @@ class Protocol(asyncio.Protocol):
         del exc
         self._connections.discard(self)
         self.closed.set_result(None)
-        self._due_s = math.inf
-        if self._timer is not None:
-            self._timer.cancel()
+        self._deadline.close()
         self.outlet.close()
         self._parser = None  # it holds this object, and this object it
         self.waiting.clear()
@@ -197,7 +191,7 @@ class Protocol(asyncio.Protocol):
         if fault := framing_fault(names, headers, self._target, version):
             self._refuse(400, fault)
         path, query = read_target(self._target)
-        self._due_s = math.inf
+        self._deadline.due_s = math.inf
         self._is_reading_body = True
         method = self._parser.get_method().decode("ascii")
         is_kept = self._parser.should_keep_alive() and version != "1.0"
@@ -231,7 +225,7 @@ class Protocol(asyncio.Protocol):
             self._coming.end()
             self._coming = None
         elif self._current is None:
-            self._wait(self.idle_s, self._close)
+            self._deadline.set(self.idle_s, self._close)
 
     # What a request's body and its reply tell.
 
@@ -261,9 +255,9 @@ class Protocol(asyncio.Protocol):
             self._begin(*self.waiting.popleft())
         elif self._is_reading_body:
             self._coming = None
-            self._wait(self.leftover_body_s, self._close)
+            self._deadline.set(self.leftover_body_s, self._close)
         elif not self._is_reading_headers:
-            self._wait(self.idle_s, self._close)
+            self._deadline.set(self.idle_s, self._close)
 
     def shut(self) -> None:
         """Close once nothing is being answered."""
@@ -298,7 +292,7 @@ class Protocol(asyncio.Protocol):
         Nothing is said where a reply is on its way: it would be taken for part of that.
         """
         self._is_refused = True
-        self._due_s = math.inf
+        self._deadline.due_s = math.inf
         if not self._may_speak():
             self.transport.close()
             return
@@ -328,7 +322,7 @@ class Protocol(asyncio.Protocol):
         """
         if self.transport.can_write_eof():
             self.transport.write_eof()
-            self._wait(_LINGER_S, self.transport.abort)
+            self._deadline.set(_LINGER_S, self.transport.abort)
         else:
             self.transport.close()
 
@@ -372,10 +366,10 @@ class Protocol(asyncio.Protocol):
         if self._untold_bytes > _UNTOLD_BYTES_MAX:
             self._refuse(431, f"one header or chunk's head is over {HEADERS_BYTES_MAX} bytes")
         if self._is_reading_headers:
-            if self._due_s == math.inf or self._when_due != self._tell_late_headers:
+            if not self._deadline.is_set_for(self._tell_late_headers):
                 self._wait_for_headers()
-        elif self._is_reading_body and self._current is None and self._due_s == math.inf:
-            self._wait(self.leftover_body_s, self._close)
+        elif self._is_reading_body and self._current is None and self._deadline.due_s == math.inf:
+            self._deadline.set(self.leftover_body_s, self._close)
 
     def _release(self) -> None:
         self._is_held = False
@@ -385,30 +379,8 @@ class Protocol(asyncio.Protocol):
         if not self._is_held and not self.transport.is_closing():
             self.transport.resume_reading()
 
-    # How long it waits.
-
     def _wait_for_headers(self) -> None:
-        self._wait(self.headers_s, self._tell_late_headers)
-
-    def _wait(self, limit_s: float, when_due: Callable[[], None]) -> None:
-        """Have something done in so many seconds, in place of what was to be done before."""
-        self._due_s, self._when_due = self._loop.time() + limit_s, when_due
-        if self._timer is not None and self._timer_s > self._due_s:
-            self._timer.cancel()
-            self._timer = None
-        if self._timer is None:
-            self._look_at(self._due_s)
-
-    def _look_at(self, time_s: float) -> None:
-        self._timer, self._timer_s = self._loop.call_at(time_s, self._look), time_s
-
-    def _look(self) -> None:
-        self._timer = None
-        if self._loop.time() >= self._due_s:
-            self._due_s = math.inf
-            self._when_due()
-        elif self._due_s < math.inf:
-            self._look_at(self._due_s)
+        self._deadline.set(self.headers_s, self._tell_late_headers)
 
     def _tell_late_headers(self) -> None:
         self._fault = (408, f"the headers did not come within {self.headers_s:g} s")
