@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from tests.ledger.attempts import FAILED, HIT, OPEN, SETTLED, VOIDED, ends, intent
 
-from pointsman.core.errors import LedgerUnavailable
+from pointsman.core.budgets import Budget, Held, Hold, limits_at
+from pointsman.core.errors import BudgetExceeded, LedgerUnavailable
+from pointsman.ledger import Settlement
 from pointsman.ledger.sqlite import SqliteLedger
 from pointsman.ledger.sqlite_writer import GroupWriter
 
@@ -130,3 +132,20 @@ def test_what_a_loop_left_behind_unwritten_the_next_one_writes(ledger_file: str)
 @pytest.fixture
 def ledger_file(tmp_path) -> str:
     return str(tmp_path / "ledger.db")
+
+
+async def test_of_holds_asked_for_at_once_as_many_are_taken_as_fit(ledger: SqliteLedger):
+    hold = Hold((40, 30), limits_at((Budget("all", "day", 100),), 0))
+    told = await asyncio.gather(
+        *(ledger.reserve(intent(f"r{n}", at_ns=0), hold) for n in range(8)), return_exceptions=True
+    )
+    taken = [each.nanousd for each in told if isinstance(each, Held)]
+    assert taken == [40, 40] and all(isinstance(each, BudgetExceeded) for each in told[2:])
+    assert len(statements(ledger)) < 16
+    ended = Settlement(state="settled", outcome="answered", cost_nanousd=7)
+    await asyncio.gather(
+        *(ledger.settle(f"r{n}", 1, ended, is_last=True) for n in range(2)),
+        ledger.reserve(intent("next", at_ns=0), hold),
+    )
+    assert [(row.nanousd, row.held_nanousd) for row in ledger.budgets()] == [(14, 40)]
+    assert len(statements(ledger)) < 20

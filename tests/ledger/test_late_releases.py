@@ -30,7 +30,7 @@ def test_a_late_release_that_is_undone_is_made_with_the_next_try(
             take(connection, "r1", hold, 1)
             insert_intent(connection, intent_values(intent("r1", at_ns=NOON_NS)), 1)
         with transaction(connection):
-            releases.release(connection, "r1")
+            releases.release(connection, ("r1",))
         assert held(connection) == 9_000_000, "its attempt is still open"
 
         def write_end(*, is_full: bool) -> None:

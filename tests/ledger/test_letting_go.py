@@ -132,12 +132,12 @@ def test_a_request_that_is_over_is_not_remembered(tmp_path: Path, is_late: bool)
         take(connection, name, hold, 1)
         insert_intent(connection, intent_values(intent("r1")), 1)
         if is_late:
-            assert releases.release(connection, name), "it waits for the end"
+            assert releases.release(connection, (name,)), "it waits for the end"
         end = end_values("r1", 1, SETTLED)
         assert insert_end(connection, end)
         assert not insert_end(connection, end), "it has one"
-        assert releases.release(connection, name)
-        assert releases.release(connection, name) is False, "there is nothing left to give back"
+        assert releases.release(connection, (name,))
+        assert releases.release(connection, (name,)) is False, "there is nothing left to give back"
         seen = weakref.ref(name)
         del name
         assert seen() is None

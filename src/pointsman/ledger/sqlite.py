@@ -28,8 +28,8 @@ from pointsman.ledger import (
     State,
 )
 from pointsman.ledger.runs import begin_run, close_run
-from pointsman.ledger.sqlite_bookings import Bookings, End, Hit, Reading
-from pointsman.ledger.sqlite_budgets import Releases, fill_in, held, rebuild, select_budgets, take
+from pointsman.ledger.sqlite_bookings import Bookings, End, Hit, Holding, Reading, Work
+from pointsman.ledger.sqlite_budgets import Releases, fill_in, rebuild, select_budgets
 from pointsman.ledger.sqlite_contents import SqliteContents
 from pointsman.ledger.sqlite_file import (
     MEMORY,
@@ -52,9 +52,7 @@ from pointsman.ledger.sqlite_rows import (
     Values,
     feedback_values,
     insert_feedback,
-    intent_values,
     select_feedback,
-    select_intent,
     select_rows,
     storable_text,
 )
@@ -138,9 +136,7 @@ class SqliteLedger:
         self, request_id: str, attempt: int, settlement: Settlement, *, is_last: bool = False
     ) -> None:
         """Write an attempt's end durably; the first one stays."""
-        end = End(request_id, attempt, settlement)
-        work = partial(self._end_and_release, end=end) if is_last else end
-        await self._writer.awaited(work, is_end=True)
+        await self._writer.awaited(End(request_id, attempt, settlement, is_last), is_end=True)
 
     def close_attempt(self, request_id: str, attempt: int, settlement: Settlement) -> None:
         """Queue an attempt's end without waiting."""
@@ -152,7 +148,7 @@ class SqliteLedger:
 
     def release(self, request_id: str) -> None:
         """Queue giving back what a request holds."""
-        apply = partial(self._releases.release, request_id=storable_text(request_id))
+        apply = partial(self._releases.release, request_ids=(storable_text(request_id),))
         try:
             self._writer.submit(apply, is_end=True)
         except LedgerUnavailable as error:  # the next start releases it
@@ -244,33 +240,12 @@ class SqliteLedger:
     async def _book(self, intent: Intent, hold: Hold | None) -> Held | None:
         """Write an intent with its hold, within its quota."""
         taken: list[Held] = []
-        apply: Callable[[sqlite3.Connection], bool]
-        if hold is None:
-            apply = partial(self._bookings.write, work=intent)
-        else:
-            apply = partial(self._write_held, intent=intent, hold=hold, taken=taken)
+        work: Work = intent if hold is None else Holding(intent, hold, taken)
         if intent.tier_calls_max is not None:
-            apply = partial(book_within_quota, intent=intent, apply=apply)
-        await self._writer.awaited(apply)
+            apply = partial(self._bookings.write, work=work)
+            work = partial(book_within_quota, intent=intent, apply=apply)
+        await self._writer.awaited(work)
         return taken[-1] if taken else None
-
-    def _write_held(
-        self, connection: sqlite3.Connection, *, intent: Intent, hold: Hold, taken: list[Held]
-    ) -> bool:
-        """Take a hold and add the intent, or neither; what an undone try took is no matter."""
-        request_id = storable_text(intent.request_id)
-        is_there = select_intent(connection, intent_values(intent)) is not None
-        taken.append(
-            held(connection, request_id, hold)
-            if is_there
-            else take(connection, request_id, hold, self._run)
-        )
-        return self._bookings.write(connection, intent)
-
-    def _end_and_release(self, connection: sqlite3.Connection, *, end: End) -> bool:
-        is_new = self._bookings.write(connection, end)
-        self._releases.release(connection, storable_text(end.request_id))
-        return is_new
 
     def _end_run(self, connection: sqlite3.Connection) -> bool:
         close_run(connection, self._run)

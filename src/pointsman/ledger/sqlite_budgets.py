@@ -12,7 +12,9 @@ finds what is there.
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -30,8 +32,16 @@ from pointsman.core.budgets import (
     window_bounds,
     windows_at,
 )
+from pointsman.core.errors import BudgetExceeded
 from pointsman.ledger import AUDIT, BudgetRow
-from pointsman.ledger.sqlite_rows import Query, storable_text, storable_whole
+from pointsman.ledger.sqlite_rows import (
+    Among,
+    Insert,
+    Query,
+    Values,
+    storable_text,
+    storable_whole,
+)
 
 _SELECT_BUDGET = 'SELECT nanousd, held_nanousd FROM budgets WHERE scope = ? AND "window" = ?'
 _INSERT_BUDGET = 'INSERT INTO budgets (scope, "window", nanousd, held_nanousd) VALUES (?, ?, ?, ?)'
@@ -41,15 +51,16 @@ UPDATE budgets SET
     nanousd = min(nanousd + ?1, 4000000000000000000), held_nanousd = held_nanousd + ?2
 WHERE scope = ?3 AND "window" = ?4
 """
-_INSERT_HOLD = "INSERT INTO holds (request_id, run, nanousd, limits) VALUES (?, ?, ?, ?)"
+_INSERT_HOLDS = Insert("INSERT OR FAIL INTO holds (request_id, run, nanousd, limits) VALUES", 4)
+_SELECT_HOLDS = Among("SELECT request_id, nanousd, limits FROM holds WHERE request_id")
+_DELETE_HOLDS = Among("DELETE FROM holds WHERE request_id")
 _SELECT_HOLD = "SELECT nanousd, limits FROM holds WHERE request_id = ?"
 # What each attempt counts, and whether it is still open: then it counts with its worst case too.
-_SELECT_ATTEMPTS = """
-SELECT CASE WHEN e.state = 'voided' THEN 0
+_SELECT_ATTEMPTS = Among("""
+SELECT i.request_id, CASE WHEN e.state = 'voided' THEN 0
     ELSE coalesce(e.cost_nanousd, i.worst_case_nanousd, 0) END, e.state IS NULL
 FROM intents AS i LEFT JOIN ends AS e ON e.request_id = i.request_id AND e.attempt = i.attempt
-WHERE i.request_id = ?
-"""
+WHERE i.request_id""")
 # Summed in two parts: SQLite's sum() fails beyond 64 bits, and its total() is not exact.
 # Of the requests of everybody; of clients (no audits) with a key (?4 "key", ?5 its name); or with a
 # tag (?5 its name, ?6 its value): each by an index of its own. Without those that hold something of
@@ -107,20 +118,17 @@ class Releases:
     def __init__(self) -> None:
         self._late: set[str] = set()
 
-    def release(self, connection: sqlite3.Connection, request_id: str) -> bool:
-        """Give a request's hold back, now or with its last end; False where there is none."""
-        is_held = _release(connection, request_id, is_over=False)
-        if is_held is None:
-            self._late.add(request_id)
-            return True
-        if not is_held:
-            self._late.discard(request_id)
-        return is_held
+    def release(self, connection: sqlite3.Connection, request_ids: Sequence[str]) -> bool:
+        """Give the requests' holds back, now or with their last ends; False where there is none."""
+        released, waiting = _release(connection, request_ids, is_over=False)
+        self._late.difference_update(set(request_ids) - released)
+        self._late |= waiting
+        return bool(released or waiting)
 
     def note_ends(self, connection: sqlite3.Connection, request_ids: Iterable[str]) -> None:
         """Give the holds back where these were the ends that they waited for."""
-        for request_id in self._late.intersection(request_ids) if self._late else ():
-            self.release(connection, request_id)
+        if self._late and (ended := self._late.intersection(request_ids)):
+            self.release(connection, sorted(ended))
 
 
 def take(connection: sqlite3.Connection, request_id: str, hold: Hold, run: int) -> Held:
@@ -128,29 +136,62 @@ def take(connection: sqlite3.Connection, request_id: str, hold: Hold, run: int) 
 
     Raises BudgetExceeded; then nothing has changed.
     """
-    before = [_spent(connection, limit) for limit in hold.limits]
-    amount = largest_fitting(hold.amounts, before)
-    names = msgspec.json.encode([_name(limit.scope, limit.window) for limit in hold.limits])
-    connection.execute(_INSERT_HOLD, (request_id, run, amount, names.decode()))
+    (taken,) = take_all(connection, ((request_id, hold),), run)
+    if isinstance(taken, BudgetExceeded):
+        raise taken
+    return taken
+
+
+def take_all(
+    connection: sqlite3.Connection, asked: Iterable[tuple[str, Hold]], run: int
+) -> list[Held | BudgetExceeded]:
+    """Take one hold after the other; return what was taken of each, or why nothing was."""
+    stands: dict[tuple[str, str], tuple[int, int]] = {}
+    added: Counter[tuple[str, str]] = Counter()
+    rows: list[Values] = []
+    results: list[Held | BudgetExceeded] = []
+    for request_id, hold in asked:
+        places = [(limit.scope, limit.window) for limit in hold.limits]
+        for place in places:
+            if place not in stands:
+                stands[place] = _stands(connection, *place)
+        before = [
+            Spent(limit, *stands[place]) for limit, place in zip(hold.limits, places, strict=True)
+        ]
+        try:
+            amount = largest_fitting(hold.amounts, before)
+        except BudgetExceeded as refusal:
+            results.append(refusal)
+            continue
+        for place in places:
+            nanousd, held_nanousd = stands[place]
+            stands[place] = nanousd, held_nanousd + amount
+            added[place] += amount
+        rows.append((request_id, run, amount, _names(hold.limits)))
+        after = (Spent(each.limit, each.nanousd, each.held_nanousd + amount) for each in before)
+        results.append(Held(amount, tuple(after)))
+    _INSERT_HOLDS.add(connection, rows)
     connection.executemany(
-        _ADD, [(0, amount, storable_text(each.scope), each.window) for each in hold.limits]
+        _ADD,
+        [(0, amount, storable_text(scope), window) for (scope, window), amount in added.items()],
     )
-    after = (Spent(each.limit, each.nanousd, each.held_nanousd + amount) for each in before)
-    return Held(amount, tuple(after))
+    return results
 
 
 def held(connection: sqlite3.Connection, request_id: str, hold: Hold) -> Held:
     """Return what a request holds already, nothing where it has ended."""
     found = connection.execute(_SELECT_HOLD, (request_id,)).fetchone()
-    spent = tuple(_spent(connection, limit) for limit in hold.limits)
+    spent = tuple(
+        Spent(limit, *_stands(connection, limit.scope, limit.window)) for limit in hold.limits
+    )
     return Held(found[0] if found else 0, spent)
 
 
 def release_run(connection: sqlite3.Connection, run: int) -> None:
     """Give back what a run holds that is over; what it left open counts with its worst case."""
     query = "SELECT request_id FROM holds WHERE run = ?"
-    for (request_id,) in connection.execute(query, (run,)).fetchall():
-        _release(connection, request_id, is_over=True)
+    found = connection.execute(query, (run,)).fetchall()
+    _release(connection, [request_id for (request_id,) in found], is_over=True)
 
 
 def fill_in(
@@ -198,44 +239,59 @@ def select_budgets(query: Query) -> Iterator[BudgetRow]:
         yield BudgetRow(*found)
 
 
-def _release(connection: sqlite3.Connection, request_id: str, *, is_over: bool) -> bool | None:
-    """Give a hold back; False where there is none, None where an attempt may still cost more.
+def _release(
+    connection: sqlite3.Connection, request_ids: Sequence[str], *, is_over: bool
+) -> tuple[set[str], set[str]]:
+    """Give holds back; return whose, and whose are held on, as an attempt may still cost more.
 
     `is_over`: no attempt does, whether or not its end was written.
     """
-    found = connection.execute(_SELECT_HOLD, (request_id,)).fetchone()
-    if found is None:
-        return False
-    amount, names = found
-    attempts = connection.execute(_SELECT_ATTEMPTS, (request_id,)).fetchall()
-    if not is_over and any(is_open for _, is_open in attempts):
-        return None
-    spent = min(sum(counted for counted, _ in attempts), NANOUSD_MAX)
-    if spent > amount:
-        _log.warning(
-            "ledger: request %s may have cost %d nano-USD and held %d: its input had more tokens"
-            " than estimated, or its answer more than allowed",
-            request_id,
-            spent,
-            amount,
-        )
-    connection.executemany(
-        _ADD,
-        [(spent, -amount, *_parts(name)) for name in msgspec.json.decode(names, type=list[str])],
-    )
-    connection.execute("DELETE FROM holds WHERE request_id = ?", (request_id,))
-    return True
+    holds = _SELECT_HOLDS.about(connection, request_ids)
+    costs: Counter[str] = Counter()
+    waiting: set[str] = set()
+    attempts = _SELECT_ATTEMPTS.about(connection, [hold[0] for hold in holds])
+    for request_id, counted, is_open in attempts:
+        costs[request_id] += counted
+        if is_open and not is_over:
+            waiting.add(request_id)
+    released: set[str] = set()
+    added: dict[str, tuple[int, int]] = {}
+    for request_id, amount, names in holds:
+        if request_id in waiting:
+            continue
+        released.add(request_id)
+        spent = min(costs[request_id], NANOUSD_MAX)
+        if spent > amount:
+            _log.warning(
+                "ledger: request %s may have cost %d nano-USD and held %d: its input had more"
+                " tokens than estimated, or its answer more than allowed",
+                request_id,
+                spent,
+                amount,
+            )
+        for name in msgspec.json.decode(names, type=list[str]):
+            nanousd, held_nanousd = added.get(name, (0, 0))
+            added[name] = min(nanousd + spent, 4 * NANOUSD_MAX), held_nanousd - amount
+    connection.executemany(_ADD, [(*sums, *_parts(name)) for name, sums in added.items()])
+    _DELETE_HOLDS.about(connection, sorted(released))
+    return released, waiting
 
 
-def _spent(connection: sqlite3.Connection, limit: Limit) -> Spent:
-    scope = storable_text(limit.scope)
-    found = connection.execute(_SELECT_BUDGET, (scope, limit.window)).fetchone()
+def _stands(connection: sqlite3.Connection, scope: str, window: str) -> tuple[int, int]:
+    """Return what is spent and held of a scope and window, its row made where there is none."""
+    stored = storable_text(scope)
+    found: tuple[int, int] | None = connection.execute(_SELECT_BUDGET, (stored, window)).fetchone()
     if found is None:
-        if limit.scope.startswith(f"{KEY}:"):
+        if scope.startswith(f"{KEY}:"):
             connection.execute(_INDEX_KEYS)
-        found = _sum(_querying(connection), scope, limit.window), 0
-        connection.execute(_INSERT_BUDGET, (scope, limit.window, *found))
-    return Spent(limit, *found)
+        found = _sum(_querying(connection), stored, window), 0
+        connection.execute(_INSERT_BUDGET, (stored, window, *found))
+    return found
+
+
+@lru_cache(maxsize=256)
+def _names(limits: tuple[Limit, ...]) -> str:
+    return msgspec.json.encode([_name(limit.scope, limit.window) for limit in limits]).decode()
 
 
 def _sum(query: Query, scope: str, window: str) -> int:

@@ -40,6 +40,23 @@ class Insert:
         return added
 
 
+class Among:
+    """A statement about the rows of some requests, `head` up to the column of their ids."""
+
+    def __init__(self, head: str) -> None:
+        self._statements = {count: f"{head} IN ({', '.join('?' * count)})" for count in _AT_ONCE}
+
+    def about(self, connection: sqlite3.Connection, request_ids: Sequence[str]) -> list[Any]:
+        """Return what it finds."""
+        found: list[Any] = []
+        for start in range(0, len(request_ids), _AT_ONCE[0]):
+            some = list(request_ids[start : start + _AT_ONCE[0]])
+            count = 1 << (len(some) - 1).bit_length()
+            values = (*some, *some[-1:] * (count - len(some)))  # to name one again changes nothing
+            found += connection.execute(self._statements[count], values).fetchall()
+        return found
+
+
 # The columns stand as the members of Intent, Settlement and Usage do.
 INSERT_INTENTS = Insert(
     """INSERT OR FAIL INTO intents (
@@ -58,6 +75,7 @@ INSERT_ENDS = Insert(
     """) WHERE EXISTS (
     SELECT 1 FROM intents WHERE request_id = column1 AND attempt = column2)""",
 )
+SELECT_BOOKED = Among("SELECT request_id FROM intents WHERE request_id")
 _SELECT_INTENT = """
 SELECT request_id, attempt, at_ns, tenant, "key", tags, alias, tier, deployment, policy, reason,
     price_version, worst_case_nanousd, is_stream

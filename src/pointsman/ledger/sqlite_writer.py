@@ -270,8 +270,7 @@ class GroupWriter:
         with self.lock:
             if are_rows(works):
                 with suppress(*UNWRITABLE), transaction(self._connection):
-                    self._bookings.write_all(self._connection, works)
-                    return [True] * len(group)
+                    return self._bookings.write_all(self._connection, works)
             with transaction(self._connection):
                 return [self._apply(write) for write in group]
 
