@@ -72,11 +72,11 @@ def test_a_head_that_nothing_follows_leaves_at_the_end():
 
 @pytest.mark.parametrize("value", ["a\r\nb: c", "a\nb", "a\rb", "a\0", "\x7f", "\u0100"])
 def test_no_header_makes_another(value: str):
-    with pytest.raises(ValueError, match="control|latin-1"):
+    with pytest.raises(ValueError, match=r"control|latin-1"):
         head_bytes(200, {"x": value})
     line = Line()
     reply = reply_on(line)
-    with pytest.raises(ValueError, match="control|latin-1"):
+    with pytest.raises(ValueError, match=r"control|latin-1"):
         reply.start(200, [("x", value)])
     assert not reply.has_started, "so that the fault can still be told"
 
