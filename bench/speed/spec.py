@@ -45,7 +45,6 @@ class Gateway(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     translated_model: str = ""
     translated: bool = False
     is_cached: bool = False
-    has_workers: bool = False
     headers: dict[str, str] = {}
     env: dict[str, str] = {}
     files: dict[str, str] = {}

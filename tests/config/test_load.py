@@ -32,11 +32,6 @@ SPEC = (Path(__file__).parent / "spec_example.toml").read_text("utf-8")
 ENV = {"OPENAI_API_KEY": "o", "ANTHROPIC_API_KEY": "a"}
 CANARY = "sk-proj-canaryCANARY1234567890canary"
 
-# What the specification promises and this release does not have yet.
-NOT_YET = {
-    "server.workers": ("port = 4117", "workers = 1"),
-}
-
 # (id, what to replace in SPEC, with what, what the message holds)
 BAD: list[tuple[str, str, str, list[str]]] = [
     (
@@ -225,13 +220,10 @@ def test_the_example_of_the_specification_loads():
     assert settings.routing.signals.default == "mid"
 
 
-@pytest.mark.parametrize(("key", "change"), NOT_YET.items(), ids=NOT_YET)
-def test_a_key_of_the_future_is_refused(key: str, change: tuple[str, str]):
-    anchor, added = change
-    message = message_of(replaced(anchor, f"{anchor}\n{added}"))
-    assert message.startswith("pointsman.toml, line ")
-    assert f": {key} = " in message
-    assert "unknown key" in message
+def test_one_worker_serves_unless_more_are_stated():
+    assert parse_settings(SPEC, "f", ENV).server.workers == 1
+    more = replaced("port = 4117", "port = 4117\nworkers = 4")
+    assert parse_settings(more, "f", ENV).server.workers == 4
 
 
 @pytest.mark.parametrize(("old", "new", "told"), [it[1:] for it in BAD], ids=[it[0] for it in BAD])

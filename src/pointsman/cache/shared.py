@@ -10,7 +10,6 @@ so one that is being written over, or that a killed process left unfinished, is 
 
 import struct
 import zlib
-from collections.abc import Iterator
 
 from pointsman.cache.memory import is_fresh
 from pointsman.shared import Region
@@ -19,8 +18,9 @@ _HEAD = struct.Struct("<Q")
 _WAYS = 8
 _BUCKET = struct.Struct(f"<{_WAYS}Q")
 _WAY = struct.Struct("<Q")
-# Key, when it was written, the value's length, and the checksum of all of it.
-_RECORD = struct.Struct("<32sdII")
+# The checksum of what follows: key, when it was written, the value's length; and then the value.
+_RECORD = struct.Struct("<I32sdI")
+_SUM = struct.Struct("<I")
 _ALIGNED_BYTES = 8
 # A way of a bucket holds 16 bits of the key over 48 bits of the position: for 256 TiB of answers.
 _TAG_SHIFT = 48
@@ -59,21 +59,21 @@ class SharedMemoryCache:
         (head,) = _HEAD.unpack_from(self._memory)
         for _, position in self._entries(key, head):
             found = self._read(key, position)
-            if found is None:
-                continue
-            written_s, value = found
-            if not is_fresh(written_s, now_s=now_s, ttl_s=self._ttl_s):
-                return None
-            if position + self._ring_bytes // 2 < head:
-                self.put(key, value, now_s=written_s)
-            return value
+            if found is not None:
+                written_s, value = found
+                if not is_fresh(written_s, now_s=now_s, ttl_s=self._ttl_s):
+                    return None
+                if position + self._ring_bytes // 2 < head:
+                    self.put(key, value, now_s=written_s)
+                return value
         return None
 
     def put(self, key: bytes, value: bytes, *, now_s: float) -> None:
         """Keep `value` for all workers, over what is oldest; a value too large is not kept."""
         if self._is_closed:
             return
-        record = _RECORD.pack(key, now_s, len(value), _checksum(key, now_s, value)) + value
+        record = _RECORD.pack(0, key, now_s, len(value))[_SUM.size :] + value
+        record = _SUM.pack(zlib.crc32(record)) + record
         try:
             with self._region.locked():
                 self._put(key, record, now_s, is_kept=len(value) <= self._value_bytes_max)
@@ -105,19 +105,23 @@ class SharedMemoryCache:
         memory[at : at + len(record)] = record
         if way_at is None:
             way_at = self._oldest_way(key)
-        _WAY.pack_into(memory, way_at, _tag(key) << _TAG_SHIFT | head)
+        tag, _ = self._place(key)
+        _WAY.pack_into(memory, way_at, tag << _TAG_SHIFT | head)
 
-    def _entries(self, key: bytes, head: int) -> Iterator[tuple[int, int]]:
-        """Yield where in the index an entry stands that may be the key's, and its position."""
-        tag, bucket_at = _tag(key), self._bucket_at(key)
-        for number, way in enumerate(_BUCKET.unpack_from(self._memory, bucket_at)):
-            position = way & _POSITION
-            if way >> _TAG_SHIFT == tag and way and position + self._ring_bytes >= head:
-                yield bucket_at + number * _WAY.size, position
+    def _entries(self, key: bytes, head: int) -> list[tuple[int, int]]:
+        """Return where in the index each entry stands that may be the key's, and its position."""
+        tag, bucket_at = self._place(key)
+        ways = _BUCKET.unpack_from(self._memory, bucket_at)
+        oldest = max(head - self._ring_bytes, 1)
+        return [
+            (bucket_at + number * _WAY.size, way & _POSITION)
+            for number, way in enumerate(ways)
+            if way >> _TAG_SHIFT == tag and way & _POSITION >= oldest
+        ]
 
     def _oldest_way(self, key: bytes) -> int:
         """Return where the entry of a key's bucket stands that may go first."""
-        bucket_at = self._bucket_at(key)
+        _, bucket_at = self._place(key)
         positions = [way & _POSITION for way in _BUCKET.unpack_from(self._memory, bucket_at)]
         return bucket_at + positions.index(min(positions)) * _WAY.size
 
@@ -126,20 +130,16 @@ class SharedMemoryCache:
         at = position % self._ring_bytes
         if at + _RECORD.size > self._ring_bytes:
             return None
-        found, written_s, length, checksum = _RECORD.unpack_from(self._memory, self._ring_at + at)
+        start = self._ring_at + at
+        checksum, found, written_s, length = _RECORD.unpack_from(self._memory, start)
         if found != key or at + _RECORD.size + length > self._ring_bytes:
             return None
-        start = self._ring_at + at + _RECORD.size
-        value = self._memory[start : start + length]
-        return (written_s, value) if checksum == _checksum(key, written_s, value) else None
+        record = self._memory[start + _SUM.size : start + _RECORD.size + length]
+        if zlib.crc32(record) != checksum:
+            return None
+        return written_s, record[_RECORD.size - _SUM.size :]
 
-    def _bucket_at(self, key: bytes) -> int:
-        return _HEAD.size + int.from_bytes(key[:8]) % self._buckets * _BUCKET.size
-
-
-def _tag(key: bytes) -> int:
-    return int.from_bytes(key[8:10])
-
-
-def _checksum(key: bytes, written_s: float, value: bytes) -> int:
-    return zlib.crc32(value, zlib.crc32(_RECORD.pack(key, written_s, len(value), 0)))
+    def _place(self, key: bytes) -> tuple[int, int]:
+        """Return a key's tag, and where its bucket begins."""
+        number = int.from_bytes(key[:8])
+        return number >> _TAG_SHIFT, _HEAD.size + number % self._buckets * _BUCKET.size

@@ -8,11 +8,12 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from pointsman.commands.terminal import OK, AsJson, ConfigPath, note, refuse, say
+from pointsman.commands.terminal import FAILED, OK, AsJson, ConfigPath, note, refuse, say
 from pointsman.config import Settings, load_settings
 from pointsman.core.errors import ConfigError, LedgerUnavailable
 from pointsman.server.request_log import PlainFormatter
 from pointsman.server.serve import serve as run_server
+from pointsman.server.workers import WorkersLost
 
 
 def serve(
@@ -20,6 +21,9 @@ def serve(
     config: ConfigPath = None,
     host: Annotated[str | None, Parameter(help="Address to listen on; else [server] host.")] = None,
     port: Annotated[int | None, Parameter(help="Port, 0 for any; else [server] port.")] = None,
+    workers: Annotated[
+        int | None, Parameter(help="Processes that serve; else [server] workers.")
+    ] = None,
     json: AsJson = False,
 ) -> int:
     """Serve the APIs of OpenAI, Anthropic and Google, until SIGTERM or Ctrl-C.
@@ -34,7 +38,7 @@ def serve(
 
     def load() -> Settings:
         settings = load_settings(config, os.environ)
-        listening = {"host": host, "port": port}
+        listening = {"host": host, "port": port, "workers": workers}
         stated = {name: value for name, value in listening.items() if value is not None}
         return msgspec.structs.replace(
             settings, server=msgspec.structs.replace(settings.server, **stated)
@@ -44,6 +48,9 @@ def serve(
         run_server(load(), os.environ, reload=load, on_ready=_announce_json if json else _announce)
     except (ConfigError, LedgerUnavailable) as error:
         return refuse(error, json=json)
+    except WorkersLost as error:
+        note(f"pointsman: {error}")
+        return FAILED
     return OK
 
 

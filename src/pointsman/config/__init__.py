@@ -11,7 +11,7 @@ from pointsman.config.load import (
     load_settings,
     parse_settings,
 )
-from pointsman.config.rules import check_exposure
+from pointsman.config.rules import check_exposure, check_workers
 from pointsman.config.settings import (
     ModelSettings,
     PriceSettings,
@@ -38,6 +38,7 @@ __all__ = [
     "TierSettings",
     "check_exposure",
     "check_settings",
+    "check_workers",
     "find_config",
     "key_variable",
     "load_settings",

@@ -18,6 +18,7 @@ _MANY = 1_000_000_000
 LIMIT_S_MAX = 864_000.0
 # An upper bound from here on only keeps nonsense out: nobody needs to read of it beforehand.
 _FAR_AWAY = 100_000
+WORKERS_MAX = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,13 @@ KEYS: Mapping[Pattern, Key] = {
         "Address to listen on. Any but this machine's own needs a key: `pointsman keys create`."
     ),
     ("server", "port"): Key("TCP port.", least=1, most=65_535),
+    ("server", "workers"): Key(
+        "Processes that serve this port; about one for each core that is to be used. They share"
+        " the ledger, budgets, rates and cache; docs/http.md says what each has for itself. Only a"
+        " restart changes it.",
+        least=1,
+        most=WORKERS_MAX,
+    ),
     ("server", "hosts"): Key(
         "Names by which clients call this server, without the port, such as a proxy's in front of"
         " it. A loopback address is always localhost and 127.0.0.1 too; under any other name it"
@@ -174,7 +182,8 @@ KEYS: Mapping[Pattern, Key] = {
         '["https://app.example.com"]',
     ),
     ("server", "in_flight_max"): Key(
-        "Requests at work at once; what comes on top is told to come again (503), unread.",
+        "Requests at work at once, in each worker; what comes on top is told to come again (503),"
+        " unread.",
         least=1,
         most=_MANY,
     ),
@@ -186,7 +195,7 @@ KEYS: Mapping[Pattern, Key] = {
         most=60,
     ),
     ("server", "connections_max"): Key(
-        "Connections at once; those on top are answered 503, but for the probes.",
+        "Connections at once, in each worker; those on top are answered 503, but for the probes.",
         least=1,
         most=_MANY,
     ),
@@ -319,7 +328,7 @@ KEYS: Mapping[Pattern, Key] = {
     ("cache", "ttl_s"): Key(
         "Seconds for which an answer may be served again.", least=1, most=_MANY
     ),
-    ("cache", "memory_mb"): _megabytes("Bound of what is kept in memory."),
+    ("cache", "memory_mb"): _megabytes("Bound of what is kept in memory, by all workers together."),
     ("cache", "path"): Key("File that keeps the cache across restarts; empty is memory only."),
     ("cache", "disk_mb"): _megabytes("Bound of that file."),
     ("cache", "entry_mb"): _megabytes("A larger answer is not kept."),
@@ -350,7 +359,8 @@ KEYS: Mapping[Pattern, Key] = {
         most=1,
     ),
     ("audit", "daily_usd"): _usd(
-        "What the audits of one process may cost over any 24 hours, judges included. The worst case"
+        "What the audits of one server may cost over any 24 hours, judges included; its workers"
+        " have even parts. The worst case"
         " of an audit is taken from it beforehand; none is made where it does not fit. What a judge"
         " of your own spends is not known here.",
         "1.0",

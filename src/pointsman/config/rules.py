@@ -1,6 +1,7 @@
 """Rules: what settings of the right shape must also keep to, so that they can be served."""
 
 import ipaddress
+import os
 import re
 from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
@@ -12,6 +13,7 @@ from pointsman.cache import STORES, store_names
 from pointsman.catalog import ProviderRow, provider_row, provider_rows
 from pointsman.config.dialects import provider_way
 from pointsman.config.file_paths import find_misplaced
+from pointsman.config.keys import WORKERS_MAX
 from pointsman.config.locate import KeyPath
 from pointsman.config.problems import Problem, did_you_mean
 from pointsman.config.provider_rules import (
@@ -22,6 +24,7 @@ from pointsman.config.provider_rules import (
 from pointsman.config.settings import ProviderSettings, Settings, TierBounds, split_model
 from pointsman.core.errors import ConfigError
 from pointsman.core.wire.openai_embeddings import SERVED_BY
+from pointsman.ledger.opening import sqlite_file
 from pointsman.policies.registry import is_policy, policy_names
 from pointsman.providers.clients import is_installed
 
@@ -73,7 +76,15 @@ def check_exposure(settings: Settings, env: Mapping[str, str]) -> None:
         raise ConfigError(f'server.host = "{settings.server.host}": {text}')
 
 
+def check_workers(settings: Settings) -> None:
+    """Raise ConfigError where so many workers cannot serve these settings here."""
+    if text := _workers(settings):
+        raise ConfigError(f"server.workers = {settings.server.workers}: {text}")
+
+
 def _server(settings: Settings) -> Iterator[Problem]:
+    if text := _workers(settings):
+        yield Problem(("server", "workers"), text, settings.server.workers)
     for index, host in enumerate(settings.server.hosts):
         if not _HOST.fullmatch(host):
             text = 'is no name of a host; write it without scheme and port, "gateway.example.com"'
@@ -261,6 +272,22 @@ def _cache(settings: Settings) -> Iterator[Problem]:
         yield Problem(path, "needs a file; set cache.path", cache.store)
     elif cache.store == "memory" and cache.path:
         yield Problem(path, "keeps no file; take out this or cache.path", cache.store)
+
+
+def _workers(settings: Settings) -> str:
+    workers, url = settings.server.workers, settings.ledger.url
+    if not 1 <= workers <= WORKERS_MAX:
+        return f"must be 1 to {WORKERS_MAX}"
+    if workers == 1:
+        return ""
+    if not hasattr(os, "fork"):
+        return "this system cannot fork processes; set it to 1"
+    if url.lower().startswith("sqlite:") and sqlite_file(url) is None:
+        return (
+            "several workers need a ledger that all can write to, and this one is in memory; set"
+            ' ledger.url to a file, "sqlite:///pointsman.db"'
+        )
+    return ""
 
 
 def _exposure(settings: Settings, env: Mapping[str, str]) -> str:

@@ -24,6 +24,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     host: str = "127.0.0.1"
     port: int = 4117
+    workers: int = 1
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     in_flight_max: int = 5_000

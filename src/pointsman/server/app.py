@@ -8,6 +8,7 @@ from pointsman.access.keyring import Admitted, Keyring
 from pointsman.access.rates import RequestRates
 from pointsman.assembly import new_request_id
 from pointsman.core.errors import Draining, GatewayError, Overloaded
+from pointsman.joint import Joint
 from pointsman.server.auth import admit
 from pointsman.server.bodies import SHED_RETRY_AFTER_S, Bodies, Incoming, Limits
 from pointsman.server.exchange import Exchange
@@ -41,11 +42,12 @@ class App:
         origins: Origins | None = None,
         log: RequestLog | None = None,
         new_id: Callable[[], str] = new_request_id,
+        joint: Joint | None = None,
     ) -> None:
         self.services = services
         self._new_id = new_id
         self._keyring = keyring
-        self._rates = RequestRates()
+        self._rates = RequestRates(joint.requests if joint else None)
         self._origins = origins or Origins()
         self._log = log
         self._limits = limits or Limits()

@@ -25,6 +25,8 @@ WAITING_LINES_MAX = 10_000
 
 _PATH_CHARS_MAX = 200
 _FINISH_S = 2.0
+# PIPE_BUF on Linux: a pipe keeps so much in one piece, whatever other workers write to it.
+_CHARS_AT_ONCE = 4_096
 _GATHER_S = 0.05
 _UNSET = msgspec.UNSET
 
@@ -267,7 +269,11 @@ class _Lines(logging.Handler):
             self._is_over.wait(_GATHER_S)
             self._is_awake = False  # before it looks, so that what comes then wakes it again
             while self._waiting:
-                lines = [self._waiting.popleft() for _ in range(len(self._waiting))]
+                lines = [self._waiting.popleft()]
+                chars = len(lines[0]) + 1
+                while self._waiting and chars + len(self._waiting[0]) < _CHARS_AT_ONCE:
+                    lines.append(self._waiting.popleft())
+                    chars += len(lines[-1]) + 1
                 self._write(lines)
 
     def _write(self, lines: list[str]) -> None:

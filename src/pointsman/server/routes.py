@@ -26,11 +26,16 @@ PUBLIC: None = None
 
 
 class Services(msgspec.Struct, kw_only=True):
-    """What the handlers work with."""
+    """What the handlers work with. `sums`: the figures of all workers, None where there is one."""
 
     pipeline: Pipeline
     metrics: Metrics
     is_draining: bool = False
+    sums: Callable[[], Awaitable[bytes]] | None = None
+
+    def figures(self) -> bytes:
+        """Return what this process has counted, in Prometheus' text format."""
+        return self.metrics.render(self.pipeline.audits.standings())
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -213,7 +218,7 @@ async def _ready(services: Services, exchange: Exchange, responder: Responder) -
 
 async def _metrics(services: Services, exchange: Exchange, responder: Responder) -> None:
     del exchange
-    body = services.metrics.render(services.pipeline.audits.standings())
+    body = services.figures() if services.sums is None else await services.sums()
     responder.start(
         200, [("content-type", metrics.CONTENT_TYPE), ("content-length", str(len(body)))]
     )
