@@ -7,6 +7,9 @@ measured, and the ratio is reckoned for workers that have two cores to themselve
 the busiest one. What the kernel shares between cores, such as memory bandwidth, is in the CPU
 times; what waits without CPU, such as locks between the workers, shows as unused cores.
 
+Each worker has as many callers: fewer would have it work on fewer requests at a time, and what is
+done once for several (a commit of the ledger, a round of the loop) would cost each of them more.
+
 python -m bench.speed.workers [--seconds 5] [--rounds 3]
 
 prints the ratio of nginx, the limit, and of pointsman, in turn.
@@ -21,6 +24,8 @@ from bench.speed.loads import wrk
 from bench.speed.phases import Pace
 from bench.speed.spec import Gateway
 from bench.speed.started import Cores, NotStarted, Started, Upstream, started, upstream
+
+CALLERS_A_WORKER = 32
 
 # By the gateway's name: what makes it one worker, and two.
 SETTINGS: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
@@ -77,7 +82,8 @@ def _served(
         text = running.body_text("small")
         wrk(running.callee, text, callers=16, seconds=pace.warm_s, cores=cores.load)
         before = _cpu_by_process(running)
-        seen = wrk(running.callee, text, callers=32, seconds=pace.load_s, cores=cores.load)
+        callers = CALLERS_A_WORKER * len(cores.gateway)
+        seen = wrk(running.callee, text, callers=callers, seconds=pace.load_s, cores=cores.load)
         after = _cpu_by_process(running)
     spent = sorted((after[pid] - before.get(pid, 0.0) for pid in after), reverse=True)
     busiest = spent[: len(cores.gateway)]
