@@ -85,7 +85,8 @@ def _run(arguments: list[str]) -> object:
     try:
         command, bound, _ = build_app(*arguments[:1]).parse_args(arguments)
     finally:
-        gc.freeze()  # what has loaded stays: looking through it took a tenth of a start
+        if not gc.get_freeze_count():  # a second time would keep what the first has left behind
+            gc.freeze()  # what has loaded stays: looking through it took a tenth of a start
         gc.enable()
     return command(*bound.args, **bound.kwargs)
 

@@ -113,19 +113,24 @@ async def _send_stream(
     line = _Line(responder, encoder)
     try:
         while batch := await stream.more():
+            if len(batch) == 1 and not isinstance(batch[0], Finished):  # as nearly all come
+                line.send(encoder.encode(batch[0]))
+                if responder.is_slow:
+                    await responder.drained()
+                continue
             frames, size = [], 0
             for event in batch:
                 if isinstance(event, Finished):
                     line.hang_up()
                     has_ended = True
-                if frame := encoder.encode(event):
-                    frames.append(frame)
-                    size += len(frame)
-                    if size >= PIECE_BYTES:  # a slow reader may have us hold no more at once
-                        await line.send(b"".join(frames))
-                        frames, size = [], 0
-            if frames:
-                await line.send(b"".join(frames))
+                frames.append(encoder.encode(event))
+                size += len(frames[-1])
+                if size >= PIECE_BYTES:  # a slow reader may have us hold no more at once
+                    line.send(b"".join(frames))
+                    frames, size = [], 0
+                    if responder.is_slow:
+                        await responder.drained()
+            line.send(b"".join(frames))
     finally:
         line.hang_up()
 
@@ -140,12 +145,11 @@ class _Line:
         self._quiet_since_s = self._loop.time()
         self._timer = self._loop.call_later(PING_S, self._look)
 
-    async def send(self, frame: bytes) -> None:
-        """Send a frame; waits while its reader is slow."""
-        self._responder.write(frame)
-        if self._responder.is_slow:
-            await self._responder.drained()
-        self._quiet_since_s = self._loop.time()
+    def send(self, frame: bytes) -> None:
+        """Send a frame, where it has bytes, without waiting."""
+        if frame:
+            self._responder.write(frame)
+            self._quiet_since_s = self._loop.time()
 
     def hang_up(self) -> None:
         """Send no more pings."""
