@@ -220,7 +220,8 @@ class Attempt:
         return self._gathered(batch)
 
     def _pass_on(self, sink: Sink, batch: Sequence[Event]) -> bool:
-        self._note_time(batch)
+        if self._first_content_s is None:  # else the deadline's own timer says when it is over
+            self._note_time(batch)
         return sink(self._gathered(batch))
 
     def _gathered(self, batch: Sequence[Event]) -> Sequence[Event]:

@@ -234,6 +234,8 @@ class Committed:
 
     def _priced(self, batch: Sequence[Event]) -> Sequence[Event]:
         """Return the events, their reports of usage with what the request has cost."""
+        if len(batch) == 1 and not isinstance(batch[0], UsageReport):
+            return batch
         for at, event in enumerate(batch):
             if isinstance(event, UsageReport):
                 attempt = self._draft.attempt

@@ -38,9 +38,7 @@ class BodyReader:
         UpstreamTooLarge.
         """
         piece = await (self._inflated() if self.is_encoded else self._sent())
-        self._total += len(piece)
-        if self._total > REPLY_BYTES_MAX:
-            raise _too_large()
+        self.count(piece)
         return piece
 
     def at_hand(self) -> bytes | None:
@@ -49,27 +47,33 @@ class BodyReader:
         Only of a body that is not encoded. Raises UpstreamReset, and UpstreamTooLarge.
         """
         if piece := self._reply.at_hand():
-            self._total += len(piece)
-            if self._total > REPLY_BYTES_MAX:
-                raise _too_large()
+            self.count(piece)
         return piece
 
-    async def flow(self, taker: Callable[[], bool]) -> None:
-        """Wait for more; tell `taker` of what comes, until it says that this is enough.
+    async def flow(self, taker: Callable[[bytes], bool]) -> None:
+        """Wait for more; give `taker` what comes, until it says that this is enough.
 
-        Perhaps without telling it. Only of a body that is not encoded, where nothing is at hand.
-        Raises UpstreamTimeout when no time is left.
+        Perhaps without giving it. Only of a body that is not encoded, where nothing is at hand.
+        What it is given it counts by `count`. Raises UpstreamTimeout when no time is left.
         """
         self._since_s = self._loop.time()
         try:
-            await self._reply.flow(taker, self._since_s + self.left_s)
+            await self._reply.flow(taker, self._due_s)
         finally:
             self.left_s -= self._loop.time() - self._since_s
 
     def give_time(self, left_s: float) -> None:
         """Wait for so long from now on."""
         self.left_s, self._since_s = left_s, self._loop.time()
-        self._reply.extend(self._since_s + left_s)
+
+    def count(self, piece: bytes) -> None:
+        """Note that a piece has come. Raises UpstreamTooLarge."""
+        self._total += len(piece)
+        if self._total > REPLY_BYTES_MAX:
+            raise _too_large()
+
+    def _due_s(self) -> float:
+        return self._since_s + self.left_s
 
     async def _inflated(self) -> bytes:
         """Return what has come, out of its Content-Encoding."""

@@ -111,7 +111,7 @@ class HttpCall:
     def _told(self, batch: Sequence[Event], begun: Begun) -> Sequence[Event]:
         if isinstance(batch[-1], Finished):
             self._is_whole = self._is_over = True
-        elif begun.is_stream and has_content(batch):
+        elif has_content(batch):
             begun.reader.give_time(self._timeouts.idle_s)
         return _telling(batch, begun.dropped) if begun.dropped else batch
 
@@ -135,15 +135,12 @@ class HttpCall:
             raise fault
         return not self._is_full
 
-    def _take(self) -> bool:
+    def _take(self, piece: bytes) -> bool:
         """Pass on what has come; return whether `_flow` is to end."""
         begun, sink = self._begun, self._sink
         assert begun is not None and sink is not None, "it flows"
         try:
-            if (piece := begun.reader.at_hand()) is None:
-                return False
-            if not piece:
-                return True  # its end stays at hand
+            begun.reader.count(piece)
             events = self._decoder.feed(piece)
             if type(events) is not list or len(events) >= _EVENTS_AT_ONCE:
                 self._given = _batches(events)
@@ -157,7 +154,7 @@ class HttpCall:
         except Exception as error:  # it is the task's to raise, not the connection's
             self._fault = error
             return True
-        return self._is_full or len(piece) >= PIECE_BYTES
+        return self._is_full
 
 
 def _batches(events: Iterable[Event]) -> Iterator[Sequence[Event]]:

@@ -122,13 +122,10 @@ class AiohttpReply:
                 f"the upstream broke off in its answer: {_reason(error)}"
             ) from error
 
-    async def flow(self, taker: Callable[[], bool], deadline_s: float) -> None:
+    async def flow(self, taker: Callable[[bytes], bool], due_s: Callable[[], float]) -> None:
         """Wait for more of the body, and have it at hand."""
         del taker
-        self._at_hand = await self.read(deadline_s)
-
-    def extend(self, deadline_s: float) -> None:
-        """Do nothing: no wait goes on while events are taken."""
+        self._at_hand = await self.read(due_s())
 
     def close(self) -> None:
         """Let go of the connection; aiohttp keeps that of a reply that was read to its end."""

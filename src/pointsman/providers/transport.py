@@ -31,15 +31,13 @@ class Reply(Protocol):
         the body breaks off.
         """
 
-    async def flow(self, taker: Callable[[], bool], deadline_s: float, /) -> None:
+    async def flow(self, taker: Callable[[bytes], bool], due_s: Callable[[], float], /) -> None:
         """Wait for more of the body, where nothing is at hand.
 
-        `taker` may be told of what has come, to take it by `at_hand`; it returns whether to wait
-        no longer, and never raises. Raises UpstreamTimeout past the deadline.
+        `taker` may be given what comes; it returns whether to wait no longer, and never raises. Its
+        deadline is what `due_s` says, in the loop's time: it may get later meanwhile. Raises
+        UpstreamTimeout past it.
         """
-
-    def extend(self, deadline_s: float, /) -> None:
-        """Set the deadline of a `flow` that is waited for."""
 
     def close(self) -> None:
         """Give the connection back where the reply is whole, else cut it; once is enough."""

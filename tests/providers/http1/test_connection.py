@@ -1,7 +1,7 @@
 """One connection: what it holds back, what it waits for, and when it may be used again."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -208,3 +208,104 @@ def test_a_request_without_a_reply_is_late_in_time():
         assert loop.time() == pytest.approx(12.0, abs=0.01)
 
     run(wait(), loop)
+
+
+def all_of_it(taken: list[bytes]) -> Callable[[bytes], bool]:
+    """Return a taker that never has enough."""
+
+    def take(piece: bytes) -> bool:
+        taken.append(piece)
+        return False
+
+    return take
+
+
+def test_what_flows_is_given_as_it_comes_until_enough_has():
+    loop = CountingLoop()
+
+    async def follow() -> None:
+        connection, _, _ = await asked()
+        connection.data_received(HEAD % 9)
+        taken: list[bytes] = []
+
+        def take(piece: bytes) -> bool:
+            taken.append(piece)
+            return len(taken) == 3
+
+        for second, piece in enumerate((b"ab", b"cd", b"ef", b"gh")):
+            loop.call_later(second, connection.data_received, piece)
+        await connection.flow(take, lambda: 60.0)
+        assert taken == [b"ab", b"cd", b"ef"]
+        assert await connection.read(60.0) == b"gh"
+
+    run(follow(), loop)
+
+
+def test_a_flow_ends_with_the_body_whose_end_is_at_hand():
+    loop = CountingLoop()
+
+    async def follow() -> None:
+        connection, _, _ = await asked()
+        connection.data_received(HEAD % 4)
+        taken: list[bytes] = []
+        loop.call_later(1, connection.data_received, b"ab")
+        loop.call_later(2, connection.data_received, b"cd")
+        await connection.flow(all_of_it(taken), lambda: 60.0)
+        assert taken == [b"ab"]
+        assert (connection.at_hand(), connection.at_hand()) == (b"cd", b"")
+
+    run(follow(), loop)
+
+
+def test_a_flow_that_breaks_ends_and_says_so_to_whoever_reads_on():
+    loop = CountingLoop()
+
+    async def follow() -> None:
+        connection, _, _ = await asked()
+        connection.data_received(HEAD % 4)
+        loop.call_later(1, connection.connection_lost, None)
+        await connection.flow(lambda _: False, lambda: 60.0)
+        with pytest.raises(UpstreamReset):
+            connection.at_hand()
+
+    run(follow(), loop)
+
+
+def test_more_at_once_than_a_taker_is_given_is_left_at_hand():
+    loop = CountingLoop()
+
+    async def follow() -> None:
+        connection, wire, _ = await asked()
+        connection.data_received(HEAD % 100_000)
+        taken: list[bytes] = []
+        loop.call_later(1, connection.data_received, b"x" * (2 * PIECE_BYTES + 5))
+        await connection.flow(all_of_it(taken), lambda: 60.0)
+        assert [len(piece) for piece in taken] == [PIECE_BYTES] and wire.is_paused
+        left = [len(connection.at_hand() or b"") for _ in range(2)]
+        assert left == [PIECE_BYTES, 5] and not wire.is_paused
+
+    run(follow(), loop)
+
+
+def test_the_deadline_of_a_flow_may_get_later():
+    loop = CountingLoop()
+
+    async def follow() -> None:
+        connection, _, _ = await asked()
+        connection.data_received(HEAD % 100)
+        began_s = loop.time()
+        due_s = began_s + 3
+
+        def take(_: bytes) -> bool:
+            nonlocal due_s
+            due_s = loop.time() + 3
+            return False
+
+        for second in (2, 4, 6):
+            loop.call_later(second, connection.data_received, b"x")
+        with pytest.raises(UpstreamTimeout):
+            await connection.flow(take, lambda: due_s)
+        assert loop.time() - began_s == pytest.approx(9.0, abs=0.01)
+        connection.abort()
+
+    run(follow(), loop)

@@ -23,7 +23,9 @@ _NO_PROXIES = Proxies()
 _PREPARED_MAX = 256
 
 _Headers: TypeAlias = tuple[tuple[str, str], ...]
-_Flow: TypeAlias = Callable[[Callable[[], bool], float], Coroutine[Any, Any, None]]
+_Flow: TypeAlias = Callable[
+    [Callable[[bytes], bool], Callable[[], float]], Coroutine[Any, Any, None]
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ class Http1Reply:
     """One reply of `Http1Client`."""
 
     __slots__ = (
-        "_connection", "_headers", "_pool", "_waiting", "at_hand", "extend", "flow", "read",
+        "_connection", "_headers", "_pool", "_waiting", "at_hand", "flow", "read",
         "status",
     )  # fmt: skip
 
@@ -141,7 +143,6 @@ class Http1Reply:
         self.at_hand: Callable[[], bytes | None] = connection.at_hand
         self.read: Callable[[float], Coroutine[Any, Any, bytes]] = connection.read
         self.flow: _Flow = connection.flow
-        self.extend: Callable[[float], None] = connection.extend
 
     def header(self, name: str) -> str | None:
         """Return the first header of a name."""
@@ -153,7 +154,6 @@ class Http1Reply:
         connection, self._connection = self._connection, None
         if connection is not None:
             self.at_hand, self.read, self.flow = _nothing, _nothing_later, _no_flow
-            self.extend = _no_deadline
             self._pool.give_back(self._waiting, connection)
 
 
@@ -166,12 +166,8 @@ async def _nothing_later(deadline_s: float) -> bytes:
     return b""
 
 
-async def _no_flow(taker: Callable[[], bool], deadline_s: float) -> None:
-    del taker, deadline_s
-
-
-def _no_deadline(deadline_s: float) -> None:
-    del deadline_s
+async def _no_flow(taker: Callable[[bytes], bool], due_s: Callable[[], float]) -> None:
+    del taker, due_s
 
 
 def _reason(error: OSError | UnicodeError) -> str:

@@ -27,8 +27,9 @@ class Connection(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_deadline_s", "_fires_s", "_is_busy", "_is_gone", "_is_late", "_is_paused", "_lost",
-        "_on_gone", "_taker", "_timer", "_transport", "_waiter", "idle_since_s", "loop", "reading",
+        "_deadline_s", "_due_s", "_fires_s", "_is_busy", "_is_gone", "_is_late", "_is_paused",
+        "_lost", "_on_gone", "_taker", "_timer", "_transport", "_waiter", "idle_since_s", "loop",
+        "reading",
     )  # fmt: skip
 
     def __init__(
@@ -38,7 +39,8 @@ class Connection(asyncio.BufferedProtocol):
         self._on_gone = on_gone
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._taker: Callable[[], bool] | None = None
+        self._taker: Callable[[bytes], bool] | None = None
+        self._due_s: Callable[[], float] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._fires_s = 0.0
         self._deadline_s = 0.0
@@ -79,8 +81,14 @@ class Connection(asyncio.BufferedProtocol):
             assert self._transport is not None
             self._is_paused = True
             self._transport.pause_reading()
-        if self._waiter is not None and (self._taker is None or self._taker()):
-            self._wake()
+        if self._waiter is None:
+            return
+        taker = self._taker
+        if taker is not None and reading.unread and not (reading.is_whole or reading.fault):
+            wants_no_more = taker(reading.take(PIECE_BYTES))
+            if not wants_no_more and not reading.unread:
+                return
+        self._wake()
 
     def eof_received(self) -> None:
         """Note that the upstream has said all; the transport then closes."""
@@ -156,25 +164,19 @@ class Connection(asyncio.BufferedProtocol):
             await self.arrival(deadline_s)
         return piece
 
-    async def flow(self, taker: Callable[[], bool], deadline_s: float) -> None:
-        """Wait until `taker`, told of all that comes, wants no more, or nothing will come.
+    async def flow(self, taker: Callable[[bytes], bool], due_s: Callable[[], float]) -> None:
+        """Give `taker` all that comes until it wants no more, or the body's end comes, or nothing.
 
-        Raises UpstreamTimeout.
+        `due_s` tells its deadline, which may get later meanwhile. Raises UpstreamTimeout.
         """
         self._is_late = False
-        self._taker = taker
+        self._taker, self._due_s = taker, due_s
         try:
-            await self.arrival(deadline_s)
+            await self.arrival(due_s())
         finally:
-            self._taker = None
+            self._taker = self._due_s = None
         if self._is_late:
             raise UpstreamTimeout("the upstream went silent in its answer")
-
-    def extend(self, deadline_s: float) -> None:
-        """Set the deadline of what is waited for."""
-        self._deadline_s = deadline_s
-        if self._fires_s > deadline_s and self._waiter is not None:
-            self._set_timer(deadline_s)
 
     def arrival(self, deadline_s: float) -> "asyncio.Future[None]":
         """Return what is done when something has come, or nothing will, or it is too late."""
@@ -243,6 +245,8 @@ class Connection(asyncio.BufferedProtocol):
         self._timer = None
         if self._waiter is None or self._waiter.done():
             return
+        if self._due_s is not None:
+            self._deadline_s = self._due_s()
         if self.loop.time() + _CLOCK_S < self._deadline_s:
             self._set_timer(self._deadline_s)
             return
