@@ -29,8 +29,10 @@ from pointsman.ledger.sqlite_file import Spare, is_busy, is_full, transaction
 _GROUP_MAX = 512
 _ENDS_MAX = 100_000
 RETRY_S = 0.25
-# A round of the event loop that took no longer had nothing to do: what would come has come.
-_IDLE_ROUND_S = 30e-6
+# A round of the event loop that took at most twice the shortest had nothing to do: what would
+# come has come. How short that is depends on the machine, so it is learned, up to this.
+_IDLE_ROUND_S_MAX = 100e-6
+_FORGOTTEN = 1.01
 _GATHERED_S_MAX = 0.003
 # Who has the lock is mostly another worker, for the time of one sync. SQLite's own waits grow to
 # 25 ms: with two workers a write then took 130 ms in a hundred, and takes 44 so; both get as many.
@@ -100,6 +102,7 @@ class GroupWriter:
         self._gathering: list[Write] = []
         self._handing: asyncio.AbstractEventLoop | None = None
         self._gathering_since_s = self._round_s = 0.0
+        self._shortest_s = _IDLE_ROUND_S_MAX
         self._queue: deque[Write] = deque()
         self._kept: deque[Write] = deque()
         self._retry_at = 0.0
@@ -173,7 +176,10 @@ class GroupWriter:
 
     def _hand_over_when_idle(self, loop: asyncio.AbstractEventLoop) -> None:
         now_s = self._now_s()
-        is_idle = now_s - self._round_s <= _IDLE_ROUND_S
+        took_s = now_s - self._round_s
+        longest_s = min(self._shortest_s * _FORGOTTEN, _IDLE_ROUND_S_MAX)
+        self._shortest_s = min(took_s, longest_s)
+        is_idle = took_s <= 2 * self._shortest_s
         if is_idle or now_s - self._gathering_since_s >= _GATHERED_S_MAX:
             self._hand_over()
         else:
