@@ -105,9 +105,9 @@ def _python_problem(code: str, ask: Ask) -> str:
     except SyntaxError as error:
         return "" if _may_be_valid(error, code) else f"{error.msg}, line {error.lineno}"
     except (RecursionError, MemoryError, ValueError, SystemError):
-        # Too deep for the parser, or a null byte: says nothing about the code. Nor does SystemError,
-        # which Python before 3.11.8 raises where another thread parses too (CPython's issue 106905,
-        # read 2026-11-23).
+        # Too deep for the parser, or a null byte: says nothing about the code. Nor does what Python
+        # before 3.11.8 raises where another thread parses too (CPython's issue 106905, read
+        # 2026-11-23).
         pass
     return ""
 
