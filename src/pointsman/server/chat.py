@@ -131,6 +131,8 @@ async def _send_stream(
                     if responder.is_slow:
                         await responder.drained()
             line.send(b"".join(frames))
+            if responder.is_slow:
+                await responder.drained()
     finally:
         line.hang_up()
 
