@@ -95,16 +95,16 @@ class Pipeline:
         Leaving early cancels the upstream call, unless others read the same answer. Raises
         GatewayError; after entering, the events raise it.
         """
-        return Opening(partial(self._opened, request))
+        opened = self._opened if self.stores.contents is None else self._copied
+        return Opening(partial(opened, self._identified(request)))
+
+    async def _copied(self, request: Request) -> AnswerStream:
+        """Return what `_opened` does; once it is closed, a copy is kept."""
+        assert self.stores.contents is not None, "open has looked"
+        return copy_of(await self._opened(request), request, self.stores.contents)
 
     async def _opened(self, request: Request) -> AnswerStream:
         """Return an open answer, to be closed."""
-        request = self._identified(request)
-        contents = self.stores.contents
-        stream = await self._answered(request)
-        return stream if contents is None else copy_of(stream, request, contents)
-
-    async def _answered(self, request: Request) -> AnswerStream:
         routing, decided = await self._decided(request)
         job = Job(
             decided.request,
@@ -192,6 +192,7 @@ class Pipeline:
 
     def _adopted(self, routing: Routing) -> Routing:
         """Return the routing with what audits have found of it so far, its budgets metered."""
+        self._desk = self._desk_at(routing)
         self.meter.adopt(routing.budgets)
         if routing.budgets.stated:
             try:
@@ -230,7 +231,7 @@ class Pipeline:
     # One upstream answer, for one reader or for all who ask the same at once.
 
     async def _called(self, job: Job, routing: Routing) -> AnswerStream:
-        committed = await self._metered(job, routing)
+        committed = await self._commit(job, routing)
         return self._stream(job, committed, committed.more, is_hit=False, close=committed.aclose)
 
     async def _joined(
@@ -252,21 +253,24 @@ class Pipeline:
         # A budget of the first reader's may deny or downgrade it, which is no other's business.
         shared = (key, routing.budgets.of_caller(job.request.caller))
         flight, committed, is_leader = await self._flights.board(
-            shared, lambda: self._metered(job, routing), land
+            shared, lambda: self._commit(job, routing), land
         )
         more = flight.recording.reader()
         if not is_leader:
             more = self._followed(job, committed, more)
         return self._stream(job, committed, more, is_hit=not is_leader, close=flight.leave)
 
+    def _commit(self, job: Job, routing: Routing) -> Awaitable[Committed]:
+        """Return the draft that passes its gate, its call metered where its key's tokens are."""
+        is_metered = job.request.caller.grant.tokens_per_minute is not None
+        return self._metered(job, routing) if is_metered else self._passed(job, routing)
+
     async def _metered(self, job: Job, routing: Routing) -> Committed:
-        """Return what `_commit` does, with what it may take held from its key's tokens a minute.
+        """Return what `_passed` does, with what it may take held from its key's tokens a minute.
 
         Raises RateLimited where there are not enough left.
         """
         caller = job.request.caller
-        if caller.grant.tokens_per_minute is None:
-            return await self._commit(job, routing)
         self._tokens.hold(
             *(caller.request_id, caller.tenant, caller.grant),
             routing.tokens_max(job),
@@ -279,66 +283,54 @@ class Pipeline:
             self._tokens.release(caller.request_id, caller.tenant, now_s)
 
         try:
-            committed = await self._commit(job, routing)
+            committed = await self._passed(job, routing)
         except BaseException:  # nothing is under way any more
             release()
             raise
         committed.on_closed = release
         return committed
 
-    async def _commit(self, job: Job, routing: Routing) -> Committed:
+    async def _passed(self, job: Job, routing: Routing) -> Committed:
         """Return the draft that passes its gate, of the plan for the job's decision.
 
-        Or for the cheapest tier's, where a budget nears its end and the configuration says so, or
-        where the key's calls of the tier are used up.
+        Or for the cheapest tier's, where a budget nears its end or has no room and the
+        configuration says so, or where the key's calls of the tier are used up.
         """
-        try:
-            return await self._budgeted(job, routing)
-        except QuotaExceeded as error:
-            cheaper = _downgraded(job, routing, "its key has no calls of a better one left today")
-            if error.attempts or cheaper is None or cheaper.decision.tier == job.decision.tier:
-                raise
-        return await self._budgeted(cheaper, routing)
-
-    async def _budgeted(self, job: Job, routing: Routing) -> Committed:
         budgets = routing.budgets.of_caller(job.request.caller)
-        if not budgets or routing.budgets.near_end == "deny":
-            return await self._walked(job, routing, budgets)
-        near = self.meter.nearest(budgets, self._clock.wall_ns())
-        if near is not None:
-            job = _downgraded(job, routing, f"the budget {near.scope} is nearly spent") or job
-        try:
-            return await self._walked(job, routing, budgets)
-        except BudgetExceeded as error:
-            cheaper = _downgraded(job, routing, "more does not fit the budget")
-            if error.attempts or cheaper is None or cheaper.decision.tier == job.decision.tier:
-                raise
-            log.info("%s: %s", job.request.caller.request_id, error.message)
-        return await self._walked(cheaper, routing, budgets)
+        if budgets and routing.budgets.near_end != "deny":
+            near = self.meter.nearest(budgets, self._clock.wall_ns())
+            if near is not None:
+                job = _downgraded(job, routing, f"the budget {near.scope} is nearly spent") or job
+        while True:  # twice at most: there is nothing cheaper than the cheapest
+            try:
+                return await self._run(job, routing, budgets).commit()
+            except (BudgetExceeded, QuotaExceeded) as error:
+                job = _cheaper(job, routing, error)
 
-    async def _walked(self, job: Job, routing: Routing, budgets: tuple[Budget, ...]) -> Committed:
-        ledger = self.stores.ledger
+    def _run(self, job: Job, routing: Routing, budgets: tuple[Budget, ...]) -> PlanRun:
         plan = routing.plan(job, self.health, self._clock.monotonic_s())
+        purse, desk = None, self._desk
+        if desk.price_of is not routing.price_of:  # swapped meanwhile
+            desk = self._desk_at(routing)
         if budgets:
             job = priced_as_stated(job)
             plan = as_held(plan, job.features, routing.price_of)
-        desk = Desk(ledger, self._clock, self.health, self.meter, routing.price_of, self._observe)
-        run = PlanRun(
+            purse = Purse(desk.ledger, budgets, self.meter)
+        return PlanRun(
             plan,
             job,
             desk,
             providers=routing.providers,
             checks=routing.checks,
             rng=self._rng,
-            purse=Purse(ledger, budgets, self.meter) if budgets else None,
-            hedging=self._hedging(routing),
+            purse=purse,
+            hedging=Hedging(routing.hedging, self._hedges) if routing.hedging.after_s else None,
+            on_whole=partial(self.audits.consider, job, routing, desk),
         )
-        committed = await run.commit()
-        committed.on_whole = partial(self.audits.consider, job, routing, desk)
-        return committed
 
-    def _hedging(self, routing: Routing) -> Hedging | None:
-        return Hedging(routing.hedging, self._hedges) if routing.hedging.after_s else None
+    def _desk_at(self, routing: Routing) -> Desk:
+        ledger, price_of = self.stores.ledger, routing.price_of
+        return Desk(ledger, self._clock, self.health, self.meter, price_of, self._observe)
 
     def _observe(self, intent: Intent, settlement: Settlement) -> None:
         if intent.policy != AUDIT:  # that is ours, not the key's
@@ -419,6 +411,23 @@ class Pipeline:
             on_whole=partial(self._decider.remember, job, committed),
             close=close,
         )
+
+
+def _cheaper(job: Job, routing: Routing, error: BudgetExceeded | QuotaExceeded) -> Job:
+    """Return the job for the cheapest tier, after what was decided may not be called.
+
+    Raises the error where there is nothing cheaper, or something has been called.
+    """
+    is_quota = isinstance(error, QuotaExceeded)
+    if error.attempts or not (is_quota or routing.budgets.near_end == "downgrade"):
+        raise error
+    why = "its key has no calls of a better one left today"
+    cheaper = _downgraded(job, routing, why if is_quota else "more does not fit the budget")
+    if cheaper is None or cheaper.decision.tier == job.decision.tier:
+        raise error
+    if not is_quota:
+        log.info("%s: %s", job.request.caller.request_id, error.message)
+    return cheaper
 
 
 def _downgraded(job: Job, routing: Routing, why: str) -> Job | None:

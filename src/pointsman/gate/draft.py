@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from pointsman.attempt import Attempt, Desk
+from pointsman.attempt import Attempt
 from pointsman.budgets import Purse
 from pointsman.core.answer import AnswerBuilder
 from pointsman.core.errors import AttemptReport, GatewayError
@@ -123,16 +123,21 @@ class Committed:
     `purse` emptied when it is closed, perhaps more than once.
     """
 
+    on_closed: Callable[[], None] | None = None
+
     def __init__(
-        self, draft: HeldDraft, attempts: list[Attempt], desk: Desk, purse: Purse | None = None
+        self,
+        draft: HeldDraft,
+        attempts: Sequence[Attempt],
+        purse: Purse | None,
+        on_whole: "Callable[[Committed], None]",
     ) -> None:
-        self.on_whole: Callable[[Committed], None] = lambda _: None
-        self.on_closed: Callable[[], None] = lambda: None
-        self._draft = draft
-        self._attempts = attempts
-        self._desk = desk
-        self._purse = purse
         self.step = draft.attempt.step
+        self._draft = draft
+        self._attempt = draft.attempt
+        self._attempts = attempts
+        self._purse = purse
+        self._on_whole = on_whole
 
     @property
     def attempts(self) -> int:
@@ -144,7 +149,7 @@ class Committed:
         """Return what became of the attempts before the draft's own, in words."""
         if len(self._attempts) == 1:
             return ()
-        before = (attempt for attempt in self._attempts if attempt is not self._draft.attempt)
+        before = (attempt for attempt in self._attempts if attempt is not self._attempt)
         return tuple(
             f"{a.step.deployment.id} {a.outcome}" + (f" ({a.error})" if a.error else "")
             for a in before
@@ -154,12 +159,12 @@ class Committed:
     @property
     def decision(self) -> Decision:
         """Return the decision that was carried out: a budget's end may have changed the first."""
-        return self._draft.attempt.decision
+        return self._attempt.decision
 
     @property
     def is_empty(self) -> bool:
         """Return whether the whole answer is already known to have no content."""
-        return self._draft.is_whole and not self._draft.attempt.builder.chars
+        return self._draft.is_whole and not self._attempt.builder.chars
 
     @property
     def is_accepted(self) -> bool:
@@ -169,36 +174,38 @@ class Committed:
     @property
     def answer(self) -> Draft:
         """Return what has come so far."""
-        return draft_of(self._draft.attempt.builder)
+        return draft_of(self._attempt.builder)
 
     @property
     def finish_reason(self) -> str | None:
         """Return how the answer ended, None while it has not."""
-        return self._draft.attempt.builder.finish_reason
+        return self._attempt.builder.finish_reason
 
     @property
     def dropped(self) -> tuple[str, ...]:
         """Return what of the request did not reach the upstream, as the answer's opening has it."""
-        started = self._draft.attempt.builder.started
+        started = self._attempt.builder.started
         return () if started is None else started.dropped
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """Return the tool calls so far."""
-        return self._draft.attempt.builder.tool_calls
+        return self._attempt.builder.tool_calls
 
     @property
     def signatures(self) -> tuple[str, ...]:
         """Return what the answer has been sealed with so far."""
-        return tuple(self._draft.attempt.builder.signatures)
+        return tuple(self._attempt.builder.signatures)
 
     @property
     def usage(self) -> Usage:
         """Return the tokens reported so far."""
-        return self._draft.attempt.builder.usage or Usage()
+        return self._attempt.builder.usage or Usage()
 
     def cost_nanousd(self) -> int | None:
         """Return what all attempts together cost, None where that is not known."""
+        if len(self._attempts) == 1:
+            return self._attempt.charged_nanousd
         return total_nanousd(attempt.charged_nanousd for attempt in self._attempts)
 
     async def more(self, sink: Sink | None = None) -> Sequence[Event]:
@@ -207,17 +214,16 @@ class Committed:
         With a sink, what comes before the end may go there; () where it has had enough. Raises
         GatewayError where it breaks off; never retried.
         """
-        attempt = self._draft.attempt
         try:
             batch = await self._draft.more(sink and partial(self._pass_on, sink))
         except GatewayError as error:
-            attempt.fail(error)
-            attempt.note_failure(error)
+            self._attempt.fail(error)
+            self._attempt.note_failure(error)
             error.attempts = reports(self._attempts)
             raise
         if batch and isinstance(batch[-1], Finished):
-            attempt.note_success()
-            self.on_whole(self)
+            self._attempt.note_success()
+            self._on_whole(self)
         return self._priced(batch)
 
     def _pass_on(self, sink: Sink, batch: Sequence[Event]) -> bool:
@@ -226,23 +232,24 @@ class Committed:
     async def aclose(self) -> None:
         """Stop the upstream if it still runs, and give back what is still held."""
         try:
-            await self._draft.aclose()
+            await self._attempt.aclose()
         finally:
             if self._purse is not None:
                 self._purse.release()
-            self.on_closed()
+            if self.on_closed is not None:
+                self.on_closed()
 
     def _priced(self, batch: Sequence[Event]) -> Sequence[Event]:
         """Return the events, their reports of usage with what the request has cost."""
         if len(batch) == 1 and not isinstance(batch[0], UsageReport):
             return batch
-        for at, event in enumerate(batch):
-            if isinstance(event, UsageReport):
-                attempt = self._draft.attempt
-                others = (other.charged_nanousd for other in self._attempts if other is not attempt)
-                priced = attempt.price_report(event, total_nanousd(others))
-                batch = [*batch[:at], priced, *batch[at + 1 :]]
-        return batch
+        return [self._with_cost(it) if isinstance(it, UsageReport) else it for it in batch]
+
+    def _with_cost(self, report: UsageReport) -> UsageReport:
+        if len(self._attempts) == 1:
+            return self._attempt.price_report(report, 0)
+        others = (it.charged_nanousd for it in self._attempts if it is not self._attempt)
+        return self._attempt.price_report(report, total_nanousd(others))
 
 
 def total_nanousd(costs: Iterable[int | None]) -> int | None:

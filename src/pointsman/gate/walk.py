@@ -44,7 +44,10 @@ class PlanRun:
 
     `purse`: holds what the plan may cost at most, None without budgets. Raises BudgetExceeded where
     nobody knows that. `hedging`: when a second call may start beside a slow one, None for never.
+    `on_whole`: see `Committed`.
     """
+
+    _spare: HeldDraft | None = None
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class PlanRun:
         rng: Random,
         purse: Purse | None = None,
         hedging: Hedging | None = None,
+        on_whole: Callable[[Committed], None],
     ) -> None:
         self._hedging = hedging
         self._plan = plan if purse is None else bounded(plan)
@@ -66,6 +70,7 @@ class PlanRun:
         self._providers = providers
         self._checks = checks
         self._rng = rng
+        self._on_whole = on_whole
         self._ask = Ask(
             features=job.features,
             decision=job.decision,
@@ -75,7 +80,6 @@ class PlanRun:
         self._failures: list[UpstreamError] = []
         self._barred: set[str] = set()
         self._mute: set[str] = set()  # dialects that cannot say the request
-        self._spare: HeldDraft | None = None
 
     async def commit(self) -> Committed:
         """Return the first draft that passes; the spare one where the plan is spent.
@@ -83,22 +87,19 @@ class PlanRun:
         Raises the GatewayError that the failures amount to, with the attempts made.
         """
         try:
-            return await self._committed()
+            try:
+                draft = await self._passed() or self._spare
+            except GatewayError:
+                if self._spare is None:
+                    raise
+                draft = self._spare
+            if draft is None:
+                raise self._exhausted()
         except BaseException:  # whatever ends it, nothing more is tried
             if self._purse is not None:
                 self._purse.release()
             raise
-
-    async def _committed(self) -> Committed:
-        try:
-            draft = await self._passed() or self._spare
-        except GatewayError:
-            if self._spare is None:
-                raise
-            draft = self._spare
-        if draft is None:
-            raise self._exhausted()
-        return Committed(draft, self._attempts, self._desk, self._purse)
+        return Committed(draft, self._attempts, self._purse, self._on_whole)
 
     async def _passed(self) -> HeldDraft | None:
         """Return the first draft that passes, None where the plan, or its time, is spent.
@@ -107,14 +108,17 @@ class PlanRun:
         """
         index, is_retry = 0, False
         while index < len(self._plan.steps) and len(self._attempts) < self._plan.attempts_max:
-            step = self._plan.steps[index]
-            if self._left_s() <= 0:
+            now_s = self._desk.clock.monotonic_s()
+            if now_s >= self._job.deadline_s:
                 break
-            if not self._may_call(step, is_retry=is_retry):
+            if not self._may_call(self._plan.steps[index], now_s, is_retry=is_retry):
                 index, is_retry = index + 1, False
                 continue
             try:
-                draft = await self._fastest(index, is_retry=is_retry)
+                if self._hedging is None or is_retry:
+                    draft = await self._draft(index, is_retry=is_retry)
+                else:
+                    draft = await self._fastest(index, self._hedging)
             except UpstreamError as error:
                 index, is_retry = await self._after(error, index)
                 continue
@@ -123,39 +127,38 @@ class PlanRun:
             except RequestError as error:
                 index, is_retry = self._in_another_dialect(index, error), False
                 continue
-            if not self._plan.steps[index].is_gated or draft.verdict.is_accepted:
+            if draft.verdict.is_accepted or not self._plan.steps[index].is_gated:
                 return draft
             await self._set_aside(draft)
             index, is_retry = self._next_tier(index), False
         return None
 
-    def _may_call(self, step: Step, *, is_retry: bool) -> bool:
+    def _may_call(self, step: Step, now_s: float, *, is_retry: bool = False) -> bool:
         """Return whether the step may be tried now: others may have failed since it was planned."""
         name, health = step.deployment.id, self._desk.health
         may_begin = health.is_last_resort if self._plan.is_last_resort else health.is_ready
         if not self._attempts and not self._barred:
-            return may_begin(name, self._desk.clock.monotonic_s())
+            return may_begin(name, now_s)
         return (
             name not in self._barred
             and step.deployment.dialect not in self._mute
             and self._tries(name) < TRIES_PER_TARGET_MAX
-            and may_begin(name, self._desk.clock.monotonic_s())
+            and may_begin(name, now_s)
             and (not is_retry or health.may_retry(name))
         )
 
     def _tries(self, name: str) -> int:
         return sum(attempt.step.deployment.id == name for attempt in self._attempts)
 
-    async def _fastest(self, index: int, *, is_retry: bool) -> HeldDraft:
+    async def _fastest(self, index: int, hedging: Hedging) -> HeldDraft:
         """Return a step's draft, or that of a second call where the first is slow to begin.
 
         Raises GatewayError, all attempts booked.
         """
-        hedging = self._hedging
-        if hedging is None or is_retry or self._partner(index) is None:
-            return await self._draft(index, is_retry=is_retry)
+        if self._partner(index) is None:
+            return await self._draft(index)
         async with Race() as race:
-            race.enter(self._draft(index, is_retry=False, claim=race.claim))
+            race.enter(self._draft(index, claim=race.claim))
             is_over = await race.is_over_within(hedging.settings.after_s, self._desk.clock)
             if not is_over and self._attempts[-1].is_silent:
                 partner, now_s = self._partner(index), self._desk.clock.monotonic_s()
@@ -169,7 +172,7 @@ class PlanRun:
     async def _beside(self, index: int, race: Race) -> HeldDraft:
         """Make a second call. Raises GatewayError; then its deployment is not tried again."""
         try:
-            return await self._draft(index, is_retry=False, claim=race.claim)
+            return await self._draft(index, claim=race.claim)
         except GatewayError:
             self._barred.add(self._plan.steps[index].deployment.id)
             raise
@@ -179,32 +182,46 @@ class PlanRun:
         steps = self._plan.steps
         if len(self._attempts) >= self._plan.attempts_max:
             return None
+        now_s = self._desk.clock.monotonic_s()
         for later in range(index + 1, self._next_tier(index)):
             is_other = steps[later].deployment.id != steps[index].deployment.id
-            if is_other and self._may_call(steps[later], is_retry=False):
+            if is_other and self._may_call(steps[later], now_s):
                 return later
         return None
 
     async def _draft(
-        self, index: int, *, is_retry: bool, claim: Callable[[HeldDraft], bool] = _unrivalled
+        self,
+        index: int,
+        *,
+        is_retry: bool = False,
+        claim: Callable[[HeldDraft], bool] = _unrivalled,
     ) -> HeldDraft:
-        """Make one attempt and hold its draft. Raises GatewayError, the attempt booked."""
-        number = len(self._attempts) + 1
-        step, desk = self._plan.steps[index], self._desk
-        attempt = Attempt(self._job, step, number, desk, is_retry=is_retry, purse=self._purse)
-        self._attempts.append(attempt)
+        """Make one attempt and hold its draft. Raises GatewayError, the attempt booked.
+
+        The first holds as much of the plan as the budgets have room for; the rest leaves the plan.
+        """
+        step, purse, attempts = self._plan.steps[index], self._purse, self._attempts
+        number = len(attempts) + 1
+        attempt = Attempt(self._job, step, number, self._desk, is_retry=is_retry, purse=purse)
+        attempts.append(attempt)
         draft = HeldDraft(attempt, self._ask, self._checks, claim)
         try:
             with attempt.deadline:
-                await self._begin(attempt, index)
-                is_gated = self._plan.steps[index].is_gated
-                await draft.hold(is_gated=is_gated, chars_max=self._hold_chars())
+                provider = self._providers[step.deployment.provider]
+                if purse is None or purse.is_taken:
+                    await attempt.begin(provider)
+                else:
+                    purse.amounts = amounts = Affordable(self._plan, index)
+                    await attempt.begin(provider)
+                    self._plan = amounts.part(purse.held_nanousd)
+                    step = self._plan.steps[index]
+                await draft.hold(is_gated=step.is_gated, chars_max=self._hold_chars())
         except TimeoutError as timeout:
             error = UpstreamTimeout("the request's total time is over")
             await self._give_up(draft, error)
             raise error from timeout
         except (LedgerUnavailable, BudgetExceeded) as error:  # there was no call
-            self._attempts.remove(attempt)
+            attempts.remove(attempt)
             error.attempts = self._reports()
             raise
         except GatewayError as error:
@@ -215,20 +232,6 @@ class PlanRun:
             await draft.aclose()
             raise
         return draft
-
-    async def _begin(self, attempt: Attempt, index: int) -> None:
-        """Begin an attempt; the first one holds as much of the plan as the budgets have room for.
-
-        What they have no room for leaves the plan. Raises LedgerUnavailable and BudgetExceeded.
-        """
-        provider = self._providers[attempt.step.deployment.provider]
-        purse = self._purse
-        if purse is None or purse.is_taken:
-            await attempt.begin(provider)
-            return
-        purse.amounts = amounts = Affordable(self._plan, index)
-        await attempt.begin(provider)
-        self._plan = amounts.part(purse.held_nanousd)
 
     async def _give_up(self, draft: HeldDraft, error: GatewayError) -> None:
         draft.attempt.fail(error)
@@ -312,9 +315,10 @@ class PlanRun:
 
     def _hold_chars(self) -> int | None:
         """Return how much of a draft may be held, None for all of it."""
-        must_verify = self._job.decision.must_verify or self._job.request.response_format
-        is_stream = self._job.request.is_stream
-        return None if must_verify or not is_stream else self._checks.hold_chars
+        request = self._job.request
+        if not request.is_stream or request.response_format or self._job.decision.must_verify:
+            return None
+        return self._checks.hold_chars
 
     def _left_s(self) -> float:
         return self._job.deadline_s - self._desk.clock.monotonic_s()
