@@ -19,15 +19,10 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The machine's own clock. Its times are read a dozen times a request, so straight from C."""
 
-    def monotonic_s(self) -> float:
-        """Return seconds that only go forward."""
-        return time.monotonic()
-
-    def wall_ns(self) -> int:
-        """Return Unix time in nanoseconds."""
-        return time.time_ns()
+    monotonic_s = staticmethod(time.monotonic)
+    wall_ns = staticmethod(time.time_ns)
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""

@@ -35,9 +35,10 @@ from pointsman.providers import Timeouts
 from pointsman.router import Pipeline
 from pointsman.routing import Stores
 from pointsman.server.app import App
+from pointsman.server.line_writer import LOGGER
 from pointsman.server.metrics import Metrics
 from pointsman.server.protocol import Protocol
-from pointsman.server.request_log import LOGGER, RequestLog
+from pointsman.server.request_log import RequestLog
 from pointsman.server.routes import Services
 
 DEADLINE_S = 20.0

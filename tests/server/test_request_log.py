@@ -24,8 +24,9 @@ from tests.server.upstreams import config, running
 from pointsman.clock import SystemClock
 from pointsman.core.errors import UpstreamUnavailable
 from pointsman.providers.fake import Scripted
-from pointsman.server import request_log
-from pointsman.server.request_log import LOGGER, PlainFormatter, RequestLog, one_line, written_to
+from pointsman.server import line_writer
+from pointsman.server.line_writer import LOGGER, joined, one_line, written_to
+from pointsman.server.request_log import PlainFormatter, RequestLog
 
 KEY = "secret-key-0123456789"
 EVIL = 'x\r\n{"event":"request"}\n\x1b[2J\x7f\x00\u2028\u2029\x85\udcff'
@@ -165,6 +166,12 @@ def test_a_line_is_one_line_of_visible_ascii_whatever_is_in_it(text: str):
     assert json.loads(line)["path"] == text or text == "path"
 
 
+@given(texts=st.lists(st.text(), max_size=4))
+def test_many_lines_at_once_are_the_same_as_one_by_one(texts: list[str]):
+    lines = [{"path": text} for text in texts]
+    assert joined([*lines]) == "".join(f"{one_line(line)}\n" for line in lines)
+
+
 @given(text=st.text(), trace=st.text())
 def test_a_log_record_is_one_line_and_a_trace_is_indented(text: str, trace: str):
     try:
@@ -190,7 +197,7 @@ class Stuck(io.StringIO):
 
 
 def test_a_stream_that_takes_nothing_holds_nobody_up(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(request_log, "WAITING_LINES_MAX", 10)
+    monkeypatch.setattr(line_writer, "WAITING_LINES_MAX", 10)
     stream, log = Stuck(), logging.getLogger(LOGGER)
     with written_to(stream):
         for number in range(100):
@@ -207,7 +214,7 @@ def test_a_stream_that_takes_nothing_holds_nobody_up(monkeypatch: pytest.MonkeyP
 
 
 def test_a_stream_that_stays_stuck_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(request_log, "_FINISH_S", 0.01)
+    monkeypatch.setattr(line_writer, "_FINISH_S", 0.01)
     stream = Stuck()
     with written_to(stream):
         logging.getLogger(LOGGER).info("x")

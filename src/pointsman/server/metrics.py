@@ -2,10 +2,11 @@
 
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
+import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
@@ -15,95 +16,76 @@ from prometheus_client.metrics_core import (
 )
 
 from pointsman.audit import Standing
-from pointsman.ledger import AUDIT, Intent, Settlement
+from pointsman.ledger import AUDIT, Intent, Outcome, Settlement
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LATENCY_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _NANOUSD_PER_USD = 1e9
+_PLACE = ("tier", "model")
 
 Labels: TypeAlias = tuple[str, ...]
 
 
-class _Counter:
-    """Sums by labels, and when each was first added to, in seconds since 1970."""
+class _Kind(NamedTuple):
+    """What attempts have in common that are counted together."""
 
-    def __init__(self, name: str, text: str, labels: Sequence[str]) -> None:
-        self.name = name
-        self._text = text
-        self._labels = labels
-        self._sums: dict[Labels, float] = {}
-        self._began_s: dict[Labels, float] = {}
-
-    def add(self, labels: Labels, amount: float) -> None:
-        """Add to a sum."""
-        try:
-            self._sums[labels] += amount
-        except KeyError:
-            self._sums[labels] = amount
-            self._began_s[labels] = time.time()
-
-    def family(self) -> Metric:
-        """Return the sums as they are scraped."""
-        family = CounterMetricFamily(self.name, self._text, labels=self._labels)
-        for labels, amount in self._sums.items():
-            family.add_metric(labels, float(amount), created=self._began_s[labels])
-        return family
+    tier: str
+    model: str
+    outcome: Outcome
+    is_cost_known: bool
+    is_audit: bool
 
 
-class _Spread:
-    """How many values there were in each bucket, their sum, and since when."""
+class _Tally(msgspec.Struct):
+    """What the attempts of one kind come to; of hits no more than their count and cost.
 
-    def __init__(self) -> None:
-        self.counts = [0] * (len(_LATENCY_BUCKETS_S) + 1)
-        self.sum_s = 0.0
-        self.began_s = time.time()
+    `began_s`: when the first one ended, in seconds since 1970. `slow`: how many took how long, by
+    `_LATENCY_BUCKETS_S`.
+    """
+
+    began_s: float
+    slow: list[int]
+    count: int = 0
+    cost_nanousd: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    latency_ms: int = 0
+
+
+_Amounts: TypeAlias = Callable[[_Kind, _Tally], Iterator[tuple[Labels, float]]]
 
 
 class Metrics:
-    """Counts attempts as they end; hang `observe` on a pipeline's observers."""
+    """Counts attempts as they end; hang `observe` on a pipeline's observers.
+
+    There are few kinds of attempts, so one is counted by one look-up, and all that is scraped is
+    summed up when somebody asks.
+    """
 
     def __init__(self) -> None:
-        place = ("tier", "model")
-        self._attempts = _Counter(
-            "pointsman_attempts",
-            "Attempts and cache hits, by how they ended",
-            (*place, "outcome"),
-        )
-        self._cost = _Counter("pointsman_cost_usd", "Spend in USD", place)
-        self._tokens = _Counter("pointsman_tokens", "Tokens booked", (*place, "kind"))
-        self._unknown = _Counter(
-            "pointsman_cost_unknown", "Attempts whose cost nobody knows", place
-        )
-        self._audit_cost = _Counter(
-            "pointsman_audit_cost_usd", "The part of the spend that was for audits, in USD", place
-        )
-        self._latencies: dict[str, _Spread] = {}
+        self._tallies: dict[tuple[str, str, Outcome, bool, bool], _Tally] = {}
         self._standings: Iterable[Standing] = ()
         self.registry = CollectorRegistry()
         self.registry.register(self)
 
     def observe(self, intent: Intent, settlement: Settlement) -> None:
         """Count one attempt."""
-        tier, model, outcome = intent.tier, intent.deployment, settlement.outcome
-        self._attempts.add((tier, model, outcome), 1)
-        if settlement.cost_nanousd is None:
-            self._unknown.add((tier, model), 1)
-        else:
-            cost_usd = settlement.cost_nanousd / _NANOUSD_PER_USD
-            self._cost.add((tier, model), cost_usd)
-            if intent.policy == AUDIT:
-                self._audit_cost.add((tier, model), cost_usd)
+        outcome, cost_nanousd = settlement.outcome, settlement.cost_nanousd
+        is_audit = intent.policy == AUDIT
+        kind = (intent.tier, intent.deployment, outcome, cost_nanousd is not None, is_audit)
+        tally = self._tallies.get(kind)
+        if tally is None:
+            slow = [0] * (len(_LATENCY_BUCKETS_S) + 1)
+            tally = self._tallies[kind] = _Tally(time.time(), slow)
+        tally.count += 1
+        tally.cost_nanousd += cost_nanousd or 0
         if outcome == "hit":
             return
-        usage = settlement.usage
-        self._tokens.add((tier, model, "input"), usage.input_tokens)
-        self._tokens.add((tier, model, "output"), usage.output_tokens)
-        spread = self._latencies.get(tier)
-        if spread is None:
-            spread = self._latencies[tier] = _Spread()
-        latency_s = settlement.latency_ms / 1000
-        spread.counts[bisect_left(_LATENCY_BUCKETS_S, latency_s)] += 1
-        spread.sum_s += latency_s
+        usage, latency_ms = settlement.usage, settlement.latency_ms
+        tally.input_tokens += usage.input_tokens
+        tally.output_tokens += usage.output_tokens
+        tally.latency_ms += latency_ms
+        tally.slow[bisect_left(_LATENCY_BUCKETS_S, latency_ms / 1000)] += 1
 
     def render(self, standings: Iterable[Standing] = ()) -> bytes:
         """Return the exposition text; `standings` are what the audits have found, by group."""
@@ -112,10 +94,22 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         """Yield what is scraped: the library asks for it so."""
-        for counter in (self._attempts, self._cost, self._tokens, self._unknown):
-            yield counter.family()
+        yield self._counter(
+            "attempts",
+            "Attempts and cache hits, by how they ended",
+            (*_PLACE, "outcome"),
+            _attempts,
+        )
+        yield self._counter("cost_usd", "Spend in USD", _PLACE, _cost)
+        yield self._counter("tokens", "Tokens booked", (*_PLACE, "kind"), _tokens)
+        yield self._counter("cost_unknown", "Attempts whose cost nobody knows", _PLACE, _unknown)
         yield self._latency_family()
-        yield self._audit_cost.family()
+        yield self._counter(
+            "audit_cost_usd",
+            "The part of the spend that was for audits, in USD",
+            _PLACE,
+            _audit_cost,
+        )
         for name, text in (
             ("labels", "Labels of audits since they began"),
             ("steps", "How often the floor was found broken, and the threshold lowered"),
@@ -126,14 +120,61 @@ class Metrics:
                 gauge.add_metric((found.group,), float(getattr(found, name)))
             yield gauge
 
+    def _kinds(self) -> Iterator[tuple[_Kind, _Tally]]:
+        return ((_Kind(*kind), tally) for kind, tally in self._tallies.items())
+
+    def _counter(self, name: str, text: str, names: Labels, amounts: _Amounts) -> Metric:
+        """Return a family of sums by labels, each created when the first was added to it."""
+        sums: dict[Labels, float] = {}
+        began_s: dict[Labels, float] = {}
+        for kind, tally in self._kinds():
+            for labels, amount in amounts(kind, tally):
+                sums[labels] = sums.get(labels, 0) + amount
+                began_s[labels] = min(began_s.get(labels, tally.began_s), tally.began_s)
+        family = CounterMetricFamily(f"pointsman_{name}", text, labels=names)
+        for labels, amount in sums.items():
+            family.add_metric(labels, float(amount), created=began_s[labels])
+        return family
+
     def _latency_family(self) -> Metric:
         name = "pointsman_attempt_seconds"
         family = HistogramMetricFamily(
             name, "Time from the call to the answer's end", labels=("tier",)
         )
         bounds = [str(float(bound)) for bound in _LATENCY_BUCKETS_S] + ["+Inf"]
-        for tier, spread in self._latencies.items():
-            counts = map(float, accumulate(spread.counts))
-            family.add_metric((tier,), [*zip(bounds, counts, strict=True)], spread.sum_s)
-            family.add_sample(f"{name}_created", {"tier": tier}, spread.began_s)
+        tiers: dict[str, list[_Tally]] = {}
+        for kind, tally in self._kinds():
+            if kind.outcome != "hit":
+                tiers.setdefault(kind.tier, []).append(tally)
+        for tier, tallies in tiers.items():
+            slow = map(sum, zip(*(tally.slow for tally in tallies), strict=True))
+            counts = map(float, accumulate(slow))
+            sum_s = sum(tally.latency_ms for tally in tallies) / 1000
+            family.add_metric((tier,), [*zip(bounds, counts, strict=True)], sum_s)
+            began_s = min(tally.began_s for tally in tallies)
+            family.add_sample(f"{name}_created", {"tier": tier}, began_s)
         return family
+
+
+def _attempts(kind: _Kind, tally: _Tally) -> Iterator[tuple[Labels, float]]:
+    yield (kind.tier, kind.model, kind.outcome), tally.count
+
+
+def _cost(kind: _Kind, tally: _Tally) -> Iterator[tuple[Labels, float]]:
+    if kind.is_cost_known:
+        yield (kind.tier, kind.model), tally.cost_nanousd / _NANOUSD_PER_USD
+
+
+def _audit_cost(kind: _Kind, tally: _Tally) -> Iterator[tuple[Labels, float]]:
+    return _cost(kind, tally) if kind.is_audit else iter(())
+
+
+def _unknown(kind: _Kind, tally: _Tally) -> Iterator[tuple[Labels, float]]:
+    if not kind.is_cost_known:
+        yield (kind.tier, kind.model), tally.count
+
+
+def _tokens(kind: _Kind, tally: _Tally) -> Iterator[tuple[Labels, float]]:
+    if kind.outcome != "hit":
+        yield (kind.tier, kind.model, "input"), tally.input_tokens
+        yield (kind.tier, kind.model, "output"), tally.output_tokens

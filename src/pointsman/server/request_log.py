@@ -4,36 +4,26 @@ Never a body, never a key. What clients choose (paths, names of keys) is escaped
 so that nobody can write lines of their own.
 """
 
-import json
 import logging
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, TextIO
+from typing import Any
 
 import msgspec
 
 from pointsman.clock import Clock
 from pointsman.core.secret import unsaid
 from pointsman.ledger import Intent, Settlement
-
-LOGGER = "pointsman.requests"
-WAITING_LINES_MAX = 10_000
+from pointsman.server.line_writer import LOGGER, Line, one_line
 
 _PATH_CHARS_MAX = 200
-_FINISH_S = 2.0
-# PIPE_BUF on Linux: a pipe keeps so much in one piece, whatever other workers write to it.
-_CHARS_AT_ONCE = 4_096
-_GATHER_S = 0.05
 _UNSET = msgspec.UNSET
 
 log = logging.getLogger(LOGGER)
 
 
-class Served(msgspec.Struct, kw_only=True):
+class Served(msgspec.Struct):
     """One request, as far as it has come. `status` 0: nothing has been sent.
 
     `began_s`: on the monotonic clock. `key`: the name of the key, never the key.
@@ -100,18 +90,13 @@ class RequestLog:
     """
 
     def __init__(self, clock: Clock) -> None:
-        self.write: Callable[[str], None] = log.info
+        self.write: Callable[[Line], None] = _log
         self._clock = clock
         self._served: dict[str, Served] = {}
 
     def begin(self, request_id: str, method: str, path: str) -> Served:
         """Begin a request; end it whatever happens."""
-        served = Served(
-            request_id=request_id,
-            method=method,
-            path=path[:_PATH_CHARS_MAX],
-            began_s=self._clock.monotonic_s(),
-        )
+        served = Served(request_id, method, path, self._clock.monotonic_s())
         self._served[request_id] = served
         return served
 
@@ -120,14 +105,15 @@ class RequestLog:
 
         Status 499: it hung up first. Costs and tokens are those of its own attempts so far.
         """
-        self._served.pop(served.request_id, None)
+        request_id = served.request_id
+        self._served.pop(request_id, None)
         header = headers.get
         line = _RequestLine(
             at=_when(self._clock.wall_ns()),
-            request_id=served.request_id,
+            request_id=request_id,
             key=served.key,
             method=served.method,
-            path=served.path,
+            path=served.path[:_PATH_CHARS_MAX],
             status=status,
             code=code,
             ms=round((self._clock.monotonic_s() - served.began_s) * 1000),
@@ -140,64 +126,37 @@ class RequestLog:
             output_tokens=served.output_tokens,
             cost_nanousd=served.cost_nanousd,
         )
-        self.write(one_line(line))
+        self.write(line)
 
     def observe(self, intent: Intent, settlement: Settlement) -> None:
         """Write an attempt's line, or that of an answer that was found in the cache."""
-        usage = settlement.usage
-        if (served := self._served.get(intent.request_id)) is not None:
-            _add(served, settlement)
+        request_id, outcome, usage = intent.request_id, settlement.outcome, settlement.usage
+        input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
+        cost_nanousd = settlement.cost_nanousd
+        if (served := self._served.get(request_id)) is not None:
+            served.attempts += outcome != "hit"
+            served.input_tokens += input_tokens
+            served.output_tokens += output_tokens
+            served.cost_nanousd = _sum(served.cost_nanousd, cost_nanousd)
         line = _AttemptLine(
             at=_when(self._clock.wall_ns()),
-            request_id=intent.request_id,
+            request_id=request_id,
             attempt=intent.attempt,
             key=intent.key,
             tier=intent.tier,
             model=intent.deployment,
             state=settlement.state,
-            outcome=settlement.outcome,
+            outcome=outcome,
             code=settlement.error,
             cache=settlement.cache,
             ms=settlement.latency_ms,
             ttft_ms=settlement.ttft_ms,
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
             is_estimated=usage.is_estimated,
-            cost_nanousd=settlement.cost_nanousd,
+            cost_nanousd=cost_nanousd,
         )
-        self.write(one_line(line))
-
-
-def one_line(line: msgspec.Struct | dict[str, Any]) -> str:
-    """Return JSON of visible ASCII alone, so that no terminal and no reader of lines is misled."""
-    try:
-        text = msgspec.json.encode(line).decode()
-    except UnicodeEncodeError:  # half a surrogate pair, which only an escape can tell
-        text = "\ud83d"
-    if text.isascii() and text.isprintable():
-        return text
-    whole = line if isinstance(line, dict) else msgspec.to_builtins(line)
-    return json.dumps(whole, separators=(",", ":")).replace("\x7f", "\\u007f")
-
-
-@contextmanager
-def written_to(stream: TextIO) -> Iterator[Callable[[str], None]]:
-    """Write the lines to a stream, by a thread of its own: a full pipe must not hold up the loop.
-
-    Gives what queues a line. Where the stream takes none for long, lines are dropped, and their
-    number is told.
-    """
-    lines = _Lines(stream)
-    log.addHandler(lines)
-    log.setLevel(logging.INFO)
-    log.propagate = False
-    try:
-        yield lines.put
-    finally:
-        log.removeHandler(lines)
-        lines.finish()
-        log.setLevel(logging.NOTSET)
-        log.propagate = True
+        self.write(line)
 
 
 class PlainFormatter(logging.Formatter):
@@ -224,79 +183,20 @@ def escaped(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-class _Lines(logging.Handler):
-    """Has a thread write what is logged; what it cannot take in time is counted instead."""
-
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__()
-        self._stream = stream
-        self._waiting: deque[str] = deque()
-        self._dropped = 0
-        self._is_awake = False
-        self._has_come = threading.Event()
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pointsman-requests", daemon=True)
-        self._thread.start()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Queue a record's line without waiting."""
-        self.put(record.getMessage())
-
-    def put(self, line: str) -> None:
-        """Queue a line without waiting."""
-        if len(self._waiting) >= WAITING_LINES_MAX:
-            self._dropped += 1
-            return
-        if self._dropped:
-            self._waiting.append(one_line({"event": "dropped", "lines": self._dropped}))
-            self._dropped = 0
-        self._waiting.append(line)
-        if not self._is_awake:
-            self._is_awake = True
-            self._has_come.set()
-
-    def finish(self) -> None:
-        """Write what is queued, as long as that does not take long."""
-        self._is_over.set()
-        self._has_come.set()
-        self._thread.join(_FINISH_S)
-
-    def _run(self) -> None:
-        """Write what comes, some of it at once: each time it wakes it takes the loop's turn."""
-        while not self._is_over.is_set() or self._waiting:
-            self._has_come.wait()
-            self._has_come.clear()
-            self._is_over.wait(_GATHER_S)
-            self._is_awake = False  # before it looks, so that what comes then wakes it again
-            while self._waiting:
-                lines = [self._waiting.popleft()]
-                chars = len(lines[0]) + 1
-                while self._waiting and chars + len(self._waiting[0]) < _CHARS_AT_ONCE:
-                    lines.append(self._waiting.popleft())
-                    chars += len(lines[-1]) + 1
-                self._write(lines)
-
-    def _write(self, lines: list[str]) -> None:
-        try:
-            self._stream.write("\n".join((*lines, "")))
-            self._stream.flush()
-        except (OSError, ValueError):  # nobody reads it any more, which ends no server
-            self._dropped += len(lines)
+def _log(line: Line) -> None:
+    log.info(one_line(line))
 
 
-def _add(served: Served, settlement: Settlement) -> None:
-    served.attempts += settlement.outcome != "hit"
-    served.input_tokens += settlement.usage.input_tokens
-    served.output_tokens += settlement.usage.output_tokens
-    if settlement.cost_nanousd is None or served.cost_nanousd is None:
-        served.cost_nanousd = None
-    else:
-        served.cost_nanousd += settlement.cost_nanousd
+def _sum(one_nanousd: int | None, other_nanousd: int | None) -> int | None:
+    """Return the sum of two costs, None where one of them is not known."""
+    if one_nanousd is None or other_nanousd is None:
+        return None
+    return one_nanousd + other_nanousd
 
 
 def _when(wall_ns: int) -> str:
-    second, ns = divmod(wall_ns, 1_000_000_000)
-    return f"{_second(second)}.{ns // 1_000_000:03d}+00:00"
+    second, ms = divmod(wall_ns // 1_000_000, 1_000)
+    return f"{_second(second)}.{ms:03d}+00:00"
 
 
 @lru_cache(maxsize=2)

@@ -22,10 +22,11 @@ from pointsman.routing import Routing
 from pointsman.server.acceptor import BACKLOG, Acceptor
 from pointsman.server.app import App
 from pointsman.server.bodies import Limits
+from pointsman.server.line_writer import written_to
 from pointsman.server.metrics import Metrics
 from pointsman.server.origins import origins_of
 from pointsman.server.protocol import Protocol
-from pointsman.server.request_log import RequestLog, written_to
+from pointsman.server.request_log import RequestLog
 from pointsman.server.routes import Services
 from pointsman.server.seat import Seat, following
 from pointsman.server.telling import log_stray
