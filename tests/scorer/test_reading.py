@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 from pointsman.scorer.familiar import FAMILIARITY_MIN
 from pointsman.scorer.groups import GROUPS
 from pointsman.scorer.reading import (
+    _KEPT_MAX,
     CLIP_CHARS,
     COUNT_NAMES,
     COUNTS,
     COUNTS_OF_TEXT,
     Facts,
     PackedReading,
+    _read_folded,
     pack_reading,
     read,
 )
@@ -115,6 +117,30 @@ def test_the_middle_of_a_long_text_is_not_read_but_its_length_is_told():
 
 def test_case_and_the_value_of_digits_do_not_matter():
     assert read("Add 12 to 345").grams == read("ADD 98 to 765").grams
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("Ticket 17 of caf\xe9 B", "ticket 98 of caf\xe9 b"),
+        ("is it?so", "is it\ud800so"),
+        ("deux mille \u2014 vingt 1", "Deux Mille \u2014 Vingt 2"),
+        ("head " * 400 + "a" + "tail " * 100, "head " * 400 + "b" * 900 + "tail " * 100),
+    ],
+    ids=["digits", "surrogate", "half-known", "clipped"],
+)
+def test_what_was_read_before_changes_no_reading(pair: tuple[str, str]):
+    for before, text in (pair, pair[::-1]):
+        read(before)
+        found = read(text)
+        _read_folded.cache_clear()
+        assert read(text) == found
+
+
+def test_few_texts_are_kept():
+    for n in range(2 * _KEPT_MAX):
+        read("word " * n)
+    assert _read_folded.cache_info().currsize == _KEPT_MAX
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, compress, pairwise
 from math import exp, fsum, sqrt
 from operator import mul
@@ -18,6 +19,7 @@ _HEADER_SIZE_BYTES = 4
 _RAW_BYTES_MAX = 16 * 1024 * 1024
 _NUMBER_MAX = 1e6
 _LOG_GAIN_MAX = 100.0
+_KEPT_MAX = 64
 
 
 class Linear(msgspec.Struct, frozen=True):
@@ -77,8 +79,7 @@ class Head:
         the order of a set, the platform and its math library leave no trace.
         """
         rules, grams = self.rules, reading.grams
-        units = sum(look_up(self.table, grams)) - 128 * len(grams)
-        text = rules.gram_unit * units / sqrt(len(grams) or 1)
+        text = rules.gram_unit * _units(self.table, grams) / sqrt(len(grams) or 1)
         need = rules.need
         return round(fsum((need.bias, text, *map(mul, need.weights, reading.counts))), 6)
 
@@ -155,6 +156,12 @@ def unpack_heads(packed: bytes, base: Heads | None = None) -> Heads:
         if heads.stand_ins.get(group, group) not in by_group:
             raise ValueError(f'the scorer\'s weights lack the group "{group}"; train them again')
     return heads
+
+
+@lru_cache(maxsize=_KEPT_MAX)
+def _units(table: bytes, grams: frozenset[int]) -> int:
+    """Return the sum of the grams' weights, at once where it was asked for not long ago."""
+    return sum(look_up(table, grams)) - 128 * len(grams)
 
 
 def _fault(rules: Rules) -> str:

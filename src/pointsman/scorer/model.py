@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import exp, log, sqrt
+from math import exp, inf, log, sqrt
 from pkgutil import get_data
 
 from pointsman.scorer.heads import Heads, unpack_heads
@@ -118,7 +118,7 @@ def held_out() -> Scorer:
 
 def interpolate(knots: Sequence[tuple[float, float]], x: float) -> float:
     """Return the height at `x` of straight lines between knots with rising x, flat outside."""
-    at = bisect_right(knots, x, key=lambda knot: knot[0])
+    at = bisect_right(knots, (x, inf))
     if at == 0:
         return knots[0][1]
     if at == len(knots):

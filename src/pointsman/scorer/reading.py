@@ -7,10 +7,10 @@ Nothing here depends on the platform: tokens are cut from bytes, and CRC-16 is t
 import re
 from base64 import b85decode, b85encode
 from binascii import crc_hqx
-from functools import partial
+from functools import lru_cache, partial
 from itertools import repeat
 from math import log1p
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -33,6 +33,7 @@ __all__ = [
 HEAD_CHARS = 2_000
 TAIL_CHARS = 500
 CLIP_CHARS = HEAD_CHARS + TAIL_CHARS
+_KEPT_MAX = 64  # of 70 kB at most, where no word comes twice
 
 COUNTED: Final = tuple(bytes([mark]) for mark in b'0\n.,?$\\(=%"')
 _NOT_COUNTED: Final = bytes(range(256)).translate(None, b"".join(COUNTED))
@@ -94,28 +95,16 @@ def read(text: str, facts: Facts = Facts()) -> Reading:  # noqa: B008 - frozen
 
     It is read as a person sees it, without what is hidden in it (`plain`).
     """
-    clip = _clip(text)
-    data = _fold(clip)
-    pieces = read_lines(data)
-    distinct = list({id(piece): piece for piece in pieces}.values())
-    words: set[int] = set().union(*[piece.words for piece in distinct])
-    grams = frozenset().union(words, crossing_pairs(pieces), *[piece.pairs for piece in distinct])
-    seen = b"".join([piece.seen for piece in pieces])
-    marks = _count_marks(data)
-    size, n = len(data) + 1, len(seen) + 1
+    found = _read_folded(_fold(_clip(text)))
     counts = (
-        *map(log1p, marks),
-        *(log1p(len(clip)), log1p(n), len(words) / n, size / n / 8, marks[0] / size),
-        *(log1p(max(facts.turns - 1, 0)), log1p(facts.system_chars), float(facts.has_tools)),
-        *(log1p(max(len(text) - CLIP_CHARS, 0)), log1p(data.count(b"```"))),
+        *found.counts,
+        log1p(max(facts.turns - 1, 0)),
+        log1p(facts.system_chars),
+        float(facts.has_tools),
+        log1p(max(len(text) - CLIP_CHARS, 0)),
+        log1p(found.fences),
     )
-    familiarity = _familiarity(seen, foreign_bytes=len(data) - len(clip))
-    if familiarity < FAMILIARITY_MIN and seen:
-        half = _familiarity_of_half(clip)
-        familiarity = half if half >= _HALF_FAMILIARITY_MIN else familiarity
-    signs = joined_signs(data, [piece.signs for piece in pieces])
-    group = find_group(data, signs, marks, partial(first_tokens, data))
-    return Reading(group, counts, grams, familiarity)
+    return Reading(found.group, counts, found.grams, found.familiarity)
 
 
 def read_features(features: Features) -> Reading:
@@ -148,6 +137,43 @@ def first_word_value(lowered: str) -> int:
     return crc_hqx(find_tokens(_fold(lowered))[0], 0)
 
 
+class _Folded(NamedTuple):
+    """What a folded text holds; `counts` are those of the text, `fences` its code fences."""
+
+    group: str
+    counts: tuple[float, ...]
+    grams: frozenset[int]
+    familiarity: float
+    fences: int
+
+
+@lru_cache(maxsize=_KEPT_MAX)
+def _read_folded(data: bytes) -> _Folded:
+    """Return what is in a folded text, at once where it was read not long ago.
+
+    The same prompt comes again with a retry or another answer asked for, and the same one but for
+    its numbers from an application.
+    """
+    pieces = read_lines(data)
+    distinct = list({id(piece): piece for piece in pieces}.values())
+    words: set[int] = set().union(*[piece.words for piece in distinct])
+    grams = frozenset().union(words, crossing_pairs(pieces), *[piece.pairs for piece in distinct])
+    seen = b"".join([piece.seen for piece in pieces])
+    marks = _count_marks(data)
+    chars, size, n = len(data.decode()), len(data) + 1, len(seen) + 1
+    counts = (
+        *map(log1p, marks),
+        *(log1p(chars), log1p(n), len(words) / n, size / n / 8, marks[0] / size),
+    )
+    familiarity = _familiarity(seen, foreign_bytes=len(data) - chars)
+    if familiarity < FAMILIARITY_MIN and seen:
+        half = _familiarity_of_half(data.decode())
+        familiarity = half if half >= _HALF_FAMILIARITY_MIN else familiarity
+    signs = joined_signs(data, [piece.signs for piece in pieces])
+    group = find_group(data, signs, marks, partial(first_tokens, data))
+    return _Folded(group, counts, grams, familiarity, data.count(b"```"))
+
+
 def _count_marks(data: bytes) -> list[int]:
     """Return how often each of `COUNTED` occurs."""
     marks = data.translate(None, _NOT_COUNTED)
@@ -163,7 +189,7 @@ def _familiarity(seen: bytes, *, foreign_bytes: int) -> float:
     return (known + _TAKEN_AS_KNOWN) / (known + unknown + _TAKEN_AS_KNOWN)
 
 
-def _familiarity_of_half(clip: str) -> float:
+def _familiarity_of_half(folded: str) -> float:
     """Return the share of known words in the first or the last half of a text, the better one.
 
     So an ask with at most as much stuck before or behind it is as familiar as without. A word that
@@ -172,7 +198,7 @@ def _familiarity_of_half(clip: str) -> float:
     """
     known: list[bool] = []
     table = familiar_words()
-    for token in dict.fromkeys(find_tokens(_fold(_drop_signs(" ", clip)))):
+    for token in dict.fromkeys(find_tokens(_drop_signs(" ", folded).encode())):
         if not token.isascii():
             known += [False] * (1 + len(token) // _FOREIGN_TOKEN_BYTES)
         elif (seen := table[crc_hqx(token, 0)]) in (KNOWN, UNKNOWN):
