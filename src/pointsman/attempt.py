@@ -115,6 +115,15 @@ class Attempt:
     is waited for until it has ended. `purse`: holds what its request may cost.
     """
 
+    charged_nanousd: int | None = 0
+    outcome: Outcome = "pending"
+    error = ""
+    _priced: tuple[Usage | None, Service, int | None] = (None, NOT_SAID, None)
+    _has_ended = False
+    _latency_ms: int | None = None
+    _first_content_s: float | None = None
+    _upstream: Call | None = None
+
     def __init__(
         self,
         job: Job,
@@ -126,33 +135,25 @@ class Attempt:
         purse: Purse | None = None,
     ) -> None:
         self.step = step
-        self._purse = purse
         self.number = number
         self.builder = AnswerBuilder()
-        self.charged_nanousd: int | None = 0
-        self.outcome: Outcome = "pending"
-        self.error = ""
+        self._purse = purse
         self._job = job
         self._desk = desk
-        self._price = desk.price_of(step)
+        self._price = price = desk.price_of(step)
         self._premium = Premium.of(job.request, step.deployment)
-        self._priced: tuple[Usage | None, Service, int | None] = (None, NOT_SAID, None)
-        self._has_ended = False
-        self._ended_s: float | None = None
-        self._began_s = desk.clock.monotonic_s()
-        self._first_content_s: float | None = None
-        self._upstream: Call | None = None
-        self.deadline = Deadline(job.deadline_s - self._began_s)
+        self._began_s = began_s = desk.clock.monotonic_s()
+        self.deadline = Deadline(job.deadline_s - began_s)
         self._intent = job.intent(
             attempt=number,
             at_ns=desk.clock.wall_ns(),
             tier=step.tier,
             deployment=step.deployment.id,
-            price_version=self._price.version if self._price else "",
+            price_version=price.version if price else "",
             worst_case_nanousd=step_worst_case_nanousd(step, job.features),
         )
         # Last: from here on it has to be ended, whatever happens.
-        self._call = desk.health.begin(step.deployment.id, self._began_s, is_retry=is_retry)
+        self._call = desk.health.begin(step.deployment.id, began_s, is_retry=is_retry)
 
     @property
     def decision(self) -> Decision:
@@ -172,8 +173,9 @@ class Attempt:
     @property
     def latency_ms(self) -> int:
         """Return how long it took, or has taken so far."""
-        until_s = self._ended_s or self._desk.clock.monotonic_s()
-        return round((until_s - self._began_s) * 1000)
+        if self._latency_ms is not None:
+            return self._latency_ms
+        return round((self._desk.clock.monotonic_s() - self._began_s) * 1000)
 
     async def begin(self, provider: Provider) -> None:
         """Book the intent durably; the call itself starts with the first event asked for.
@@ -227,18 +229,11 @@ class Attempt:
     def _gathered(self, batch: Sequence[Event]) -> Sequence[Event]:
         """Take what came into the builder; return it, with a usage before its end."""
         builder, last = self.builder, batch[-1]
-        add = builder.add
-        if not isinstance(last, Finished):
-            for event in batch:
-                add(event)
-            return batch
-        for event in batch[:-1]:
-            add(event)
-        if builder.usage is None:
+        builder.take(batch)
+        if builder.usage is None and isinstance(last, Finished):
             estimated = UsageReport(self._estimated_usage())
-            add(estimated)
-            batch = [*batch[:-1], estimated, last]
-        add(last)
+            builder.add(estimated)
+            return [*batch[:-1], estimated, last]
         return batch
 
     async def settle(self, outcome: Outcome, error: str = "") -> None:
@@ -327,18 +322,20 @@ class Attempt:
         self._desk.ledger.close_attempt(self._intent.request_id, self.number, settlement)
 
     def _end(self, settlement: Settlement) -> None:
-        if not self._has_ended:
-            self._has_ended = True
-            self.deadline.stop()
-            self._ended_s = self._desk.clock.monotonic_s()
-            self.outcome = settlement.outcome
-            self.error = settlement.error
-            self.charged_nanousd = settlement.cost_nanousd if settlement.state == "settled" else 0
-            self._desk.health.end(self._call)
-            self._desk.observer(self._intent, settlement)
+        if self._has_ended:
+            return
+        self._has_ended = True
+        self.deadline.stop()
+        self.outcome = settlement.outcome
+        self.error = settlement.error
+        self._latency_ms = settlement.latency_ms
+        if settlement.state == "settled":
+            self.charged_nanousd = settlement.cost_nanousd
+        self._desk.health.end(self._call)
+        self._desk.observer(self._intent, settlement)
 
     def _settlement(self, state: State, outcome: Outcome, usage: Usage, error: str) -> Settlement:
-        first = self._first_content_s
+        began_s, first_s = self._began_s, self._first_content_s
         cost = self._cost(usage) if state == "settled" else 0 if state == "voided" else None
         return Settlement(
             state=state,
@@ -346,7 +343,7 @@ class Attempt:
             usage=usage,
             cost_nanousd=cost,
             latency_ms=self.latency_ms,
-            ttft_ms=None if first is None else round((first - self._began_s) * 1000),
+            ttft_ms=None if first_s is None else round((first_s - began_s) * 1000),
             error=error,
             cache=self._job.cache,
         )
@@ -355,8 +352,9 @@ class Attempt:
         price, builder = self._price, self.builder
         if price is None:
             return None
-        if usage is self._priced[0] and builder.service is self._priced[1]:
-            return self._priced[2]  # the end is booked and told of the same usage
+        priced, service, cost = self._priced
+        if usage is priced and builder.service is service:
+            return cost  # the end is booked and told of the same usage
         dropped = builder.started.dropped if builder.started else ()
         is_covered = self._premium.is_covered(price, builder.service, dropped)
         cost = cost_nanousd(usage, price) if is_covered else None

@@ -12,13 +12,14 @@ class Deadline:
     it once nothing more is awaited.
     """
 
+    _task: asyncio.Task[object] | None = None
+    _depth = 0
+    _cancelling = 0
+    _has_struck = False
+    _has_cancelled = False
+
     def __init__(self, left_s: float) -> None:
         self._timer = asyncio.get_running_loop().call_later(max(0.0, left_s), self._strike)
-        self._task: asyncio.Task[object] | None = None
-        self._depth = 0
-        self._cancelling = 0
-        self._has_struck = False
-        self._has_cancelled = False
 
     def stop(self) -> None:
         """Break off nothing any more."""

@@ -31,7 +31,7 @@ from pointsman.core.errors import (
 from pointsman.core.events import Event, Finished, More, UsageReport
 from pointsman.core.health import Health
 from pointsman.core.plan import as_held, first_step
-from pointsman.core.types import CacheOutcome, Decision, Request
+from pointsman.core.types import Decision, Request
 from pointsman.core.usage import Usage
 from pointsman.deciding import Decided, Decider
 from pointsman.explanation import Explanation, explain
@@ -105,13 +105,14 @@ class Pipeline:
 
     async def _opened(self, request: Request) -> AnswerStream:
         """Return an open answer, to be closed."""
-        routing, decided = await self._decided(request)
+        is_kept = self._kept is not None and request.caller.cache != "off"
+        routing, decided = await self._decided(request, is_kept=is_kept)
         job = Job(
             decided.request,
             decided.features,
             decided.decision,
-            self._deadline_s(),
-            self._booked_as(request),
+            self._clock.monotonic_s() + routing.total_s,
+            "miss" if is_kept else "off",
             decided.offered,
             decided.standing,
             decided.said,
@@ -119,7 +120,7 @@ class Pipeline:
         if self.stores.has_readings:
             reading = encode_reading(decided.features)
             self.stores.ledger.keep_reading(request.caller.request_id, reading)
-        if self._kept is None or job.cache == "off":
+        if self._kept is None or not is_kept:
             return await self._called(job, routing)
         entry = self._kept.find(decided.key) if request.caller.cache == "on" else None
         if entry is not None and routing.may_serve(job.offered, entry.tier, entry.deployment):
@@ -143,7 +144,7 @@ class Pipeline:
 
         Exact where its provider counts them, and can be reached. Raises RequestError.
         """
-        routing, decided = await self._decided(self._identified(request))
+        routing, decided = await self._decided(self._identified(request), is_kept=False)
         step = first_step(decided.decision, decided.offered)
         provider = routing.providers[step.deployment.provider]
         if isinstance(provider, Counting):
@@ -210,23 +211,16 @@ class Pipeline:
         caller = msgspec.structs.replace(request.caller, request_id=self._new_id())
         return msgspec.structs.replace(request, caller=caller)
 
-    async def _decided(self, request: Request) -> tuple[Routing, Decided]:
-        """Return what there is to know before the first call.
+    async def _decided(self, request: Request, *, is_kept: bool) -> tuple[Routing, Decided]:
+        """Return what there is to know before the first call. `is_kept`: see `Decider.decide`.
 
         The routing goes along: a reload while the request is under way changes nothing for it.
         """
-        routing, is_kept = self.routing, self._booked_as(request) != "off"
+        routing = self.routing
         decided = await self._decider.decided(request, routing, is_kept=is_kept)
-        if routing is not self.routing:
-            return await self._decided(request)  # swapped meanwhile
+        if routing is not self.routing:  # swapped meanwhile
+            return await self._decided(request, is_kept=is_kept)
         return routing, decided
-
-    def _deadline_s(self) -> float:
-        return self._clock.monotonic_s() + self.routing.total_s
-
-    def _booked_as(self, request: Request) -> CacheOutcome:
-        is_off = self._kept is None or request.caller.cache == "off"
-        return "off" if is_off else "miss"
 
     # One upstream answer, for one reader or for all who ask the same at once.
 
@@ -338,7 +332,8 @@ class Pipeline:
             tokens = usage.input_tokens + usage.output_tokens
             is_unknown = settlement.state == "unknown"
             self._tokens.note(intent.request_id, intent.tenant, None if is_unknown else tokens)
-        self._hedges.note_spent(settlement.cost_nanousd or 0, self._clock.monotonic_s())
+        if settlement.cost_nanousd:
+            self._hedges.note_spent(settlement.cost_nanousd, self._clock.monotonic_s())
         for observer in self.observers:
             observer(intent, settlement)
 

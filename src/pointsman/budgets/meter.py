@@ -44,21 +44,24 @@ class Meter:
 
         Only what requests cost that have ended counts for that: a hold is mostly given back.
         """
+        self._make_room()
+        warn_share = self._stated.warn_share  # 1 at most
         for each in spent:
-            limit = each.limit
-            self._keep(limit, each.nanousd + each.held_nanousd)
-            for threshold in (_FULL, self._stated.warn_share):
-                if each.nanousd >= threshold * limit.limit_nanousd and limit.limit_nanousd > 0:
-                    self._tell(limit, threshold, each.nanousd, "has been spent")
-                    break
+            limit, nanousd = each.limit, each.nanousd
+            self._used[limit.scope, limit.window] = nanousd + each.held_nanousd
+            most = limit.limit_nanousd
+            if nanousd >= warn_share * most > 0:
+                threshold = _FULL if nanousd >= most else warn_share
+                self._tell(limit, threshold, nanousd, "has been spent")
 
     def note_denial(self, limits: Sequence[Limit], refusal: BudgetExceeded) -> None:
         """Note that a request did not fit; tell that the budget is used up where little is left."""
+        self._make_room()
         for limit in limits:
             if (limit.scope, limit.window) != (refusal.scope, refusal.window):
                 continue
             used = limit.limit_nanousd - refusal.left_nanousd
-            self._keep(limit, used)
+            self._used[limit.scope, limit.window] = used
             if used >= self._stated.warn_share * limit.limit_nanousd:
                 self._tell(limit, _FULL, used, "is spent or held, and a request did not fit")
 
@@ -74,10 +77,9 @@ class Meter:
         """Stop telling."""
         await self._webhook.aclose()
 
-    def _keep(self, limit: Limit, used_nanousd: int) -> None:
+    def _make_room(self) -> None:
         if len(self._used) >= _KEPT_MAX:  # windows that have passed, mostly
             self._used.clear()
-        self._used[limit.scope, limit.window] = used_nanousd
 
     def _tell(self, limit: Limit, threshold: float, used_nanousd: int, what: str) -> None:
         if not self._told.first(limit.scope, limit.window, threshold):

@@ -1,5 +1,6 @@
 """Answer: put a stream's events together again. This is all that "non-streaming" means."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pointsman.core.events import (
@@ -43,24 +44,29 @@ class AnswerBuilder:
 
     def add(self, event: Event) -> None:
         """Take the next event."""
-        if isinstance(event, TextDelta):  # nearly all are
-            text = event.text
-            self.chars += len(text)
-            if event.choice == 0:
-                self._text.append(text)
-        elif isinstance(event, ReasoningDelta):
-            self._add_reasoning(event)
-        elif isinstance(event, ToolCallDelta):
-            self._add_call(event)
-        elif isinstance(event, UsageReport):
-            self.usage = event.usage
-            if event.service is not NOT_SAID:
-                self.service = event.service.after(self.service)
-            self.reported_chars = self.chars
-        elif isinstance(event, Started):
-            self.started = event
-        elif isinstance(event, Finished):
-            self.finish_reason = event.reason
+        self.take((event,))
+
+    def take(self, events: Sequence[Event]) -> None:
+        """Take the next events, all that came at once."""
+        for event in events:
+            if isinstance(event, TextDelta):  # nearly all are
+                text = event.text
+                self.chars += len(text)
+                if event.choice == 0:
+                    self._text.append(text)
+            elif isinstance(event, ReasoningDelta):
+                self._add_reasoning(event)
+            elif isinstance(event, ToolCallDelta):
+                self._add_call(event)
+            elif isinstance(event, UsageReport):
+                self.usage = event.usage
+                if event.service is not NOT_SAID:
+                    self.service = event.service.after(self.service)
+                self.reported_chars = self.chars
+            elif isinstance(event, Started):
+                self.started = event
+            elif isinstance(event, Finished):
+                self.finish_reason = event.reason
 
     @property
     def text(self) -> str:

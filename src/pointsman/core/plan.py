@@ -78,8 +78,8 @@ def as_held(plan: Plan, features: Features, price_of: Callable[[Step], Price | N
         replace = msgspec.structs.replace
         steps = tuple(replace(step, worst_case_nanousd=worst(step)) for step in plan.steps)
     else:
-        worst_cases = [worst(first[0]) for first in plan.kinds.first]
-        steps = HeldSteps(plan.steps, plan.kinds, worst_cases)
+        kinds = plan.kinds
+        steps = HeldSteps(plan.steps, kinds, [*map(worst, kinds.examples)])
     return msgspec.structs.replace(plan, steps=steps)
 
 
@@ -118,11 +118,18 @@ class HeldSteps(Sequence[Step]):
             self._made[index] = made
         return made
 
-    def leaders(self, attempts_max: int) -> Iterator[Step]:
-        """Yield steps that may cost as much as all of them, in so many attempts."""
-        for first, worst in zip(self.kinds.first, self.worst_cases, strict=True):
-            for step in first[:attempts_max]:
-                yield msgspec.structs.replace(step, worst_case_nanousd=worst)
+    def dearest(self, attempts_max: int) -> dict[str, int]:
+        """Return what deployments may cost that may cost as much as all, in so many attempts.
+
+        By deployment, at its dearest step. Every step has a worst case.
+        """
+        dearest: dict[str, int] = {}
+        for names, worst in zip(self.kinds.deployments, self.worst_cases, strict=True):
+            assert worst is not None, "bounded leaves the others out"
+            for name in names[:attempts_max]:
+                if worst > dearest.get(name, -1):
+                    dearest[name] = worst
+        return dearest
 
 
 def plan_worst_case_nanousd(steps: Iterable[Step], attempts_max: int) -> int:
@@ -132,16 +139,22 @@ def plan_worst_case_nanousd(steps: Iterable[Step], attempts_max: int) -> int:
     its dearest step. Every step has a worst case.
     """
     if isinstance(steps, HeldSteps) and attempts_max <= TRIES_MAX:
-        steps = steps.leaders(attempts_max)
+        dearest = steps.dearest(attempts_max)
+    else:
+        dearest = _dearest(steps)
+    tries = [*dearest.values()] * TRIES_PER_TARGET_MAX
+    tries.sort(reverse=True)
+    return sum(tries[:attempts_max])
+
+
+def _dearest(steps: Iterable[Step]) -> dict[str, int]:
     dearest: dict[str, int] = {}
     for step in steps:
         name, worst = step.deployment.id, step.worst_case_nanousd
         assert worst is not None, "bounded leaves the others out"
         if worst > dearest.get(name, -1):
             dearest[name] = worst
-    tries = [*dearest.values()] * TRIES_PER_TARGET_MAX
-    tries.sort(reverse=True)
-    return sum(tries[:attempts_max])
+    return dearest
 
 
 def bounded(plan: Plan) -> Plan:

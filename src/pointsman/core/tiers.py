@@ -239,19 +239,21 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         for number, step in zip(of_steps, self.steps, strict=True):
             if len(first[number]) < TRIES_MAX:
                 first[number].setdefault(step.deployment.id, step)
-        return StepKinds(of_steps, tuple(tuple(steps.values()) for steps in first))
+        examples = tuple(next(iter(steps.values())) for steps in first)
+        return StepKinds(of_steps, examples, tuple(map(tuple, first)))
 
 
 class StepKinds(msgspec.Struct, frozen=True):
     """The kinds of a plan's steps: of one kind are all that may cost the same, whatever is asked.
 
     So they have the same stated price and the same bounds of input and answer; images apart, which
-    models count by their own rules. `of_steps`: the number of each step's kind. `first`: for each
-    kind its first steps, of `TRIES_MAX` deployments at most.
+    models count by their own rules. `of_steps`: the number of each step's kind. For each kind,
+    `examples`: its first step; `deployments`: the ids of its first ones, `TRIES_MAX` at most.
     """
 
     of_steps: tuple[int, ...]
-    first: tuple[tuple[Step, ...], ...]
+    examples: tuple[Step, ...]
+    deployments: tuple[tuple[str, ...], ...]
 
 
 def _kind(step: Step) -> tuple[object, ...]:

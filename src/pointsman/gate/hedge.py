@@ -57,13 +57,14 @@ class _LastHour:
     """A sum over a window that moves on."""
 
     def __init__(self) -> None:
-        self._slices: deque[tuple[int, int]] = deque()
+        self._slices: deque[list[int]] = deque()  # number of the minute, nano-USD
 
     def add(self, nanousd: int, now_s: float) -> None:
         number = int(now_s // _SLICE_S)
         if self._slices and self._slices[-1][0] == number:
-            nanousd += self._slices.pop()[1]
-        self._slices.append((number, nanousd))
+            self._slices[-1][1] += nanousd
+        else:
+            self._slices.append([number, nanousd])
 
     def total(self, now_s: float) -> int:
         oldest = int((now_s - SPEND_WINDOW_S) // _SLICE_S)
