@@ -20,7 +20,7 @@ from pointsman.core.errors import (
     UpstreamReset,
     UpstreamTimeout,
 )
-from pointsman.core.events import Event, Finished, UsageReport, has_content
+from pointsman.core.events import Event, Finished, Sink, UsageReport, has_content
 from pointsman.core.features import estimate_tokens
 from pointsman.core.health import Health
 from pointsman.core.plan import step_worst_case_nanousd
@@ -31,7 +31,7 @@ from pointsman.core.usage import NOT_SAID, Service, Usage
 from pointsman.core.wire.premium import Premium, at_stated_price
 from pointsman.deadline import Deadline
 from pointsman.ledger import Intent, Ledger, Outcome, Settlement, State
-from pointsman.providers import Call, Provider, Sink, call_of
+from pointsman.providers import Call, Provider, call_of
 
 log = logging.getLogger("pointsman")
 

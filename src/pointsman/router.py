@@ -28,7 +28,7 @@ from pointsman.core.errors import (
     QuotaExceeded,
     UpstreamError,
 )
-from pointsman.core.events import Event, Finished, More, UsageReport
+from pointsman.core.events import Event, Finished, More, Sink, UsageReport
 from pointsman.core.health import Health
 from pointsman.core.plan import as_held, first_step
 from pointsman.core.types import Decision, Request
@@ -359,9 +359,9 @@ class Pipeline:
         """Return what gives another's answer, booked as a hit before its end."""
         usage, step = Usage(), committed.step
 
-        async def followed() -> Sequence[Event]:
+        async def followed(_: Sink | None) -> Sequence[Event]:
             nonlocal usage
-            batch = await more()
+            batch = await more(None)
             for event in batch:
                 if isinstance(event, UsageReport):
                     usage = event.usage

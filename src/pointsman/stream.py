@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Self
 
 from pointsman.core.answer import AnswerBuilder
-from pointsman.core.events import Event, Finished, More
+from pointsman.core.events import Event, Finished, More, Sink
 from pointsman.core.types import Answer, CacheOutcome, Decision
 from pointsman.core.usage import Usage
 
@@ -68,14 +68,18 @@ class AnswerStream:
                 raise StopAsyncIteration
         return self._at_hand.popleft()
 
-    async def more(self) -> Sequence[Event]:
-        """Return what comes next, all that came at once; nothing after its `Finished`."""
+    async def more(self, sink: Sink | None = None) -> Sequence[Event]:
+        """Return what comes next, all that came at once; nothing after its `Finished`.
+
+        With a sink, what comes before that may go there instead; then () says that the sink has had
+        enough.
+        """
         if self._at_hand:
             left, self._at_hand = self._at_hand, deque()
             return left
         if self.is_whole:
             return ()
-        batch = await self._more()
+        batch = await self._more(sink if self.on_event is None else None)
         if self.on_event is not None:
             for event in batch:
                 self.on_event(event)

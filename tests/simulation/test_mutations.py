@@ -13,11 +13,11 @@ from tests.simulation.world import replayed
 from pointsman.attempt import Attempt
 from pointsman.budgets import Purse
 from pointsman.core.errors import UpstreamError
-from pointsman.core.events import Event, Finished, TextDelta
+from pointsman.core.events import Event, Finished, Sink, TextDelta
 from pointsman.core.usage import Usage
 from pointsman.gate.draft import HeldDraft
 from pointsman.ledger.sqlite import SqliteLedger
-from pointsman.providers import Sink, http
+from pointsman.providers import http
 
 SEEDS_MAX = 60
 

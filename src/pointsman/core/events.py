@@ -121,8 +121,12 @@ Event: TypeAlias = (
 )
 
 
-# Gives what comes next of an answer, all that came at once; nothing after its end.
-More: TypeAlias = Callable[[], Awaitable[Sequence[Event]]]
+# Takes events as they come, and returns whether it takes more of them now.
+Sink: TypeAlias = Callable[[Sequence[Event]], bool]
+
+# Gives what comes next of an answer, all that came at once; nothing after its end. With a sink,
+# what comes before that end may go there instead; then () says that the sink has had enough.
+More: TypeAlias = Callable[[Sink | None], Awaitable[Sequence[Event]]]
 
 
 def has_content(batch: Sequence[Event]) -> bool:

@@ -9,10 +9,9 @@ from pointsman.attempt import Attempt
 from pointsman.budgets import Purse
 from pointsman.core.answer import AnswerBuilder
 from pointsman.core.errors import AttemptReport, GatewayError
-from pointsman.core.events import Event, Finished, UsageReport, has_content
+from pointsman.core.events import Event, Finished, Sink, UsageReport, has_content
 from pointsman.core.types import Decision, ToolCall
 from pointsman.core.usage import Usage
-from pointsman.providers import Sink
 from pointsman.validators import ACCEPTED, Ask, Draft, Validator, Verdict, judge
 
 # Parsing 2 kB of Python takes about 1.5 ms here, and longer work must not hold up the loop.

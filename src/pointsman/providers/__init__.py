@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import msgspec
 
 from pointsman.core.errors import ConfigError
-from pointsman.core.events import Event
+from pointsman.core.events import Event, Sink
 from pointsman.core.types import Request, Step
 
 
@@ -45,10 +45,6 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
-
-
-# Takes events as they come, and returns whether it takes more of them now.
-Sink: TypeAlias = Callable[[Sequence[Event]], bool]
 
 
 class Call(Protocol):

@@ -7,10 +7,10 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from pointsman.core.errors import UpstreamError
-from pointsman.core.events import Event, Finished, Started, has_content
+from pointsman.core.events import Event, Finished, Sink, Started, has_content
 from pointsman.core.types import Request, Step
 from pointsman.core.wire import Codec
-from pointsman.providers import Sink, Timeouts
+from pointsman.providers import Timeouts
 from pointsman.providers.http_body import BodyReader
 from pointsman.providers.transport import PIECE_BYTES, Reply
 

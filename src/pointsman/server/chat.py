@@ -1,6 +1,7 @@
 """Chat: a dialect's completion route, streamed or not, and the decision without a call."""
 
 import asyncio
+from collections.abc import Sequence
 
 import msgspec
 
@@ -112,12 +113,7 @@ async def _send_stream(
     responder.start(200, [kind, *answer_headers(stream)], error_frame=error_frame)
     line = _Line(responder, encoder)
     try:
-        while batch := await stream.more():
-            if len(batch) == 1 and not isinstance(batch[0], Finished):  # as nearly all come
-                line.send(encoder.encode(batch[0]))
-                if responder.is_slow:
-                    await responder.drained()
-                continue
+        while (batch := await stream.more(line.take)) or line.is_full:
             frames, size = [], 0
             for event in batch:
                 if isinstance(event, Finished):
@@ -128,30 +124,45 @@ async def _send_stream(
                 if size >= PIECE_BYTES:  # a slow reader may have us hold no more at once
                     line.send(b"".join(frames))
                     frames, size = [], 0
-                    if responder.is_slow:
-                        await responder.drained()
+                    await line.drained()
             line.send(b"".join(frames))
-            if responder.is_slow:
-                await responder.drained()
+            await line.drained()
     finally:
         line.hang_up()
 
 
 class _Line:
-    """A stream's way to its client. Where nothing has gone out for `PING_S`, a ping does."""
+    """A stream's way to its client. Where nothing has gone out for `PING_S`, a ping does.
+
+    `is_full`: when it last took events, the client had yet to take what was sent before.
+    """
 
     def __init__(self, responder: Responder, encoder: StreamEncoder) -> None:
+        self.is_full = False
         self._responder = responder
         self._encoder = encoder
         self._loop = asyncio.get_running_loop()
         self._quiet_since_s = self._loop.time()
         self._timer = self._loop.call_later(PING_S, self._look)
 
+    def take(self, batch: Sequence[Event]) -> bool:
+        """Send events that came at once; return whether the client takes more now."""
+        encode = self._encoder.encode
+        self.send(encode(batch[0]) if len(batch) == 1 else b"".join(map(encode, batch)))
+        self.is_full = self._responder.is_slow
+        return not self.is_full
+
     def send(self, frame: bytes) -> None:
         """Send a frame, where it has bytes, without waiting."""
         if frame:
             self._responder.write(frame)
             self._quiet_since_s = self._loop.time()
+
+    async def drained(self) -> None:
+        """Wait until the client can take more."""
+        self.is_full = False
+        if self._responder.is_slow:
+            await self._responder.drained()
 
     def hang_up(self) -> None:
         """Send no more pings."""
