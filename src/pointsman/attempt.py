@@ -27,7 +27,7 @@ from pointsman.core.plan import step_worst_case_nanousd
 from pointsman.core.prices import Price, cost_nanousd
 from pointsman.core.secret import unsaid
 from pointsman.core.types import CacheOutcome, Decision, Features, Request, Snapshot, Step
-from pointsman.core.usage import NOT_SAID, Service, Usage
+from pointsman.core.usage import Usage
 from pointsman.core.wire.premium import Premium, at_stated_price
 from pointsman.deadline import Deadline
 from pointsman.ledger import Intent, Ledger, Outcome, Settlement, State
@@ -118,7 +118,6 @@ class Attempt:
     charged_nanousd: int | None = 0
     outcome: Outcome = "pending"
     error = ""
-    _priced: tuple[Usage | None, Service, int | None] = (None, NOT_SAID, None)
     _has_ended = False
     _latency_ms: int | None = None
     _first_content_s: float | None = None
@@ -290,9 +289,10 @@ class Attempt:
 
     def price_report(self, report: UsageReport, spent_nanousd: int | None) -> UsageReport:
         """Return the report with what the request has cost, `spent_nanousd` on other attempts."""
-        cost = self._cost(report.usage)
+        is_booked = self._has_ended and report.usage is self.builder.usage
+        cost = self.charged_nanousd if is_booked else self._cost(report.usage)
         total = None if cost is None or spent_nanousd is None else cost + spent_nanousd
-        return msgspec.structs.replace(report, cost_nanousd=total)
+        return UsageReport(report.usage, report.frame, total, report.service)
 
     def _note_time(self, batch: Sequence[Event]) -> None:
         """Note when the first content came. Raises UpstreamTimeout past the request's deadline."""
@@ -352,14 +352,9 @@ class Attempt:
         price, builder = self._price, self.builder
         if price is None:
             return None
-        priced, service, cost = self._priced
-        if usage is priced and builder.service is service:
-            return cost  # the end is booked and told of the same usage
         dropped = builder.started.dropped if builder.started else ()
         is_covered = self._premium.is_covered(price, builder.service, dropped)
-        cost = cost_nanousd(usage, price) if is_covered else None
-        self._priced = usage, builder.service, cost
-        return cost
+        return cost_nanousd(usage, price) if is_covered else None
 
     def _usage_so_far(self) -> Usage:
         """Return what an answer without its end has taken.

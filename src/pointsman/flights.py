@@ -21,7 +21,7 @@ class Flights:
 
     def __init__(self) -> None:
         self._flights: dict[Hashable, Flight] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], tuple[Hashable, Flight]] = {}
 
     def join(self, key: Hashable, commit: Commit, on_landed: Landed) -> tuple["Flight", bool]:
         """Return the flight of a key, and whether it was started for this reader.
@@ -30,12 +30,14 @@ class Flights:
         `on_landed` is told of an answer that ended whole; both only of a flight that starts now.
         """
         flight = self._flights.get(key)
-        is_leader = flight is None or not flight.is_open
-        if flight is None or is_leader:
-            flight = self._flights[key] = Flight()
-            self._start(key, flight, commit, on_landed)
-        flight.readers += 1
-        return flight, is_leader
+        if flight is not None and flight.is_open:
+            flight.readers += 1
+            return flight, False
+        self._flights[key] = flight = Flight()
+        task = flight.start(commit, on_landed)
+        self._tasks[task] = key, flight
+        task.add_done_callback(self._forget)
+        return flight, True
 
     async def board(
         self, key: Hashable, commit: Commit, on_landed: Landed
@@ -67,17 +69,12 @@ class Flights:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start(self, key: Hashable, flight: "Flight", commit: Commit, on_landed: Landed) -> None:
-        def forget(task: asyncio.Task[None]) -> None:
-            self._tasks.discard(task)
-            if self._flights.get(key) is flight:
-                del self._flights[key]
-            if not task.cancelled() and (error := task.exception()) is not None:
-                log.error("a shared answer failed in the router", exc_info=unsaid(error))
-
-        task = flight.start(commit, on_landed)
-        self._tasks.add(task)
-        task.add_done_callback(forget)
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        key, flight = self._tasks.pop(task)
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a shared answer failed in the router", exc_info=unsaid(error))
 
 
 def _may_pass_next(error: BaseException) -> bool:
@@ -88,7 +85,7 @@ def _may_pass_next(error: BaseException) -> bool:
 
 
 class Flight:
-    """One upstream answer, shared by all who ask the same thing at once.
+    """One upstream answer, for whom it is started and for all who ask the same thing meanwhile.
 
     It goes on when its first reader leaves, and is cancelled when the last one does.
     """
@@ -97,7 +94,7 @@ class Flight:
 
     def __init__(self) -> None:
         self.recording = Recording()
-        self.readers = 0
+        self.readers = 1
         self._is_stopped = False
         self._committed: Committed | None = None
         self._error: GatewayError | None = None

@@ -36,7 +36,7 @@ from pointsman.core.usage import Usage
 from pointsman.deciding import Decided, Decider
 from pointsman.explanation import Explanation, explain
 from pointsman.flights import Flights
-from pointsman.gate import Committed, HedgePurse, Hedging, PlanRun
+from pointsman.gate import Committed, Gate, HedgePurse, Hedging, PlanRun
 from pointsman.joint import Joint
 from pointsman.kept_answers import KeptAnswers, entry_dropped, entry_usage
 from pointsman.ledger import AUDIT, Intent, Settlement
@@ -88,6 +88,7 @@ class Pipeline:
         workers = joint.workers if joint else 1
         self.audits = Auditor(stores.ledger, clock, rng, self._step, workers=workers)
         self.routing = self._adopted(routing)
+        self._gated = self.routing, self._gate_of(self.routing)
 
     def open(self, request: Request) -> Opening:
         """Open an answer: entered once a draft has passed its gate, or a recording was found.
@@ -193,7 +194,6 @@ class Pipeline:
 
     def _adopted(self, routing: Routing) -> Routing:
         """Return the routing with what audits have found of it so far, its budgets metered."""
-        self._desk = self._desk_at(routing)
         self.meter.adopt(routing.budgets)
         if routing.budgets.stated:
             try:
@@ -302,32 +302,25 @@ class Pipeline:
                 job = _cheaper(job, routing, error)
 
     def _run(self, job: Job, routing: Routing, budgets: tuple[Budget, ...]) -> PlanRun:
-        plan = routing.plan(job, self.health, self._clock.monotonic_s())
-        purse, desk = None, self._desk
-        if desk.price_of is not routing.price_of:  # swapped meanwhile
-            desk = self._desk_at(routing)
+        plan, purse = routing.plan(job, self.health, self._clock.monotonic_s()), None
         if budgets:
             job = priced_as_stated(job)
             plan = as_held(plan, job.features, routing.price_of)
-            purse = Purse(desk.ledger, budgets, self.meter)
-        return PlanRun(
-            plan,
-            job,
-            desk,
-            providers=routing.providers,
-            checks=routing.checks,
-            rng=self._rng,
-            purse=purse,
-            hedging=Hedging(routing.hedging, self._hedges) if routing.hedging.after_s else None,
-            on_whole=partial(self.audits.consider, job, routing, desk),
-        )
+            purse = Purse(self.stores.ledger, budgets, self.meter)
+        if self._gated[0] is not routing:
+            self._gated = routing, self._gate_of(routing)
+        gate = self._gated[1]
+        on_whole = partial(self.audits.consider, job, routing, gate.desk)
+        return PlanRun(plan, job, gate, purse=purse, on_whole=on_whole)
 
-    def _desk_at(self, routing: Routing) -> Desk:
+    def _gate_of(self, routing: Routing) -> Gate:
         ledger, price_of = self.stores.ledger, routing.price_of
-        return Desk(ledger, self._clock, self.health, self.meter, price_of, self._observe)
+        hedging = Hedging(routing.hedging, self._hedges) if routing.hedging.after_s else None
+        desk = Desk(ledger, self._clock, self.health, self.meter, price_of, self._observe)
+        return Gate(desk, routing.providers, routing.checks, self._rng, hedging)
 
     def _observe(self, intent: Intent, settlement: Settlement) -> None:
-        if intent.policy != AUDIT:  # that is ours, not the key's
+        if self._tokens.has_any and intent.policy != AUDIT:  # that is ours, not the key's
             usage = settlement.usage
             tokens = usage.input_tokens + usage.output_tokens
             is_unknown = settlement.state == "unknown"

@@ -157,6 +157,11 @@ class TokenRates:
         self._uses: Uses = uses or OwnUses()
         self._in_flight: dict[tuple[str, str], _InFlight] = {}
 
+    @property
+    def has_any(self) -> bool:
+        """Return whether any request in flight is metered."""
+        return bool(self._in_flight)
+
     def hold(
         self,
         request_id: str,

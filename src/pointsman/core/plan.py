@@ -124,11 +124,9 @@ class HeldSteps(Sequence[Step]):
         By deployment, at its dearest step. Every step has a worst case.
         """
         dearest: dict[str, int] = {}
-        for names, worst in zip(self.kinds.deployments, self.worst_cases, strict=True):
+        for worst, names in sorted(zip(self.worst_cases, self.kinds.deployments, strict=True)):
             assert worst is not None, "bounded leaves the others out"
-            for name in names[:attempts_max]:
-                if worst > dearest.get(name, -1):
-                    dearest[name] = worst
+            dearest |= dict.fromkeys(names[:attempts_max], worst)
         return dearest
 
 

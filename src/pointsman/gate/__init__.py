@@ -5,6 +5,6 @@ Before the gate nothing has reached the client and everything may be tried again
 
 from pointsman.gate.draft import Checks, Committed
 from pointsman.gate.hedge import HedgePurse, Hedging, HedgingSettings
-from pointsman.gate.walk import PlanRun
+from pointsman.gate.walk import Gate, PlanRun
 
-__all__ = ["Checks", "Committed", "HedgePurse", "Hedging", "HedgingSettings", "PlanRun"]
+__all__ = ["Checks", "Committed", "Gate", "HedgePurse", "Hedging", "HedgingSettings", "PlanRun"]

@@ -33,18 +33,19 @@ class HeldDraft:
     `has_lost`.
     """
 
+    is_whole = False
+    has_lost = False
+    verdict = ACCEPTED
+    _is_held_given = False
+
     def __init__(
         self, attempt: Attempt, ask: Ask, checks: Checks, claim: "Callable[[HeldDraft], bool]"
     ) -> None:
         self.attempt = attempt
         self.held: list[Event] = []
-        self.is_whole = False
-        self.has_lost = False
-        self.verdict = ACCEPTED
         self._claim = claim
         self._ask = ask
         self._checks = checks
-        self._is_held_given = False
 
     async def hold(self, *, is_gated: bool, chars_max: int | None) -> None:
         """Hold events until the gate can tell, and settle a whole draft by its verdict.

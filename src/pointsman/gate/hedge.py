@@ -58,18 +58,21 @@ class _LastHour:
 
     def __init__(self) -> None:
         self._slices: deque[list[int]] = deque()  # number of the minute, nano-USD
+        self._until_s = float("-inf")  # the end of the latest minute
 
     def add(self, nanousd: int, now_s: float) -> None:
-        number = int(now_s // _SLICE_S)
-        if self._slices and self._slices[-1][0] == number:
-            self._slices[-1][1] += nanousd
-        else:
-            self._slices.append([number, nanousd])
+        if now_s >= self._until_s:
+            number = int(now_s // _SLICE_S)
+            self._slices.append([number, 0])
+            self._until_s = (number + 1) * _SLICE_S
+        self._slices[-1][1] += nanousd
 
     def total(self, now_s: float) -> int:
         oldest = int((now_s - SPEND_WINDOW_S) // _SLICE_S)
         while self._slices and self._slices[0][0] <= oldest:
             self._slices.popleft()
+        if not self._slices:
+            self._until_s = float("-inf")
         return sum(nanousd for _, nanousd in self._slices)
 
 

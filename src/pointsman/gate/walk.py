@@ -1,7 +1,9 @@
 """Walk: the steps of one plan, tried until a draft passes the gate."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from random import Random
+
+import msgspec
 
 from pointsman.attempt import Attempt, Desk, Job
 from pointsman.budgets import Purse
@@ -39,47 +41,51 @@ def _unrivalled(_draft: HeldDraft) -> bool:
     return True
 
 
+class Gate(msgspec.Struct, frozen=True):
+    """What all plans of a routing are walked with.
+
+    `hedging`: when a second call may start beside a slow one, None for never.
+    """
+
+    desk: Desk
+    providers: Mapping[str, Provider]
+    checks: Checks
+    rng: Random
+    hedging: Hedging | None = None
+
+
 class PlanRun:
     """Walks one plan for one request.
 
     `purse`: holds what the plan may cost at most, None without budgets. Raises BudgetExceeded where
-    nobody knows that. `hedging`: when a second call may start beside a slow one, None for never.
-    `on_whole`: see `Committed`.
+    nobody knows that. `on_whole`: see `Committed`.
     """
 
     _spare: HeldDraft | None = None
+    _failures: tuple[UpstreamError, ...] = ()
+    _barred: Set[str] = frozenset()
+    _mute: Set[str] = frozenset()  # dialects that cannot say the request
 
     def __init__(
         self,
         plan: Plan,
         job: Job,
-        desk: Desk,
+        gate: Gate,
         *,
-        providers: Mapping[str, Provider],
-        checks: Checks,
-        rng: Random,
         purse: Purse | None = None,
-        hedging: Hedging | None = None,
         on_whole: Callable[[Committed], None],
     ) -> None:
-        self._hedging = hedging
         self._plan = plan if purse is None else bounded(plan)
         self._purse = purse
         self._job = job
-        self._desk = desk
-        self._providers = providers
-        self._checks = checks
-        self._rng = rng
+        self._gate = gate
+        self._desk = gate.desk
         self._on_whole = on_whole
+        response_format = job.request.response_format
         self._ask = Ask(
-            features=job.features,
-            decision=job.decision,
-            response_format=job.request.response_format,
+            features=job.features, decision=job.decision, response_format=response_format
         )
         self._attempts: list[Attempt] = []
-        self._failures: list[UpstreamError] = []
-        self._barred: set[str] = set()
-        self._mute: set[str] = set()  # dialects that cannot say the request
 
     async def commit(self) -> Committed:
         """Return the first draft that passes; the spare one where the plan is spent.
@@ -108,17 +114,17 @@ class PlanRun:
         """
         index, is_retry = 0, False
         while index < len(self._plan.steps) and len(self._attempts) < self._plan.attempts_max:
-            now_s = self._desk.clock.monotonic_s()
+            step, now_s = self._plan.steps[index], self._desk.clock.monotonic_s()
             if now_s >= self._job.deadline_s:
                 break
-            if not self._may_call(self._plan.steps[index], now_s, is_retry=is_retry):
+            if not self._may_call(step, now_s, is_retry=is_retry):
                 index, is_retry = index + 1, False
                 continue
             try:
-                if self._hedging is None or is_retry:
-                    draft = await self._draft(index, is_retry=is_retry)
+                if self._gate.hedging is None or is_retry:
+                    draft = await self._draft(step, index, is_retry=is_retry)
                 else:
-                    draft = await self._fastest(index, self._hedging)
+                    draft = await self._fastest(step, index, self._gate.hedging)
             except UpstreamError as error:
                 index, is_retry = await self._after(error, index)
                 continue
@@ -150,15 +156,15 @@ class PlanRun:
     def _tries(self, name: str) -> int:
         return sum(attempt.step.deployment.id == name for attempt in self._attempts)
 
-    async def _fastest(self, index: int, hedging: Hedging) -> HeldDraft:
+    async def _fastest(self, step: Step, index: int, hedging: Hedging) -> HeldDraft:
         """Return a step's draft, or that of a second call where the first is slow to begin.
 
         Raises GatewayError, all attempts booked.
         """
         if self._partner(index) is None:
-            return await self._draft(index)
+            return await self._draft(step, index)
         async with Race() as race:
-            race.enter(self._draft(index, claim=race.claim))
+            race.enter(self._draft(step, index, claim=race.claim))
             is_over = await race.is_over_within(hedging.settings.after_s, self._desk.clock)
             if not is_over and self._attempts[-1].is_silent:
                 partner, now_s = self._partner(index), self._desk.clock.monotonic_s()
@@ -171,10 +177,11 @@ class PlanRun:
 
     async def _beside(self, index: int, race: Race) -> HeldDraft:
         """Make a second call. Raises GatewayError; then its deployment is not tried again."""
+        step = self._plan.steps[index]
         try:
-            return await self._draft(index, claim=race.claim)
+            return await self._draft(step, index, claim=race.claim)
         except GatewayError:
-            self._barred.add(self._plan.steps[index].deployment.id)
+            self._barred |= {step.deployment.id}
             raise
 
     def _partner(self, index: int) -> int | None:
@@ -191,6 +198,7 @@ class PlanRun:
 
     async def _draft(
         self,
+        step: Step,
         index: int,
         *,
         is_retry: bool = False,
@@ -200,21 +208,22 @@ class PlanRun:
 
         The first holds as much of the plan as the budgets have room for; the rest leaves the plan.
         """
-        step, purse, attempts = self._plan.steps[index], self._purse, self._attempts
+        purse, attempts = self._purse, self._attempts
         number = len(attempts) + 1
         attempt = Attempt(self._job, step, number, self._desk, is_retry=is_retry, purse=purse)
         attempts.append(attempt)
-        draft = HeldDraft(attempt, self._ask, self._checks, claim)
+        draft = HeldDraft(attempt, self._ask, self._gate.checks, claim)
         try:
             with attempt.deadline:
-                provider = self._providers[step.deployment.provider]
+                provider = self._gate.providers[step.deployment.provider]
                 if purse is None or purse.is_taken:
                     await attempt.begin(provider)
                 else:
                     purse.amounts = amounts = Affordable(self._plan, index)
                     await attempt.begin(provider)
-                    self._plan = amounts.part(purse.held_nanousd)
-                    step = self._plan.steps[index]
+                    plan = amounts.part(purse.held_nanousd)
+                    if plan is not self._plan:
+                        self._plan, step = plan, plan.steps[index]
                 await draft.hold(is_gated=step.is_gated, chars_max=self._hold_chars())
         except TimeoutError as timeout:
             error = UpstreamTimeout("the request's total time is over")
@@ -238,7 +247,7 @@ class PlanRun:
         draft.attempt.note_failure(error)  # before the wait: nobody may come in between
         await draft.aclose()
         if isinstance(error, UpstreamError):
-            self._failures.append(error)
+            self._failures += (error,)
 
     async def _after(self, error: UpstreamError, index: int) -> tuple[int, bool]:
         """Return the step to try next and whether that is a retry; waits where it has to.
@@ -253,7 +262,7 @@ class PlanRun:
         if wait_s is not None:
             await self._desk.clock.sleep(wait_s)
             return index, True
-        self._barred.add(name)
+        self._barred |= {name}
         return index + 1, False
 
     def _in_another_dialect(self, index: int, error: RequestError) -> int:
@@ -261,7 +270,7 @@ class PlanRun:
 
         Nobody was called, so its row is voided. Raises the error where there is no such step.
         """
-        self._mute.add(self._plan.steps[index].deployment.dialect)
+        self._mute |= {self._plan.steps[index].deployment.dialect}
         for later, step in enumerate(self._plan.steps[index + 1 :], start=index + 1):
             if step.deployment.dialect not in self._mute:
                 return later
@@ -277,7 +286,7 @@ class PlanRun:
             or not self._desk.health.may_retry(name)
         ):
             return None
-        jitter_s = self._rng.uniform(0, JITTER_S)
+        jitter_s = self._gate.rng.uniform(0, JITTER_S)
         rest_s = self._desk.health.rest_left_s(name, self._desk.clock.monotonic_s())
         if rest_s > (error.retry_after_s or 0) + jitter_s:
             return None  # its breaker has opened: no use in waiting here
@@ -295,10 +304,10 @@ class PlanRun:
         for step in self._plan.steps:
             other = step.deployment.capability.context_tokens
             if window is not None and other is not None and other <= window:
-                self._barred.add(step.deployment.id)
+                self._barred |= {step.deployment.id}
             elif step.deployment.id not in self._barred | {failed.deployment.id}:
                 left += 1
-        self._barred.add(failed.deployment.id)
+        self._barred |= {failed.deployment.id}
         return left
 
     async def _set_aside(self, draft: HeldDraft) -> None:
@@ -318,7 +327,7 @@ class PlanRun:
         request = self._job.request
         if not request.is_stream or request.response_format or self._job.decision.must_verify:
             return None
-        return self._checks.hold_chars
+        return self._gate.checks.hold_chars
 
     def _left_s(self) -> float:
         return self._job.deadline_s - self._desk.clock.monotonic_s()
