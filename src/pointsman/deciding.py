@@ -17,6 +17,7 @@ from pointsman.core.types import Decision, Features, Place, Request, Snapshot
 from pointsman.core.wire import CODECS
 from pointsman.core.wire.steering import names_model
 from pointsman.gate import Committed
+from pointsman.repeats import Repeat, Repeats
 from pointsman.routing import Routing
 
 # What is larger is read in a thread: the worst of this size takes 0.1 s, prose a hundredth of that.
@@ -28,7 +29,7 @@ class Decided(msgspec.Struct, frozen=True):
 
     `offered`: what there is for it to use. `key` is its answer's in the cache, b"" where none is
     kept. `standing`: the conversation that it goes on with, None for a new one; `said`: what has
-    been said in it, see `conversations.said_in`.
+    been said in it, see `conversations.said_in`. `repeat`: its body has come before.
     """
 
     request: Request
@@ -38,6 +39,7 @@ class Decided(msgspec.Struct, frozen=True):
     key: bytes
     standing: Standing | None
     said: Sequence[int]
+    repeat: Repeat | None = None
 
 
 class Decider:
@@ -46,11 +48,13 @@ class Decider:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._conversations = Conversations()
+        self.repeats = Repeats()
 
     async def decided(self, request: Request, routing: Routing, *, is_kept: bool) -> Decided:
         """Return what `decide` does; of a large body from a thread. Raises RequestError."""
         if len(request.body) <= INLINE_BYTES_MAX:
-            return self.decide(request, routing, is_kept=is_kept)
+            repeat = self.repeats.of(request)
+            return self.decide(request, routing, is_kept=is_kept, repeat=repeat)
         return await asyncio.to_thread(self.decide, request, routing, is_kept=is_kept)
 
     def decide(
@@ -60,10 +64,12 @@ class Decider:
         *,
         is_kept: bool = False,
         standing: Standing | None = None,
+        repeat: Repeat | None = None,
     ) -> Decided:
         """Return where a request goes, calling nobody. `is_kept`: its answer may be in the cache.
 
-        `standing`: in place of what is known of its conversation. Raises RequestError.
+        `standing`: in place of what is known of its conversation. `repeat`: what is known of its
+        body. Raises RequestError.
         """
         snapshot, known = routing.offered(request), self._conversations
         is_whole = snapshot is routing.snapshot or snapshot is routing.embedders
@@ -72,16 +78,18 @@ class Decider:
                 "a tool of the request names a model, and what its key may use is bounded;"
                 " leave the tool out"
             )
-        features = extract(request)
+        if repeat is None:
+            features, said, policy = extract(request), said_in(request), routing.policy
+        else:
+            features, said, policy = repeat.features, repeat.said, repeat.policy(routing.policy)
         target = resolve(request.model, snapshot, routing.aliases_for(request, snapshot))
-        said = said_in(request)
         if standing is None:
             standing = known.standing(request, now_s=self._clock.monotonic_s(), said=said)
         decision = decide(
             features,
             target,
             snapshot,
-            routing.policy,
+            policy,
             tier_pin=request.caller.tier,
             standing=standing,
             caches=known.caches,
@@ -91,14 +99,16 @@ class Decider:
         ):  # the floor is that of other tiers, so no audit of it
             decision = msgspec.structs.replace(decision, group="")
         key = b""
-        if is_kept:
+        if is_kept and repeat is not None:
+            key = repeat.key(decision, snapshot)
+        elif is_kept:
             shape = CODECS[request.dialect].shape(request)
             key = answer_key(request, decision, snapshot, shape=shape)
         # Where nobody knows who sealed some reasoning, it is whoever the client asks for by name.
         history = known.history(request, otherwise=target.deployment)
         if history is not request.history:
             request = msgspec.structs.replace(request, history=history)
-        return Decided(request, features, decision, snapshot, key, standing, said)
+        return Decided(request, features, decision, snapshot, key, standing, said, repeat)
 
     def remember(self, job: Job, committed: Committed) -> None:
         """Note how a request was answered: its conversation is there now."""

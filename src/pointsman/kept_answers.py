@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 from pointsman.cache import Cache
-from pointsman.cache.entry import Entry, decode_entry, encode_entry
+from pointsman.cache.entry import Entry, KeptAnswer, decode_entry, encode_entry
 from pointsman.clock import Clock
 from pointsman.core.events import Started, ToolCallDelta, UsageReport
 from pointsman.core.types import Decision, Snapshot
 from pointsman.core.usage import Usage
 from pointsman.gate import Committed
-from pointsman.recording import Recording
+from pointsman.recording import Recording, free
+from pointsman.repeats import ANSWER_BYTES_MAX, Repeat
 
 _NS_PER_S = 1_000_000_000
 
@@ -22,10 +23,29 @@ class KeptAnswers:
     entry_bytes_max: int
     clock: Clock
 
-    def find(self, key: bytes) -> Entry | None:
-        """Return the answer kept under a key, None where there is none that is whole and fresh."""
+    def find(self, key: bytes, repeat: Repeat | None = None) -> KeptAnswer | None:
+        """Return the answer kept under a key, None where there is none that is whole and fresh.
+
+        `repeat`: keeps it at hand for when its body comes again.
+        """
         value = self.cache.get(key, now_s=self._now_s())
-        return decode_entry(value) if value is not None else None
+        if value is None:
+            return None
+        if repeat is not None and repeat.answer is not None and repeat.answer.sealed == value:
+            return repeat.answer
+        entry = decode_entry(value)
+        if entry is None:
+            return None
+        answer = KeptAnswer(
+            sealed=value,
+            entry=entry,
+            events=tuple(map(free, entry.events)),
+            usage=_usage(entry),
+            dropped=_dropped(entry),
+        )
+        if repeat is not None and len(value) <= ANSWER_BYTES_MAX:
+            repeat.answer = answer
+        return answer
 
     def keep(
         self,
@@ -57,14 +77,14 @@ class KeptAnswers:
         return self.clock.wall_ns() / _NS_PER_S
 
 
-def entry_usage(entry: Entry) -> Usage:
+def _usage(entry: Entry) -> Usage:
     """Return the tokens of a kept answer."""
     reports = (event for event in reversed(entry.events) if isinstance(event, UsageReport))
     last = next(reports, None)
     return Usage() if last is None else last.usage
 
 
-def entry_dropped(entry: Entry) -> tuple[str, ...]:
+def _dropped(entry: Entry) -> tuple[str, ...]:
     """Return what of the request did not reach the upstream whose answer is kept."""
     opening = next((event for event in entry.events if isinstance(event, Started)), None)
     return () if opening is None else opening.dropped

@@ -16,7 +16,7 @@ from pointsman.attempt import Desk, Job, Observer, priced_as_stated
 from pointsman.audit import Auditor, encode_reading
 from pointsman.budgets import Meter, Purse
 from pointsman.budgets.webhook import Webhook
-from pointsman.cache.entry import Entry
+from pointsman.cache.entry import KeptAnswer
 from pointsman.clock import Clock
 from pointsman.content_copy import copy_of
 from pointsman.core.budgets import Budget
@@ -31,14 +31,15 @@ from pointsman.core.errors import (
 from pointsman.core.events import Event, Finished, More, Sink, UsageReport
 from pointsman.core.health import Health
 from pointsman.core.plan import as_held, first_step
-from pointsman.core.types import Decision, Request
+from pointsman.core.types import Caller, Decision, Request
 from pointsman.core.usage import Usage
+from pointsman.core.wire import Codec
 from pointsman.deciding import Decided, Decider
 from pointsman.explanation import Explanation, explain
 from pointsman.flights import Flights
 from pointsman.gate import Committed, Gate, HedgePurse, Hedging, PlanRun
 from pointsman.joint import Joint
-from pointsman.kept_answers import KeptAnswers, entry_dropped, entry_usage
+from pointsman.kept_answers import KeptAnswers
 from pointsman.ledger import AUDIT, Intent, Settlement
 from pointsman.providers import Counting, Provider
 from pointsman.recording import Recording, free, replay
@@ -104,6 +105,10 @@ class Pipeline:
         assert self.stores.contents is not None, "open has looked"
         return copy_of(await self._opened(request), request, self.stores.contents)
 
+    def read(self, codec: Codec, body: bytes, caller: Caller) -> Request:
+        """Return the request of a body, decoded once where it comes again. Raises RequestError."""
+        return self._decider.repeats.read(codec, body, caller)
+
     async def _opened(self, request: Request) -> AnswerStream:
         """Return an open answer, to be closed."""
         is_kept = self._kept is not None and request.caller.cache != "off"
@@ -123,9 +128,12 @@ class Pipeline:
             self.stores.ledger.keep_reading(request.caller.request_id, reading)
         if self._kept is None or not is_kept:
             return await self._called(job, routing)
-        entry = self._kept.find(decided.key) if request.caller.cache == "on" else None
-        if entry is not None and routing.may_serve(job.offered, entry.tier, entry.deployment):
-            return await self._replayed(job, entry)
+        if request.caller.cache == "on":
+            answer = self._kept.find(decided.key, decided.repeat)
+            if answer is not None and routing.may_serve(
+                job.offered, answer.entry.tier, answer.entry.deployment
+            ):
+                return await self._replayed(job, answer)
         return await self._joined(decided.key, job, routing, self._kept)
 
     def decide(self, request: Request) -> Decision:
@@ -172,6 +180,7 @@ class Pipeline:
         """Take new tiers and policy at once; what is under way ends with the old ones."""
         self._retired.update(self.routing.providers.values())
         self.routing = self._adopted(routing)
+        self._decider.repeats.clear()
 
     async def aclose(self) -> None:
         """Stop what runs, write what is pending, and let go of connections and files."""
@@ -332,11 +341,12 @@ class Pipeline:
 
     # Answers that call nobody, booked as hits.
 
-    async def _replayed(self, job: Job, entry: Entry) -> AnswerStream:
-        await self._book_hit(job, entry.tier, entry.deployment, entry_usage(entry))
+    async def _replayed(self, job: Job, answer: KeptAnswer) -> AnswerStream:
+        entry = answer.entry
+        await self._book_hit(job, entry.tier, entry.deployment, answer.usage)
         self._decider.pass_on(job)
         return AnswerStream(
-            replay(entry.events),
+            replay(answer.events),
             decision=job.decision,
             request_id=job.request.caller.request_id,
             tier=entry.tier,
@@ -345,7 +355,8 @@ class Pipeline:
             cache="hit",
             is_empty=False,
             cost=lambda: 0,
-            dropped=entry_dropped(entry),
+            dropped=answer.dropped,
+            kept=answer,
         )
 
     def _followed(self, job: Job, committed: Committed, more: More) -> More:

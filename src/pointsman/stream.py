@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Self
 
+from pointsman.cache.entry import KeptAnswer
 from pointsman.core.answer import AnswerBuilder
 from pointsman.core.events import Event, Finished, More, Sink
 from pointsman.core.types import Answer, CacheOutcome, Decision
@@ -17,7 +18,7 @@ class AnswerStream:
     `decision` is what was decided before. `attempts` counts the upstream calls made so far.
     `is_whole`: its end has been read. `on_event` is told of each event as it is read, `on_whole`
     of the end before it is given, `on_closed` once, when it is closed: by whoever has opened it.
-    `dropped` names what of the request reached no upstream.
+    `dropped` names what of the request reached no upstream. `kept`: where it came from the cache.
     `cost_nanousd` is known at the end (a hit's at once): None before, and where there is no price.
     """
 
@@ -35,6 +36,7 @@ class AnswerStream:
         cost: Callable[[], int | None],
         detours: Sequence[str] = (),
         dropped: Sequence[str] = (),
+        kept: KeptAnswer | None = None,
         on_whole: Callable[[], None] | None = None,
         close: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
@@ -52,6 +54,7 @@ class AnswerStream:
         self.attempts = attempts
         self.cache = cache
         self.is_empty = is_empty
+        self.kept = kept
         self.is_whole = False
         self.on_event: Callable[[Event], None] | None = None
         self.on_closed: Callable[[], None] | None = None

@@ -2,10 +2,12 @@
 
 import struct
 import zlib
+from collections.abc import Sequence
 
 import msgspec
 
 from pointsman.core.events import Event
+from pointsman.core.usage import Usage
 
 # Raised whenever an event or an entry changes its meaning: older entries then read as None.
 FORMAT = 1
@@ -30,6 +32,22 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     created_at_s: float
     request_id: str
+
+
+class KeptAnswer(msgspec.Struct):
+    """An entry ready to be given again.
+
+    `sealed`: the bytes that it was read from. `events`: its own, at no cost. `dropped`: what of the
+    request did not reach the upstream. `reply`: the whole as JSON, for one body alone; b"" until
+    somebody has asked for that.
+    """
+
+    sealed: bytes
+    entry: Entry
+    events: Sequence[Event]
+    usage: Usage
+    dropped: tuple[str, ...]
+    reply: bytes = b""
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -1,7 +1,9 @@
 """Cache key: one name for all requests that may share an answer, and for no others."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from operator import attrgetter
+from typing import TypeAlias
 
 import msgspec
 
@@ -9,6 +11,13 @@ from pointsman.core.types import Decision, Request, Snapshot
 
 # Raised whenever the key is made of other things than before: old answers are then never found.
 SCHEMA = "pointsman-key-2"
+
+KeyFacts: TypeAlias = tuple[str, tuple[str, ...], str, bool, bool]
+
+# All that `answer_key` reads of a decision.
+key_facts: Callable[[Decision], KeyFacts] = attrgetter(
+    "tier", "deployments", "policy", "may_escalate", "must_verify"
+)
 
 
 def answer_key(

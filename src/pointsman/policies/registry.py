@@ -1,6 +1,6 @@
 """Registry: policies by name, ours and third parties'."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from importlib.metadata import entry_points
 
 import msgspec
@@ -8,7 +8,7 @@ import msgspec
 from pointsman.core.errors import ConfigError
 from pointsman.policies import Policy, PolicyFactory, PolicySettings
 from pointsman.policies.cascade import Cascade
-from pointsman.policies.fixed import from_settings
+from pointsman.policies.fixed import Fixed, from_settings
 from pointsman.policies.learned import Learned
 from pointsman.policies.signals import Signals
 
@@ -20,6 +20,8 @@ BUILT_IN: Mapping[str, PolicyFactory] = {
     "cascade": Cascade,
     "fixed": from_settings,
 }
+# Of these it is known that equal features and snapshots give equal decisions; not of their heirs.
+PURE: Set[type[Policy]] = frozenset((Learned, Signals, Cascade, Fixed))
 
 
 def policy_names() -> tuple[str, ...]:

@@ -9,9 +9,9 @@ from pointsman.core.errors import GatewayError
 from pointsman.core.events import Event, Finished
 from pointsman.core.types import Decision, Request
 from pointsman.core.wire import CODECS, Codec, StreamEncoder
+from pointsman.deciding import INLINE_BYTES_MAX
 from pointsman.providers.transport import PIECE_BYTES
 from pointsman.router import Pipeline
-from pointsman.server.apart import read_apart
 from pointsman.server.auth import KEY_HEADERS
 from pointsman.server.caller import read_caller
 from pointsman.server.exchange import Exchange, Headers, Responder, reply_json
@@ -36,21 +36,18 @@ async def complete(
     `is_stream` says what the path does, None where the body says it.
     """
     codec = CODECS[dialect]
-    request = await read_request(exchange, codec, is_stream=is_stream)
+    request = await read_request(pipeline, exchange, codec, is_stream=is_stream)
     async with pipeline.open(request) as stream:
         if request.is_stream:
             await _send_stream(stream, request, codec, responder)
         else:
-            events: list[Event] = []
-            while batch := await stream.more():
-                events += batch
-            body = codec.encode_reply(events, request, stream.model)
+            body = await _whole_reply(stream, request, codec)
             reply_json(responder, 200, body, answer_headers(stream))
 
 
 async def decide(pipeline: Pipeline, exchange: Exchange, responder: Responder) -> None:
     """Tell the decision for a chat body, calling nobody. Raises RequestError."""
-    request = await read_request(exchange, CODECS["openai-chat"])
+    request = await read_request(pipeline, exchange, CODECS["openai-chat"])
     explanation = await asyncio.to_thread(pipeline.explain, request)
     reply_json(responder, 200, msgspec.json.encode(decision_object(explanation.decision)))
 
@@ -71,11 +68,13 @@ def decision_object(decision: Decision) -> dict[str, object]:
 
 
 async def read_request(
-    exchange: Exchange, codec: Codec, *, is_stream: bool | None = None
+    pipeline: Pipeline, exchange: Exchange, codec: Codec, *, is_stream: bool | None = None
 ) -> Request:
     """Return the request of a body, its headers and its path. Raises RequestError."""
     caller = read_caller(exchange, codec.name, is_stream=is_stream)
-    return await read_apart(codec.decode_request, exchange.body, caller)
+    if len(exchange.body) <= INLINE_BYTES_MAX:
+        return pipeline.read(codec, exchange.body, caller)
+    return await asyncio.to_thread(codec.decode_request, exchange.body, caller)
 
 
 def answer_headers(stream: AnswerStream) -> Headers:
@@ -97,6 +96,19 @@ def answer_headers(stream: AnswerStream) -> Headers:
     if stream.dropped:
         headers.append(("x-pointsman-dropped", name_list(stream.dropped)))
     return headers
+
+
+async def _whole_reply(stream: AnswerStream, request: Request, codec: Codec) -> bytes:
+    """Read a stream to its end and return it as a reply; one from the cache is written once."""
+    events: list[Event] = []
+    while batch := await stream.more():
+        events += batch
+    kept = stream.kept
+    if kept is None:
+        return codec.encode_reply(events, request, stream.model)
+    if not kept.reply:
+        kept.reply = codec.encode_reply(events, request, stream.model)
+    return kept.reply
 
 
 async def _send_stream(

@@ -25,7 +25,7 @@ async def count(
 
     Raises RequestError.
     """
-    request = await read_request(exchange, CODECS[dialect], is_stream=False)
+    request = await read_request(pipeline, exchange, CODECS[dialect], is_stream=False)
     counted = await pipeline.count(request)
     headers = [("x-pointsman-estimated", "1")] if counted.is_estimated else []
     field, beside = _SHAPES[dialect]
