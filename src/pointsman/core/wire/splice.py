@@ -5,16 +5,22 @@ This is what lets a body pass "byte for byte but for the model's name".
 
 import re
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import msgspec
 
 _raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _name = msgspec.json.Decoder(str)
-_SPACED, _CLOSE = b'"%b": %b', b'"%b":%b'
+# Each of a key and a value; the last takes a key that is quoted already.
+_spaced_member, _close_member = b'"%b": %b'.__mod__, b'"%b":%b'.__mod__
+_any_member = b"%b:%b".__mod__
 _OPENING = re.compile(rb"\s*\{\s*")
 _KEY = re.compile(rb'"((?:[^"\\]|\\.)*+)"\s*:\s*', re.DOTALL)
 _NEXT_KEY = re.compile(rb'\s*,\s*"((?:[^"\\]|\\.)*+)"\s*:\s*', re.DOTALL)
 _CLOSING = re.compile(rb"\s*\}\s*\Z")
+
+_Members: TypeAlias = Mapping[str, msgspec.Raw]
+_Edited: TypeAlias = dict[str, bytes | msgspec.Raw]
 
 
 def splice(body: bytes, changes: Mapping[str, bytes | None]) -> bytes:
@@ -26,33 +32,29 @@ def splice(body: bytes, changes: Mapping[str, bytes | None]) -> bytes:
     Raises msgspec.DecodeError or UnicodeDecodeError when it is not.
     """
     members = _raw_members.decode(body)
-    changed = changes.keys() & members.keys()
-    added: Mapping[str, bytes] = {}
-    if len(changed) < len(changes):
-        absent = changes.keys() - changed
-        added = {name: new for name, new in changes.items() if name in absent and new is not None}
-        if not added and not changed:
-            return body
-    spliced = _in_style(body, members, changes, added)
+    edited: _Edited = {**members}
+    added: dict[str, bytes] = {}
+    for name, new in changes.items():
+        if name not in members:
+            if new is not None:
+                added[name] = new
+        elif new is None:
+            del edited[name]
+        else:
+            edited[name] = new
+    spliced = _in_style(body, members, edited, added)
     if spliced is None:
-        spliced = _in_place(body, members, changes, added)
-    if spliced is not None:
-        return spliced
-    kept = {name: bytes(raw) for name, raw in members.items() if changes.get(name, b"") is not None}
-    kept.update({name: value for name, value in changes.items() if value is not None})
-    return object_bytes(kept)
+        spliced = _in_place(body, members, edited, added)
+    return object_bytes(edited | added) if spliced is None else spliced
 
 
-def object_bytes(members: Mapping[str, bytes]) -> bytes:
+def object_bytes(members: Mapping[str, bytes | msgspec.Raw]) -> bytes:
     """Return the JSON object with these members, whose values are JSON already."""
     return b"{" + _members_bytes(members) + b"}"
 
 
 def _in_style(
-    body: bytes,
-    members: Mapping[str, msgspec.Raw],
-    changes: Mapping[str, bytes | None],
-    added: Mapping[str, bytes],
+    body: bytes, members: _Members, edited: _Edited, added: Mapping[str, bytes]
 ) -> bytes | None:
     """Return the changed body where it is spaced as most are, else None.
 
@@ -60,31 +62,19 @@ def _in_style(
     and colon as Python does. It is, where its members written so are the body again; no key then
     stands in it twice.
     """
-    if not members:
+    is_spaced = body.startswith(b" ", len(next(iter(members), "")) + 4)
+    member, comma = (_spaced_member, b", ") if is_spaced else (_close_member, b",")
+    written = comma.join(map(member, zip(map(str.encode, members), members.values(), strict=True)))
+    if len(body) != len(written) + 2 or not body.startswith(written, 1):
         return None
-    first = next(iter(members))
-    is_spaced = body.startswith(b" ", len(first) + 4)
-    member, comma = (_SPACED, b", ") if is_spaced else (_CLOSE, b",")
-    written = {name: member % (name.encode(), raw) for name, raw in members.items()}
-    if b"{%b}" % comma.join(written.values()) != body:
-        return None
-    for name, new in changes.items():
-        if name in written:
-            if new is None:
-                del written[name]
-            else:
-                written[name] = member % (name.encode(), new)
-    kept = comma.join(written.values())
+    kept = comma.join(map(member, zip(map(str.encode, edited), edited.values(), strict=True)))
     if added:
         kept += (b"," if kept else b"") + _members_bytes(added)
     return b"{%b}" % kept
 
 
 def _in_place(
-    body: bytes,
-    members: Mapping[str, msgspec.Raw],
-    changes: Mapping[str, bytes | None],
-    added: Mapping[str, bytes],
+    body: bytes, members: _Members, edited: _Edited, added: Mapping[str, bytes]
 ) -> bytes | None:
     """Return the changed body, None where that cannot be done surely.
 
@@ -95,7 +85,7 @@ def _in_place(
     if opening is None:
         return None
     at = opening.end()
-    parts = [body[:at]]
+    parts: list[bytes | msgspec.Raw] = [body[:at]]
     find_key = _KEY.match
     for name, raw in members.items():
         key = find_key(body, at)
@@ -104,9 +94,8 @@ def _in_place(
         value, starts_at = bytes(raw), key.end()
         if not body.startswith(value, starts_at):
             return None
-        new = changes.get(name, value)
-        if new is not None:
-            parts += (body[at if len(parts) > 1 else key.start(1) - 1 : starts_at], new)
+        if name in edited:
+            parts += (body[at if len(parts) > 1 else key.start(1) - 1 : starts_at], edited[name])
         at, find_key = starts_at + len(value), _NEXT_KEY.match
     if _CLOSING.match(body, at) is None:
         return None
@@ -120,5 +109,6 @@ def _is_named(key: bytes, name: str) -> bool:
     return key == name.encode() or _name.decode(b'"%b"' % key) == name
 
 
-def _members_bytes(members: Mapping[str, bytes]) -> bytes:
-    return b",".join(msgspec.json.encode(name) + b":" + value for name, value in members.items())
+def _members_bytes(members: Mapping[str, bytes | msgspec.Raw]) -> bytes:
+    names = map(msgspec.json.encode, members)
+    return b",".join(map(_any_member, zip(names, members.values(), strict=True)))
