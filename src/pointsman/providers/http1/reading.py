@@ -6,6 +6,7 @@ no bound. Source: RFC 9112, sections 2.3, 6.1, 6.3 and 9.2, and RFC 9110, sectio
 """
 
 from collections.abc import Mapping
+from itertools import chain
 
 import httptools
 
@@ -35,7 +36,7 @@ class Reading:
     """
 
     __slots__ = (
-        "_announced", "_fields", "_head_bytes", "_is_until_close", "_parser", "_untold_bytes",
+        "_announced", "_fields", "_is_until_close", "_parser", "_untold_bytes",
         "fault", "headers", "is_whole", "keeps_alive", "on_body", "status", "unread",
     )  # fmt: skip
 
@@ -57,7 +58,6 @@ class Reading:
         self.unread.clear()
         self._announced = 0
         self._fields.clear()
-        self._head_bytes = 0
         self._untold_bytes = 0
 
     def feed(self, data: bytes | memoryview) -> None:
@@ -65,7 +65,8 @@ class Reading:
         if self.is_whole or self.fault:
             self.keeps_alive = False
             return
-        # The parser gathers a header, and skips what follows a chunk's size, without a word to us.
+        # The parser gathers a header, and skips what follows a chunk's size, without a word to us;
+        # and what it does tell of is counted only at a head's end. Until then this is the bound.
         self._untold_bytes += len(data)
         unread_bytes = len(self.unread)
         try:
@@ -73,7 +74,7 @@ class Reading:
             if len(self.unread) > unread_bytes:
                 self._untold_bytes = 0
             elif self._untold_bytes > len(data) + HEAD_BYTES_MAX:
-                raise _Refused(f"one header or chunk's head is over {HEAD_BYTES_MAX} bytes")
+                raise _Refused(f"its head or a chunk's is over {HEAD_BYTES_MAX} bytes")
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, _Refused) as error:
             self.keeps_alive = False
             if not self.is_whole:
@@ -106,19 +107,12 @@ class Reading:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one header; one that follows the body is counted and left out."""
-        fields = self._fields
-        fields.append((name.lower(), value))
-        self._untold_bytes = 0
-        self._head_bytes += len(name) + len(value)
-        if self._head_bytes > HEAD_BYTES_MAX or len(fields) > HEADERS_MAX:
-            raise _Refused(
-                f"it has more than {HEADERS_MAX} headers or {HEAD_BYTES_MAX} bytes of them"
-            )
+        self._fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Begin the body, or wait for the reply that this one announces."""
+        self._check_fields()
         parser, fields = self._parser, self._fields
-        self._untold_bytes = 0
         headers = dict(reversed(fields))  # of one that comes twice the first
         if len(headers) < len(fields) and sum(name == _CODING for name, _ in fields) > 1:
             raise _Refused("it has more than one Transfer-Encoding")
@@ -140,11 +134,19 @@ class Reading:
 
     def on_message_complete(self) -> None:
         """End the reply, if it is the one that was waited for."""
-        self._untold_bytes = 0
-        if self.status:
-            self.is_whole = True
-        else:
+        if not self.status:
             self._fields.clear()
+            return
+        if len(self._fields) > len(self.headers):  # some may have followed the body
+            self._check_fields()
+        self.is_whole = True
+
+    def _check_fields(self) -> None:
+        fields = self._fields
+        if len(fields) > HEADERS_MAX or sum(map(len, chain.from_iterable(fields))) > HEAD_BYTES_MAX:
+            raise _Refused(
+                f"it has more than {HEADERS_MAX} headers or {HEAD_BYTES_MAX} bytes of them"
+            )
 
     def _announce(self, status: int, headers: Mapping[bytes, bytes]) -> None:
         self._announced += 1
