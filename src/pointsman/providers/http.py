@@ -24,13 +24,9 @@ from pointsman.providers.outgoing import address, headers, written
 from pointsman.providers.retry_after import HEADERS, retry_after_s
 from pointsman.providers.transport import Reply, Transport
 
-REPLY_BYTES_MAX = 64 * 1024 * 1024
 ERROR_BYTES_MAX = 64 * 1024
-DRAIN_S = 0.25
-# So many events of one piece are passed on before others may run.
-_EVENTS_AT_ONCE = 100
 COUNT_S = 5.0
-_EVENT_STREAM = "text/event-stream"
+_JSON, _EVENT_STREAM = "application/json", "text/event-stream"
 # A server that speaks a dialect and does not count in it.
 _NOT_OFFERED = frozenset({404, 405, 501})
 
@@ -77,21 +73,19 @@ class HttpProvider:
     async def _begin(self, request: Request, step: Step) -> Begun:
         """Send a request; return its reply with status 200."""
         deployment, limits = step.deployment, self._timeouts
-        codec = upstream_codec(request.dialect, deployment.dialect)
+        codec, is_asked = upstream_codec(request.dialect, deployment.dialect), request.is_stream
         body = written(request, step)
-        limit_s = limits.reply_s
-        if request.is_stream:
-            limit_s = _first_byte_s(limits, deployment, body.body)
+        limit_s = _first_byte_s(limits, deployment, body.body) if is_asked else limits.reply_s
         loop = asyncio.get_running_loop()
         deadline = loop.time() + limit_s
-        path = codec.path(deployment.model, is_stream=request.is_stream)
+        path = codec.path(deployment.model, is_stream=is_asked)
         reply = await self._post(request, step, path, body.body, deadline)
         reader = BodyReader(reply, left_s=deadline - loop.time())
         try:
             if reply.status != 200:
                 reader.left_s = limits.idle_s
                 raise await _read_error(reader, reply, codec, now_s=self._now_s())
-            is_stream = _is_event_stream(reply, asked=request.is_stream)
+            is_stream = _is_event_stream(reply, asked=is_asked)
         except BaseException:  # nobody reads on
             reply.close()
             raise
@@ -195,12 +189,14 @@ def _retell(error: UpstreamError, message: str) -> None:
 def _is_event_stream(reply: Reply, *, asked: bool) -> bool:
     """Return whether the body is SSE. Raises UpstreamBadResponse when it is not JSON either."""
     stated = reply.header("content-type")
+    if stated == _JSON:
+        return False
     if stated is None:
         return asked
     kind = stated.partition(";")[0].strip().lower()
     if kind == _EVENT_STREAM:
         return True
-    if kind == "application/json" or kind.endswith("+json"):
+    if kind == _JSON or kind.endswith("+json"):
         return False
     raise UpstreamBadResponse(
         f'the upstream answered with content type "{kind[:80]}", not JSON or SSE'

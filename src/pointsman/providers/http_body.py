@@ -95,9 +95,13 @@ class BodyReader:
     async def whole(self) -> bytes:
         """Return the body to its end. Raises as `piece` does."""
         pieces: list[bytes] = []
-        while piece := await self.piece():
+        while True:
+            piece = None if self.is_encoded else self.at_hand()
+            if piece is None:
+                piece = await self.piece()
+            if not piece:
+                return b"".join(pieces)
             pieces.append(piece)
-        return b"".join(pieces)
 
     async def drain(self) -> None:
         """Read the body's end, where it comes soon: only then can its connection be used again."""

@@ -103,7 +103,7 @@ class HttpCall:
         if begun is None:
             return
         try:
-            if self._is_whole:
+            if self._is_whole and begun.is_stream:  # the others are read to their end
                 await begun.reader.drain()
         finally:
             begun.reply.close()
@@ -158,7 +158,13 @@ class HttpCall:
 
 
 def _batches(events: Iterable[Event]) -> Iterator[Sequence[Event]]:
-    """Yield the events of one piece, so many at once; what goes wrong follows what came before."""
+    """Return the events of one piece, so many at once; what goes wrong follows what came before."""
+    if type(events) is list and len(events) <= _EVENTS_AT_ONCE:
+        return iter((events,) if events else ())
+    return _dosed(events)
+
+
+def _dosed(events: Iterable[Event]) -> Iterator[Sequence[Event]]:
     batch: list[Event] = []
     try:
         for event in events:

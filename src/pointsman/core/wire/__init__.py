@@ -4,6 +4,7 @@ A dialect is one package with a `Codec`, registered in `CODECS`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Protocol
 
 from pointsman.core.errors import GatewayError, UpstreamError
@@ -130,6 +131,7 @@ CODECS: Mapping[str, Codec] = {
 _BESIDE: Mapping[str, frozenset[str]] = {OpenAIEmbeddings.name: SERVED_BY}
 
 
+@lru_cache(maxsize=256)
 def upstream_codec(asked: str, dialect: str) -> Codec:
     """Return the codec to speak to an upstream of `dialect` for a request that came as `asked`."""
     return CODECS[asked if dialect in _BESIDE.get(asked, ()) else dialect]

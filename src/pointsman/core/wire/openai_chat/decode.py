@@ -112,6 +112,7 @@ class _Reply(msgspec.Struct):
 
 _reply = msgspec.json.Decoder(_Reply)
 _NO_LOGPROBS, _NO_FUNCTION, _NO_CUSTOM = _Logprobs(), _Function(), _Custom()
+_NO_DETAILS = _PromptDetails()
 _IMPOSSIBLE = -9999.0  # what the API itself says of a token beyond its twenty likeliest
 
 
@@ -225,11 +226,10 @@ def read_usage(usage: _Usage) -> Usage:
     Anthropic's name, sent by its compatible endpoints; xAI counts reasoning in the total alone
     (documentation read 2026-11).
     """
-    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
-    cached = (prompt.cached_tokens if prompt else None) or usage.prompt_cache_hit_tokens or 0
-    written = (
-        (prompt.cache_write_tokens if prompt else None) or usage.cache_creation_input_tokens or 0
-    )
+    prompt = usage.prompt_tokens_details or _NO_DETAILS
+    completion = usage.completion_tokens_details
+    cached = prompt.cached_tokens or usage.prompt_cache_hit_tokens
+    written = prompt.cache_write_tokens or usage.cache_creation_input_tokens
     reasoning = _count(completion.reasoning_tokens) if completion else 0
     input_tokens, output = _count(usage.prompt_tokens), _count(usage.completion_tokens)
     if reasoning and _count(usage.total_tokens) == input_tokens + output + reasoning:
@@ -271,13 +271,13 @@ def _deltas(choice: _Choice, frame: bytes) -> list[Event]:
         content = _text(content)
     if reasoning:
         events.append(ReasoningDelta(reasoning, index, frame))
-    for text, tokens, is_refusal in (
-        (content, known.content, False),
-        (message.refusal, known.refusal, True),
-    ):
-        if text or tokens:
-            carried, logprobs = b"" if events else frame, tuple(map(_token, tokens or ()))
-            events.append(TextDelta(text or "", index, carried, is_refusal, logprobs))
+    if content or known.content:
+        carried = b"" if events else frame
+        events.append(TextDelta(content or "", index, carried, False, _tokens(known.content)))
+    if message.refusal or known.refusal:
+        carried = b"" if events else frame
+        refusal = message.refusal or ""
+        events.append(TextDelta(refusal, index, carried, True, _tokens(known.refusal)))
     if message.tool_calls or message.function_call:
         calls = message.tool_calls or [_Call(function=message.function_call)]
         for position, call in enumerate(calls):
@@ -297,12 +297,16 @@ def _call_delta(call: _Call, position: int, choice: int, frame: bytes) -> ToolCa
     )
 
 
+def _tokens(tokens: list[_Token] | None) -> tuple[TokenProb, ...]:
+    return tuple(map(_token, tokens)) if tokens else ()
+
+
 def _token(token: _Token) -> TokenProb:
     return TokenProb(
         token=token.token,
         logprob=_IMPOSSIBLE if token.logprob is None else token.logprob,
         utf8=None if token.bytes is None else tuple(token.bytes),
-        others=tuple(map(_token, token.top_logprobs or ())),
+        others=_tokens(token.top_logprobs),
     )
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Set
 from operator import attrgetter
+from typing import TypedDict
 
 import msgspec
 
@@ -137,17 +138,17 @@ class _Said(msgspec.Struct):
     has_audio: bool = False
 
 
-class _More(msgspec.Struct, frozen=True):
-    """What few requests ask for, as `Request` has it."""
+class _More(TypedDict, total=False):
+    """What few requests ask for: fields of `Request`, which has what they are without it."""
 
-    needs: frozenset[Need] = frozenset()
-    image_count: int = 0
-    tools_bytes: int = 0
-    retention_s: float = 0.0
-    file_bytes: int = 0
-    text_file_bytes: int = 0
-    has_unsized: bool = False
-    choices: int = 1
+    needs: frozenset[Need]
+    image_count: int
+    tools_bytes: int
+    retention_s: float
+    file_bytes: int
+    text_file_bytes: int
+    has_unsized: bool
+    choices: int
 
 
 _USUAL = _More()
@@ -181,32 +182,22 @@ def decode_request(body: bytes, caller: Caller) -> Request:
     """
     chat = client_json(_chat.decode, body)
     _check_counts(chat)
-    max_tokens = _bound(chat)
-    said = _said(chat.messages)
-    more = _more(chat, said)
-    options = chat.stream_options
+    said, options = _said(chat.messages), chat.stream_options
     return Request(
         dialect=DIALECT,
         body=body,
         model=chat.model,
         system="\n".join(said.system),
         turns=tuple(said.turns),
-        needs=more.needs,
-        image_count=more.image_count,
-        tools_bytes=more.tools_bytes,
         has_long_marks=has_marks(body) and (has_long_marks(body) or has_breakpoints(body)),
-        retention_s=more.retention_s,
         calls_bytes=said.calls_bytes,
-        file_bytes=more.file_bytes,
-        text_file_bytes=more.text_file_bytes,
-        has_unsized=more.has_unsized,
-        max_tokens=max_tokens,
-        choices=more.choices,
+        max_tokens=_bound(chat),
         response_format=_response_format(chat.response_format),
         is_stream=bool(chat.stream),
         wants_usage=bool(options and options.include_usage),
         is_plain=_steering_or_dear(chat) == _NONE_OF_THESE,
         caller=caller,
+        **_more(chat, said),
     )
 
 
@@ -214,15 +205,14 @@ def _said(messages: list[_Message]) -> _Said:
     """Return what the messages say, each looked at once."""
     said = _Said([], [], [])
     for message in messages:
-        role, content, calls = message.role, message.content, message.tool_calls
-        text = content or ""
+        role, text = message.role, message.content or ""
+        ids: tuple[str, ...] = ()
         if isinstance(text, list):
             said.parts += [
                 part for part in text if isinstance(part, _Part) and part.type not in _TEXT_PARTS
             ]
             text = _text(text)
-        ids: tuple[str, ...] = ()
-        if calls:
+        if calls := message.tool_calls:
             ids = tuple(call.id for call in calls if call.id)
             said.calls_bytes += sum(
                 len(bytes(call.function.arguments)) for call in calls if call.function
@@ -317,12 +307,11 @@ def _check_counts(chat: _Chat) -> None:
 
 def _bound(chat: _Chat) -> int | None:
     """Return how many tokens the answer may have, None where the client sets no bound."""
-    said = [
-        _whole(name, value)
-        for name in _MAX_TOKENS_FIELDS
-        if (value := getattr(chat, name)) is not None
-    ]
-    return min(said) if said else None
+    one, other = chat.max_tokens, chat.max_completion_tokens
+    if one is None:
+        return None if other is None else _whole("max_completion_tokens", other)
+    bound = _whole("max_tokens", one)
+    return bound if other is None else min(bound, _whole("max_completion_tokens", other))
 
 
 def _whole(name: str, value: float) -> int:
