@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pointsman.core.types import Caller, Deployment, Step
-from pointsman.core.wire import CODECS
+from pointsman.core.wire import CODECS, premium
 from pointsman.core.wire.steering import FIELDS, names_model, without_steering
 from pointsman.providers.outgoing import written
 
@@ -38,6 +38,16 @@ def test_no_upstream_is_told_to_call_another_model_or_place(dialect: str, name: 
     body, dropped = sent(dialect, msgspec.json.encode(steered))
     plain, _ = sent(dialect, msgspec.json.encode({**BODIES[dialect], "user": "u"}))
     assert body == plain and name in dropped
+
+
+@pytest.mark.parametrize("dialect", ["openai-chat", "openai-responses", "anthropic"])
+@pytest.mark.parametrize("name", [*FIELDS, *premium.FIELDS])
+def test_a_request_is_plain_only_without_the_fields_that_others_look_for(dialect: str, name: str):
+    def is_plain(field: str) -> bool:
+        body = msgspec.json.encode({**BODIES[dialect], field: None})
+        return CODECS[dialect].decode_request(body, Caller()).is_plain
+
+    assert is_plain("seed") and not is_plain(name)
 
 
 def test_a_name_written_with_escapes_or_twice_is_found_too():

@@ -11,7 +11,6 @@ from tests.core.builders import CHAT, chat_request, deployment, step
 
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Deployment, Need, ResponseFormat, Turn
-from pointsman.core.wire import premium, steering
 
 ASK: dict[str, Any] = {"model": "auto", "messages": [{"role": "user", "content": "Hi"}]}
 ACME = deployment("acme/large")
@@ -257,10 +256,3 @@ def test_a_field_of_any_type_is_read_or_refused_and_nothing_else(name, value):
     except RequestError:
         return
     assert json.loads(CHAT.encode_request(request, step(NEWER, 64)).body)["model"] == "large"
-
-
-@pytest.mark.parametrize("name", [*steering.FIELDS, *premium.FIELDS])
-def test_a_request_is_plain_only_without_the_fields_that_others_look_for(name):
-    body = b'{"model":"m","messages":[{"role":"user"}],"%b":null}'
-    assert not chat_request(body % name.encode()).is_plain
-    assert chat_request(body % b"seed").is_plain

@@ -51,7 +51,7 @@ class Dialer:
         try:
             await tunnel.open(connect_head(to, proxy.authorization))
             secured = await loop.start_tls(transport, connection, tls, server_hostname=name)
-        except BaseException:
+        except BaseException:  # one that is cancelled too: nobody else has the transport
             transport.abort()
             raise
         if secured is None:
@@ -113,7 +113,7 @@ async def _adopt(
     loop = asyncio.get_running_loop()
     try:
         transport, _ = await loop.create_connection(take, sock=sock, ssl=tls, server_hostname=name)
-    except BaseException:
+    except BaseException:  # one that is cancelled too, which may be before the loop has the socket
         if not is_taken:
             sock.close()
         raise
@@ -134,7 +134,7 @@ async def _connect(found: Found) -> socket.socket:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         await asyncio.get_running_loop().sock_connect(sock, found.sockaddr)
-    except BaseException:
+    except BaseException:  # one that is cancelled too, as soon as another address has answered
         sock.close()
         raise
     return sock

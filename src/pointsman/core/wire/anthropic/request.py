@@ -17,6 +17,7 @@ from pointsman.core.wire.decoding import client_json, shape_members, upstream_js
 from pointsman.core.wire.limits import MESSAGES_MAX, TOOLS_MAX, check_count, check_model
 from pointsman.core.wire.prompt import Written
 from pointsman.core.wire.splice import splice
+from pointsman.core.wire.watched import Watched, is_plain
 
 # This API must be told a bound; where nobody set one and the model's own is not known, it is this.
 MAX_TOKENS_USUAL = 4_096
@@ -51,7 +52,7 @@ class _OutputConfig(msgspec.Struct):
     format: _Format | None = None
 
 
-class _Body(msgspec.Struct):
+class _Body(Watched, kw_only=True):
     messages: list[Said]
     model: str
     system: str | list[Block] | None = None
@@ -110,6 +111,7 @@ def decode_request(body: bytes, caller: Caller) -> Request:
         response_format=_response_format(asked),
         is_stream=bool(asked.stream),
         wants_usage=True,
+        is_plain=is_plain(asked),
         caller=caller,
     )
 

@@ -9,13 +9,13 @@ import msgspec
 
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Caller, Need, Request, ResponseFormat, Step, Turn
-from pointsman.core.wire import premium, steering
 from pointsman.core.wire.cache_asks import has_breakpoints, has_long_marks, has_marks, retention_s
 from pointsman.core.wire.decoding import client_json, shape_members
 from pointsman.core.wire.limits import MESSAGES_MAX, TOOLS_MAX, check_count, check_model
 from pointsman.core.wire.openai_chat.media import IMAGE_PARTS
 from pointsman.core.wire.params import with_fields
 from pointsman.core.wire.splice import object_bytes, splice
+from pointsman.core.wire.watched import Watched, is_plain
 
 DIALECT = "openai-chat"
 
@@ -79,7 +79,7 @@ class _StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
-class _Chat(msgspec.Struct):
+class _Chat(Watched, kw_only=True):
     messages: list[_Message]
     model: str
     tools: list[msgspec.Raw] | None = None
@@ -100,23 +100,6 @@ class _Chat(msgspec.Struct):
     conversation: msgspec.Raw = _ABSENT
     data_sources: msgspec.Raw = _ABSENT
     extra_body: msgspec.Raw = _ABSENT
-    # Of these only whether they are there: `steering` and `premium` read them.
-    models: msgspec.Raw = _ABSENT
-    route: msgspec.Raw = _ABSENT
-    preset: msgspec.Raw = _ABSENT
-    fallbacks: msgspec.Raw = _ABSENT
-    advisor: msgspec.Raw = _ABSENT
-    providerOptions: msgspec.Raw = _ABSENT  # noqa: N815
-    user_config: msgspec.Raw = _ABSENT
-    model_list: msgspec.Raw = _ABSENT
-    custom_llm_provider: msgspec.Raw = _ABSENT
-    api_base: msgspec.Raw = _ABSENT
-    base_url: msgspec.Raw = _ABSENT
-    api_key: msgspec.Raw = _ABSENT
-    extra_headers: msgspec.Raw = _ABSENT
-    service_tier: msgspec.Raw = _ABSENT
-    serviceTier: msgspec.Raw = _ABSENT  # noqa: N815
-    speed: msgspec.Raw = _ABSENT
 
 
 class _Offered(msgspec.Struct):
@@ -168,8 +151,6 @@ _seldom = attrgetter(
     *_REFERRING,
 )
 _NOTHING_SELDOM = (_ABSENT,) * 7 + (None,) * 3 + (_ABSENT,) * len(_REFERRING)
-_steering_or_dear = attrgetter(*steering.FIELDS, *premium.FIELDS)
-_NONE_OF_THESE = (_ABSENT,) * (len(steering.FIELDS) + len(premium.FIELDS))
 _offered = msgspec.json.Decoder(_Offered)
 _options = msgspec.json.Decoder(_Options)
 _file = msgspec.json.Decoder(_File)
@@ -195,7 +176,7 @@ def decode_request(body: bytes, caller: Caller) -> Request:
         response_format=_response_format(chat.response_format),
         is_stream=bool(chat.stream),
         wants_usage=bool(options and options.include_usage),
-        is_plain=_steering_or_dear(chat) == _NONE_OF_THESE,
+        is_plain=is_plain(chat),
         caller=caller,
         **_more(chat, said),
     )

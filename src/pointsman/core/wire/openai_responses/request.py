@@ -19,6 +19,7 @@ from pointsman.core.wire.openai_responses.items import (
     RESULTS,
     signature_of,
 )
+from pointsman.core.wire.watched import Watched, is_plain
 
 ENCRYPTED = "reasoning.encrypted_content"
 LOGPROBS = "message.output_text.logprobs"
@@ -82,7 +83,7 @@ class _TextOptions(msgspec.Struct):
     format: _Format | None = None
 
 
-class _Responses(msgspec.Struct):
+class _Responses(Watched):
     model: str = ""
     input: str | list[_Item] | None = None
     instructions: str | None = None
@@ -150,6 +151,7 @@ def decode_request(body: bytes, caller: Caller) -> Request:
         is_stream=bool(asked.stream),
         wants_usage=True,
         dropped=("store",) if asked.store else (),
+        is_plain=is_plain(asked),
         caller=caller,
     )
 
