@@ -13,6 +13,7 @@ FAMILIARITY_MIN = 0.7
 """Below this a prompt is unlike what the scorer learned from. Of the training prompts that were
 left out when the map of words was made, fold by fold, the 1st percentile has 0.71."""
 _FILE = "familiar.bin"
+_KINDS = bytes.maketrans(b"01", bytes([UNKNOWN, KNOWN]))
 
 
 @cache
@@ -37,7 +38,7 @@ def unpack_words(bits: bytes) -> bytes:
     """
     if len(bits) * 8 != BUCKETS:
         raise ValueError(f"the map of familiar words has {len(bits)} bytes, not {BUCKETS // 8}")
-    table = bytearray(unpack_bits(bits))
+    table = bytearray(unpack_bits(bits).translate(_KINDS))
     for token in silent_tokens():
         table[crc_hqx(token, 0)] = SILENT
     return bytes(table)
@@ -52,8 +53,8 @@ def pack_bits(buckets: Iterable[int]) -> bytes:
 
 
 def unpack_bits(bits: bytes) -> bytes:
-    """Return one byte, 0 or 1, for each of the bits of `pack_bits`."""
-    return b"".join(map(_spread_bytes().__getitem__, bits))
+    """Return the digit 0 or 1 for each of the bits of `pack_bits`."""
+    return f"{int.from_bytes(bits, 'little'):0{8 * len(bits)}b}"[::-1].encode()
 
 
 def look_up(table: bytes, at: Collection[int]) -> Sequence[int]:
@@ -68,9 +69,3 @@ def silent_tokens() -> tuple[bytes, ...]:
     """Return the tokens that say nothing of the language: see `familiar_words`."""
     singles = (bytes([byte]) for byte in range(128))
     return (*singles, b"00", b"000", b"0000")
-
-
-@cache
-def _spread_bytes() -> tuple[bytes, ...]:
-    """Return the bits of each of the 256 bytes, lowest first, (256,) of (8,)."""
-    return tuple(bytes(byte >> bit & 1 for bit in range(8)) for byte in range(256))

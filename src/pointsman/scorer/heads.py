@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain, compress, pairwise
+from itertools import chain, pairwise
 from math import exp, fsum, sqrt
 from operator import mul
 
@@ -20,6 +20,7 @@ _RAW_BYTES_MAX = 16 * 1024 * 1024
 _NUMBER_MAX = 1e6
 _LOG_GAIN_MAX = 100.0
 _KEPT_MAX = 64
+_UNWEIGHTED = bytes.maketrans(b"0", b"\x80")
 
 
 class Linear(msgspec.Struct, frozen=True):
@@ -195,8 +196,8 @@ def _pack_weights(weights: Sequence[tuple[int, int]]) -> bytes:
 def _unpack_weights(raw: bytes, at: int, n: int) -> tuple[bytes, int]:
     """Return the table of `n` weights packed at `at`, and where the next one starts."""
     start = at + BUCKETS // 8
-    buckets = compress(range(BUCKETS), unpack_bits(raw[at:start]))
-    table = bytearray([128]) * BUCKETS
-    for bucket, byte in zip(buckets, raw[start : start + n], strict=True):
-        table[bucket] = byte
-    return bytes(table), start + n
+    places, weights = unpack_bits(raw[at:start]), raw[start : start + n]
+    if not len(weights) == n == places.count(b"1"):
+        raise ValueError("the scorer's weights are damaged (a table is not whole); reinstall them")
+    filled = places.translate(_UNWEIGHTED).replace(b"1", b"%c") % tuple(weights)
+    return filled, start + n

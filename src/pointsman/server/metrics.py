@@ -1,22 +1,21 @@
-"""Metrics: what Prometheus scrapes. Every figure is a sum over the ledger's own bookings."""
+"""Metrics: what Prometheus scrapes. Every figure is a sum over the ledger's own bookings.
+
+The library that writes them loads with the first scrape: most of it serves what we have ourselves.
+"""
 
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import msgspec
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.metrics_core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
 
 from pointsman.audit import Standing
 from pointsman.ledger import AUDIT, Intent, Outcome, Settlement
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LATENCY_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -65,8 +64,6 @@ class Metrics:
     def __init__(self) -> None:
         self._tallies: dict[tuple[str, str, Outcome, bool, bool], _Tally] = {}
         self._standings: Iterable[Standing] = ()
-        self.registry = CollectorRegistry()
-        self.registry.register(self)
 
     def observe(self, intent: Intent, settlement: Settlement) -> None:
         """Count one attempt."""
@@ -89,11 +86,15 @@ class Metrics:
 
     def render(self, standings: Iterable[Standing] = ()) -> bytes:
         """Return the exposition text; `standings` are what the audits have found, by group."""
-        self._standings = standings
-        return generate_latest(self.registry)
+        from prometheus_client import generate_latest
 
-    def collect(self) -> Iterator[Metric]:
+        self._standings = standings
+        return generate_latest(self)
+
+    def collect(self) -> "Iterator[Metric]":
         """Yield what is scraped: the library asks for it so."""
+        from prometheus_client.metrics_core import GaugeMetricFamily
+
         yield self._counter(
             "attempts",
             "Attempts and cache hits, by how they ended",
@@ -123,8 +124,10 @@ class Metrics:
     def _kinds(self) -> Iterator[tuple[_Kind, _Tally]]:
         return ((_Kind(*kind), tally) for kind, tally in self._tallies.items())
 
-    def _counter(self, name: str, text: str, names: Labels, amounts: _Amounts) -> Metric:
+    def _counter(self, name: str, text: str, names: Labels, amounts: _Amounts) -> "Metric":
         """Return a family of sums by labels, each created when the first was added to it."""
+        from prometheus_client.metrics_core import CounterMetricFamily
+
         sums: dict[Labels, float] = {}
         began_s: dict[Labels, float] = {}
         for kind, tally in self._kinds():
@@ -136,7 +139,9 @@ class Metrics:
             family.add_metric(labels, float(amount), created=began_s[labels])
         return family
 
-    def _latency_family(self) -> Metric:
+    def _latency_family(self) -> "Metric":
+        from prometheus_client.metrics_core import HistogramMetricFamily
+
         name = "pointsman_attempt_seconds"
         family = HistogramMetricFamily(
             name, "Time from the call to the answer's end", labels=("tier",)
