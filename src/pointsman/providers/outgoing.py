@@ -30,10 +30,11 @@ def written(request: Request, step: Step) -> Written:
             dropped = (*request.dropped, *steering)
             request = msgspec.structs.replace(request, body=asked, dropped=dropped)
     encoded = encode_request(request, step)
-    unwanted = (*step.deployment.drops, *_refused(request, step))
-    body, refused = _without(encoded.body, unwanted) if unwanted else (encoded.body, ())
-    names = (*request.dropped, *encoded.dropped, *refused)
-    return Written(body, tuple(dict.fromkeys(names)) if names else ())
+    unwanted = step.deployment.drops + _refused(request, step)
+    if not (unwanted or request.dropped or encoded.dropped):
+        return encoded
+    body, refused = _without(encoded.body, unwanted)
+    return Written(body, tuple(dict.fromkeys((*request.dropped, *encoded.dropped, *refused))))
 
 
 def address(deployment: Deployment, value_of: Callable[[str], str | None]) -> str:
