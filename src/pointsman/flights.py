@@ -34,7 +34,7 @@ class Flights:
             flight.readers += 1
             return flight, False
         self._flights[key] = flight = Flight()
-        task = flight.start(commit, on_landed)
+        task = flight.task = asyncio.get_running_loop().create_task(flight.fly(commit, on_landed))
         self._tasks[task] = key, flight
         task.add_done_callback(self._forget)
         return flight, True
@@ -87,10 +87,11 @@ def _may_pass_next(error: BaseException) -> bool:
 class Flight:
     """One upstream answer, for whom it is started and for all who ask the same thing meanwhile.
 
-    It goes on when its first reader leaves, and is cancelled when the last one does.
+    It goes on when its first reader leaves, and is cancelled when the last one does. `task`: flies
+    it.
     """
 
-    __slots__ = ("_committed", "_decided", "_error", "_is_stopped", "_task", "readers", "recording")
+    __slots__ = ("_committed", "_decided", "_error", "_is_stopped", "readers", "recording", "task")
 
     def __init__(self) -> None:
         self.recording = Recording()
@@ -99,12 +100,7 @@ class Flight:
         self._committed: Committed | None = None
         self._error: GatewayError | None = None
         self._decided = Bell()
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self, commit: Commit, on_landed: Landed) -> asyncio.Task[None]:
-        """Start the upstream call. `on_landed` is told of an answer that ended whole."""
-        self._task = asyncio.get_running_loop().create_task(self._fly(commit, on_landed))
-        return self._task
+        self.task: asyncio.Task[None] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -126,12 +122,13 @@ class Flight:
         Then it is over, its call booked, before that reader's request is.
         """
         self.readers -= 1
-        if self.readers == 0 and self._task is not None and not self.recording.is_whole:
+        if self.readers == 0 and self.task is not None and not self.recording.is_whole:
             self._is_stopped = True
-            self._task.cancel()
-            await asyncio.wait((self._task,))
+            self.task.cancel()
+            await asyncio.wait((self.task,))
 
-    async def _fly(self, commit: Commit, on_landed: Landed) -> None:
+    async def fly(self, commit: Commit, on_landed: Landed) -> None:
+        """Make the upstream call. `on_landed` is told of an answer that ended whole."""
         try:
             self._committed = committed = await commit()
         except BaseException as error:

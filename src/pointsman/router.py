@@ -89,7 +89,7 @@ class Pipeline:
         workers = joint.workers if joint else 1
         self.audits = Auditor(stores.ledger, clock, rng, self._step, workers=workers)
         self.routing = self._adopted(routing)
-        self._gated = self.routing, self._gate_of(self.routing)
+        self._gate: tuple[Routing, Gate] | None = None  # of the latest routing
 
     def open(self, request: Request) -> Opening:
         """Open an answer: entered once a draft has passed its gate, or a recording was found.
@@ -316,9 +316,9 @@ class Pipeline:
             job = priced_as_stated(job)
             plan = as_held(plan, job.features, routing.price_of)
             purse = Purse(self.stores.ledger, budgets, self.meter)
-        if self._gated[0] is not routing:
-            self._gated = routing, self._gate_of(routing)
-        gate = self._gated[1]
+        if self._gate is None or self._gate[0] is not routing:
+            self._gate = routing, self._gate_of(routing)
+        _, gate = self._gate
         on_whole = partial(self.audits.consider, job, routing, gate.desk)
         return PlanRun(plan, job, gate, purse=purse, on_whole=on_whole)
 

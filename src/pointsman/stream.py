@@ -22,6 +22,11 @@ class AnswerStream:
     `cost_nanousd` is known at the end (a hit's at once): None before, and where there is no price.
     """
 
+    is_whole = False
+    on_event: Callable[[Event], None] | None = None
+    on_closed: Callable[[], None] | None = None
+    _at_hand: deque[Event] | tuple[()] = ()
+
     def __init__(
         self,
         more: More,
@@ -41,7 +46,6 @@ class AnswerStream:
         close: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._more = more
-        self._at_hand: deque[Event] = deque()
         self._cost = cost
         self._on_whole = on_whole
         self._close = close
@@ -55,9 +59,6 @@ class AnswerStream:
         self.cache = cache
         self.is_empty = is_empty
         self.kept = kept
-        self.is_whole = False
-        self.on_event: Callable[[Event], None] | None = None
-        self.on_closed: Callable[[], None] | None = None
 
     def __aiter__(self) -> Self:
         """Return the stream, to be iterated once."""
@@ -78,7 +79,7 @@ class AnswerStream:
         enough.
         """
         if self._at_hand:
-            left, self._at_hand = self._at_hand, deque()
+            left, self._at_hand = self._at_hand, ()
             return left
         if self.is_whole:
             return ()

@@ -98,9 +98,9 @@ class HeldDraft:
     async def _settle(self, *, is_gated: bool) -> None:
         """Judge the whole draft, which keeps a bad one out of the cache, and book its end."""
         self.is_whole = True
-        self.verdict = await self._judge()
-        if is_gated and not self.verdict.is_accepted:
-            await self.attempt.settle("rejected", self.verdict.validator)
+        self.verdict = verdict = await self._judge()
+        if is_gated and verdict.reason:
+            await self.attempt.settle("rejected", verdict.validator)
         elif self._claim(self):
             await self.attempt.settle("answered")
         else:
@@ -109,11 +109,10 @@ class HeldDraft:
 
     async def _judge(self) -> Verdict:
         """Return the verdict on what has come; a long draft is judged off the event loop."""
-        draft = draft_of(self.attempt.builder)
-        validators, ask = self._checks.validators, self._ask
-        if self.attempt.builder.chars > JUDGED_INLINE_CHARS_MAX:
-            return await asyncio.to_thread(judge, validators, draft, ask)
-        return judge(validators, draft, ask)
+        builder, validators = self.attempt.builder, self._checks.validators
+        if builder.chars > JUDGED_INLINE_CHARS_MAX:
+            return await asyncio.to_thread(judge, validators, draft_of(builder), self._ask)
+        return judge(validators, draft_of(builder), self._ask)
 
 
 class Committed:
