@@ -66,7 +66,7 @@ class Conversations:
                     conversation=found,
                     idle_s=max(0.0, now_s - found.at_s),
                     new_tokens=_tokens(request.turns[count:]),
-                    is_open=_is_open(request),
+                    is_open=is_loop or _is_sealed_open(request),
                     has_long_marks=request.has_long_marks,
                     retention_s=request.retention_s,
                 )
@@ -150,7 +150,7 @@ class Conversations:
             conversation=forgotten,
             idle_s=max(0.0, now_s - found.at_s),
             new_tokens=_tokens(request.turns),
-            is_open=_is_open(request),
+            is_open=_is_sealed_open(request),
             has_long_marks=request.has_long_marks,
             retention_s=request.retention_s,
         )
@@ -189,10 +189,8 @@ def _session_key(request: Request) -> _Key:
     return (caller.tenant, "session", caller.session, hash(request.system))
 
 
-def _is_open(request: Request) -> bool:
-    """Return whether the model is to go on with what it has begun, and not with a user's turn."""
-    if is_tool_loop(request):
-        return True
+def _is_sealed_open(request: Request) -> bool:
+    """Return whether the model is to go on with reasoning that it has begun."""
     return bool(request.signatures and request.turns and request.turns[-1].role == "assistant")
 
 

@@ -156,6 +156,17 @@ def test_another_dialect_has_another_key():
 
 
 @given(value=JSON, other=JSON)
+def test_keys_are_equal_where_the_json_is_equal(value, other):
+    assert (key({"extra": value}) == key({"extra": other})) == same_json(value, other)
+
+
+@pytest.mark.parametrize("number", [2**64 - 1, 2**64, -(2**63), -(2**63) - 1, 2.0**64, 1e300])
+def test_a_number_of_any_size_has_a_key_of_its_own(number):
+    assert key({"seed": number}) == key({"seed": int(number)})
+    assert key({"seed": number}) != key({"seed": int(number) + 1})
+
+
+@given(value=JSON, other=JSON)
 def test_canonical_json_is_equal_where_the_json_is_equal(value, other):
     assert (canonical_json(value) == canonical_json(other)) == same_json(value, other)
 

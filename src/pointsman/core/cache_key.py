@@ -10,7 +10,7 @@ import msgspec
 from pointsman.core.types import Decision, Request, Snapshot
 
 # Raised whenever the key is made of other things than before: old answers are then never found.
-SCHEMA = "pointsman-key-2"
+SCHEMA = "pointsman-key-3"
 
 KeyFacts: TypeAlias = tuple[str, tuple[str, ...], str, bool, bool]
 
@@ -62,5 +62,16 @@ def cache_key(request: Request, *, shape: Mapping[str, object], target: str, par
         f"{len(target)}:{target}{len(params)}:{params}"
     )
     digest = hashlib.sha256(parts.encode("utf-8", "surrogatepass"))
-    digest.update(msgspec.json.encode(shape, order="sorted"))
+    digest.update(_written(shape))
     return digest.digest()
+
+
+def _written(shape: Mapping[str, object]) -> bytes:
+    """Return the shape in the one way that it has: as MessagePack, which need not escape texts.
+
+    As JSON where a number has more than 64 bits; no MessagePack of an object begins like that.
+    """
+    try:
+        return msgspec.msgpack.encode(shape, order="sorted")
+    except OverflowError:
+        return msgspec.json.encode(shape, order="sorted")

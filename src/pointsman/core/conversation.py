@@ -92,10 +92,13 @@ def weigh(
     base, names = conversation.base, [tier.name for tier in tiers]
     if base.tier not in names or wanted.tier not in names or not conversation.context_tokens:
         return None
-    if names.index(wanted.tier) > names.index(base.tier) or _find(tiers, base) is None:
+    if names.index(wanted.tier) > names.index(base.tier):
         return None
     tiers = as_asked(tiers, is_hour=standing.has_long_marks, retention_s=standing.retention_s)
-    weighing = _Weighing(standing, features, tiers, caches)
+    deployment = _find(tiers, base)
+    if deployment is None:
+        return None
+    weighing = _Weighing(standing, deployment, features, tiers, caches)
     if wanted.tier == base.tier:
         if not weighing.is_cached:
             return None
@@ -185,6 +188,7 @@ class _Weighing:
     def __init__(
         self,
         standing: Standing,
+        base: Deployment,
         features: Features,
         tiers: Sequence[Tier],
         caches: PromptCaches,
@@ -194,8 +198,6 @@ class _Weighing:
         self._features = features
         self._tiers = tiers
         self._caches = caches
-        base = _find(tiers, self._conversation.base)
-        assert base is not None, "weigh looked"
         self._base = base
         self._context = self._conversation.context_tokens
         self._share = caches.most(base, standing.idle_s, self._context)

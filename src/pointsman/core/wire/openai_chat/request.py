@@ -9,7 +9,7 @@ import msgspec
 
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Caller, Need, Request, ResponseFormat, Step, Turn
-from pointsman.core.wire.cache_asks import has_breakpoints, has_long_marks, has_marks, retention_s
+from pointsman.core.wire.cache_asks import has_breakpoints, has_long_marks, retention_s
 from pointsman.core.wire.decoding import client_json, shape_members
 from pointsman.core.wire.limits import MESSAGES_MAX, TOOLS_MAX, check_count, check_model
 from pointsman.core.wire.openai_chat.media import IMAGE_PARTS
@@ -170,7 +170,7 @@ def decode_request(body: bytes, caller: Caller) -> Request:
         model=chat.model,
         system="\n".join(said.system),
         turns=tuple(said.turns),
-        has_long_marks=has_marks(body) and (has_long_marks(body) or has_breakpoints(body)),
+        has_long_marks=has_long_marks(body) or has_breakpoints(body),
         calls_bytes=said.calls_bytes,
         max_tokens=_bound(chat),
         response_format=_response_format(chat.response_format),
