@@ -5,7 +5,7 @@ import gzip
 import importlib.metadata
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache, partial
 from itertools import pairwise
@@ -41,6 +41,7 @@ from pointsman.server.bodies import Bodies, Incoming, Limits
 from pointsman.server.caller import read_caller
 from pointsman.server.exchange import Exchange
 from pointsman.server.origins import Origins
+from pointsman.server.parser import Head
 from pointsman.server.protocol import PIPELINED_MAX, Protocol, Refusal
 from pointsman.server.reply import Reply
 from pointsman.server.routes import check_method, find_route
@@ -235,8 +236,8 @@ class _Echo:
         finally:
             self.tasks.discard(task)
 
-    def turned_away(self, method: str, path: str, headers: Mapping[str, str]) -> Refusal | None:
-        del method, path, headers
+    def turned_away(self, head: Head) -> Refusal | None:
+        del head
         return None
 
 

@@ -19,6 +19,7 @@ from pointsman.server import reply
 from pointsman.server.app import App
 from pointsman.server.bodies import Incoming, Limits
 from pointsman.server.metrics import Metrics
+from pointsman.server.parser import Head
 from pointsman.server.routes import Services
 
 TOML = """
@@ -126,7 +127,7 @@ def request(
     path, _, query = path.partition("?")
     path = unquote(path, errors="replace")
     lower = {name.lower(): value for name, value in headers.items()}
-    return Incoming(method, path, query, lower, source or Source())
+    return Incoming(Head(method, path, query, lower), source or Source())
 
 
 class Client:

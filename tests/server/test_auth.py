@@ -13,7 +13,7 @@ from pointsman.access.keyring import Keyring
 from pointsman.access.sqlite_keys import SqliteKeys
 from pointsman.core.errors import Forbidden
 from pointsman.core.grants import Grant, Scope
-from pointsman.server.auth import admit
+from pointsman.server.auth import check_scope
 from pointsman.server.routes import ROUTES
 
 RED, BLUE = "red-key-0123456789", "blue-key-0123456789"
@@ -115,7 +115,7 @@ async def test_a_key_that_does_not_open_a_route_is_told_what_it_has_and_what_it_
     made = store.create("web", Grant(scopes=scopes), now_ns=1, expires_ns=None)
     keyring = Keyring(stated_keys({}), store, FakeClock())
     with pytest.raises(Forbidden) as refusal:
-        await admit(keyring, Scope.ADMIN, bearer(made))
+        check_scope(await keyring.admit(made), Scope.ADMIN)
     await keyring.close()
     assert f'"web": this takes the scope "{Scope.ADMIN}", and the key has {told};' in str(
         refusal.value.message

@@ -11,7 +11,8 @@ from tests.server.doors import CHAT, chat_body, opened
 
 from pointsman.core.events import Event
 from pointsman.core.types import Request, Step
-from pointsman.server.protocol import HEADERS_BYTES_MAX, PIPELINED_MAX, Protocol
+from pointsman.server.parser import HEADERS_BYTES_MAX
+from pointsman.server.protocol import PIPELINED_MAX, Protocol
 
 PROBE = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = b"POST %b HTTP/1.1\r\nHost: localhost\r\n" % CHAT.encode()

@@ -12,6 +12,7 @@ from tests.simulation.plan import KEYS, MAX_TOKENS, Ask
 
 from pointsman.server.app import App
 from pointsman.server.bodies import Incoming
+from pointsman.server.parser import Head
 from pointsman.server.reply import Reply
 
 _PATHS = {
@@ -71,9 +72,9 @@ class Read:
 async def ask(app: App, got: Got) -> None:
     """Send one request and keep what comes."""
     wanted, loop = got.ask, asyncio.get_running_loop()
-    incoming = Incoming("POST", _PATHS[wanted.dialect], "", _headers(wanted), Source())
-    incoming.feed(body_of(wanted))
-    incoming.end()
+    incoming = Incoming(
+        Head("POST", _PATHS[wanted.dialect], "", _headers(wanted)), Source(), body_of(wanted)
+    )
     reply = Heard(got, incoming)
     timer = None
     if wanted.leaves_after_s is not None:

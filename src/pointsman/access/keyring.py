@@ -60,17 +60,29 @@ class Keyring:
         self._is_failing = False
         self._has_had_any = False
 
+    def known(self, sent: str) -> Admitted | None:
+        """Return who has sent a key as `admit` does, None where that has to look it up first."""
+        stated = self._stated.by_digest
+        if stated and (whose := self._whose_stated(sent)) is not None:
+            return whose
+        if self._store is None or (stated and not sent):
+            return self._refused(sent)
+        if self._is_failing or self._looked_s < self._clock.monotonic_s() - KNOWN_FOR_S:
+            return None
+        found = self._known.find(sent)
+        if found is not None:
+            return self._admitted(*found)
+        return None if sent and not self._is_open else self._refused(sent)
+
     async def admit(self, sent: str) -> Admitted:
         """Return who has sent a key, "" where none was sent.
 
         Raises Unauthorized for one that is not known, or no longer; AuthUnavailable where nobody
         can tell.
         """
-        whose = self._whose_stated(sent)
+        whose = self.known(sent)
         if whose is not None:
             return whose
-        if self._store is None or (self._stated.by_digest and not sent):
-            return self._refused(sent)
         came_s = self._clock.monotonic_s()
         await self._look_since(came_s - KNOWN_FOR_S)
         found = self._known.find(sent)
@@ -101,7 +113,7 @@ class Keyring:
         return not self._stated.by_digest and not self._has_had_any
 
     def _whose_stated(self, sent: str) -> Admitted | None:
-        if not sent or not self._stated.by_digest:
+        if not sent:
             return None
         made = digest(sent, self._stated.pepper)
         # All of them, so that the time it takes says nothing of any.

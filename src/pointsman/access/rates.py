@@ -19,7 +19,7 @@ from pointsman.core.grants import Grant
 WINDOW_S = 60
 # When one in flight will end is not known; a second is as good a guess as any.
 IN_FLIGHT_RETRY_S = 1.0
-_UNLIMITED = nullcontext()
+UNLIMITED: AbstractContextManager[None] = nullcontext()
 
 
 class Minute:
@@ -127,7 +127,7 @@ class RequestRates:
         Raises RateLimited where the key has too many in flight, or had too many in this minute.
         """
         if grant.requests_per_minute is None and grant.concurrency is None:
-            return _UNLIMITED
+            return UNLIMITED
         return self._entered(tenant, grant, now_s)
 
     @contextmanager

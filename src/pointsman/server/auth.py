@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from pointsman.access.keyring import ANYBODY, Admitted, Keyring
+from pointsman.access.keyring import Admitted
 from pointsman.core.errors import Forbidden
 from pointsman.core.grants import Scope
 
@@ -13,21 +13,14 @@ KEY_HEADERS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
 _KEY_HEADERS = frozenset(KEY_HEADERS)
 
 
-async def admit(keyring: Keyring, scope: Scope | None, headers: Mapping[str, str]) -> Admitted:
-    """Return who sent these headers, to a route of this scope, None for one that needs no key.
-
-    Raises Unauthorized, Forbidden where the key is good but not for this, AuthUnavailable.
-    """
-    if scope is None:
-        return ANYBODY
-    who = await keyring.admit(sent_key(headers))
+def check_scope(who: Admitted, scope: Scope | None) -> None:
+    """Raise Forbidden where a key is good, but not for a route of this scope."""
     if scope not in who.grant.scopes:
         scopes = ", ".join(sorted(who.grant.scopes)) or "none"
         raise Forbidden(
             f'key "{who.tenant}": this takes the scope "{scope}", and the key has {scopes};'
             " ask for a key that has it"
         )
-    return who
 
 
 def sent_key(headers: Mapping[str, str]) -> str:

@@ -1,7 +1,6 @@
 """Bodies: gathers those of requests within their limits, from whatever brings them."""
 
 import asyncio
-from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -14,6 +13,7 @@ from pointsman.core.errors import (
     UnsupportedMedia,
 )
 from pointsman.core.wire.limits import BODY_BYTES_MAX
+from pointsman.server.parser import Head
 from pointsman.server.shedding import WAIT_MAX_S
 
 SHED_RETRY_AFTER_S = 1.0
@@ -42,11 +42,18 @@ class Bodies:
         self.limits = limits
         self._held = 0
 
-    def take(self, count: int) -> None:
-        """Make room for bytes. Raises Overloaded where there is none."""
-        if self._held + count > self.limits.bodies_bytes_max:
+    def take(self, total: int, before: int) -> None:
+        """Make room for a body of `total` bytes that had room for `before`.
+
+        Raises RequestTooLarge or Overloaded where there is none.
+        """
+        if total > self.limits.body_bytes_max:
+            limit_mb = self.limits.body_bytes_max / 1024 / 1024
+            raise RequestTooLarge(f"the body is over {limit_mb:g} MiB; send less")
+        held = self._held + total - before
+        if held > self.limits.bodies_bytes_max:
             raise Overloaded("too many bodies are in flight", retry_after_s=SHED_RETRY_AFTER_S)
-        self._held += count
+        self._held = held
 
     def give(self, count: int) -> None:
         """Let go of bytes."""
@@ -66,8 +73,8 @@ class Source(Protocol):
 class Incoming:
     """A request as it comes in: its head, and its body as far as that has come.
 
-    `headers`: their names in lower case. `query`: as it was sent. `is_excess`: it came on a
-    connection beyond the limit, where only a probe is answered. `is_gone`: its client is.
+    `is_excess`: it came on a connection beyond the limit, where only a probe is answered.
+    `is_gone`: its client is.
     """
 
     is_excess = False
@@ -83,15 +90,15 @@ class Incoming:
     _taken = 0
     _is_broken_off = False
 
-    def __init__(
-        self, method: str, path: str, query: str, headers: Mapping[str, str], source: Source
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.query = query
-        self.headers = headers
+    def __init__(self, head: Head, source: Source, body: bytes | None = None) -> None:
+        """`body`: all of it, where that has come with the head."""
+        self.head = head
         self._source = source
         self._pieces: list[bytes] = []
+        if body is not None:
+            self._pieces.append(body)
+            self._size = len(body)
+            self.is_whole = True
 
     @property
     def is_held_back(self) -> bool:
@@ -100,7 +107,7 @@ class Incoming:
         Whether it sends it after a refusal nobody can tell: what comes next may be the body or
         another request. Source: RFC 9110, section 10.1.1.
         """
-        return self._bodies is None and "expect" in self.headers
+        return self._bodies is None and "expect" in self.head.headers
 
     # What the connection does.
 
@@ -137,28 +144,34 @@ class Incoming:
             self._is_broken_off = True
             self.task.cancel()
 
-    async def read(self, bodies: Bodies) -> bytes:
-        """Return the body once it is whole.
+    def whole(self, bodies: Bodies) -> bytes:
+        """Return the body, which has come. Raises UnsupportedMedia, RequestTooLarge, Overloaded."""
+        if self._bodies is None:
+            self._begin(bodies)
+        self._take(self._size)
+        pieces, self._pieces = self._pieces, []  # of several it is a copy
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-        Raises UnsupportedMedia, RequestTooLarge, Overloaded, RequestTimeout.
-        """
-        if self.headers.get("content-encoding", "identity").lower() != "identity":
-            raise UnsupportedMedia("Content-Encoding is not taken; send the body as it is")
-        self._bodies = bodies
-        if self.is_whole:
-            self._take(self._size)
-        else:
-            self._take(max(self._size, int(self.headers.get("content-length", 0))))
+    async def read(self, bodies: Bodies) -> bytes:
+        """Return the body once it is whole. Raises what `whole` does, and RequestTimeout."""
+        if not self.is_whole:
+            self._begin(bodies)
+            self._take(max(self._size, int(self.head.headers.get("content-length", 0))))
             await self._rest(bodies.limits.body_s)
-        body = b"".join(self._pieces)
-        self._pieces.clear()  # of several it is a copy
-        return body
+        return self.whole(bodies)
 
     def release(self) -> None:
         """Give back the room that the body took."""
         if self._bodies is not None:
             self._bodies.give(self._taken)
             self._taken = 0
+
+    def _begin(self, bodies: Bodies) -> None:
+        """Have what comes counted from now on. Raises UnsupportedMedia."""
+        headers = self.head.headers
+        if "content-encoding" in headers and headers["content-encoding"].lower() != "identity":
+            raise UnsupportedMedia("Content-Encoding is not taken; send the body as it is")
+        self._bodies = bodies
 
     async def _rest(self, limit_s: float) -> None:
         """Wait until the body is whole. Raises what is wrong with it."""
@@ -175,11 +188,8 @@ class Incoming:
     def _take(self, total: int) -> None:
         """Make room for a body of `total` bytes. Raises RequestTooLarge or Overloaded."""
         assert self._bodies is not None, "nobody has asked for it"
-        if total > self._bodies.limits.body_bytes_max:
-            limit_mb = self._bodies.limits.body_bytes_max / 1024 / 1024
-            raise RequestTooLarge(f"the body is over {limit_mb:g} MiB; send less")
         if total > self._taken:
-            self._bodies.take(total - self._taken)
+            self._bodies.take(total, self._taken)
             self._taken = total
 
     def _fail(self, error: Exception) -> None:

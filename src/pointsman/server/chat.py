@@ -88,13 +88,14 @@ def answer_headers(stream: AnswerStream) -> Headers:
         ("x-pointsman-reason", printable(stream.reason)),
         *_ALWAYS,
     ]
-    is_cost_final = stream.is_whole or stream.cache == "hit"
-    if is_cost_final and stream.cost_nanousd is not None:
-        headers.append(("x-pointsman-cost-usd", f"{stream.cost_nanousd / 1e9:.9f}"))
+    if stream.is_whole or stream.cache == "hit":  # then its cost is final
+        cost_nanousd = stream.cost_nanousd
+        if cost_nanousd is not None:
+            headers.append(("x-pointsman-cost-usd", f"{cost_nanousd / 1e9:.9f}"))
     if stream.is_empty:
         headers.append(("x-pointsman-empty", "1"))
-    if stream.dropped:
-        headers.append(("x-pointsman-dropped", name_list(stream.dropped)))
+    if dropped := stream.dropped:
+        headers.append(("x-pointsman-dropped", name_list(dropped)))
     return headers
 
 

@@ -11,7 +11,6 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from pointsman.assembly import new_request_id
-from pointsman.core.errors import GatewayError
 from pointsman.router import Pipeline
 from pointsman.server.app import check_taking, read_query
 from pointsman.server.exchange import Exchange, Headers
@@ -19,7 +18,7 @@ from pointsman.server.headers import id_headers
 from pointsman.server.metrics import Metrics
 from pointsman.server.reply import Reply
 from pointsman.server.routes import Found, Services, check_method, find_route
-from pointsman.server.telling import run_route, tell
+from pointsman.server.telling import run_route, tell_of
 
 _PIECES_MAX = 64
 _CLOSED = "the router was closed before the answer had come"
@@ -65,10 +64,9 @@ class Door:
         try:
             route = check_method(found, exchange.method, exchange.path)
             check_taking(self._services, route)
-        except GatewayError as error:
-            tell(reply, error, exchange.request_id, found.dialect)
-        else:
             await run_route(self._services, route, exchange, reply, dialect=found.dialect)
+        except Exception as error:  # nobody else would tell the client
+            tell_of(reply, error, exchange.request_id, found.dialect)
 
 
 class OpenReply(Reply):

@@ -1,13 +1,11 @@
-"""Protocol: HTTP/1.1 on a connection, strict, and with limits on what comes before a body."""
+"""Protocol: a connection's requests, one after the other, and what is said of those refused."""
 
 import asyncio
 import math
 from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from typing import Any, TypeAlias
 from typing import Protocol as Interface
-
-import httptools
 
 from pointsman.assembly import new_request_id
 from pointsman.core.errors import RequestError
@@ -15,13 +13,10 @@ from pointsman.core.wire import CODECS
 from pointsman.server.bodies import Incoming
 from pointsman.server.deadline import Deadline
 from pointsman.server.exchange import Headers
-from pointsman.server.framing import framing_fault, read_headers, read_target
 from pointsman.server.outlet import Outlet
+from pointsman.server.parser import Head, Parser, Refused, whole_request
 from pointsman.server.reply import HttpReply, head_bytes
 
-HEADERS_BYTES_MAX = 16 * 1024
-HEADERS_MAX = 100
-REQUEST_LINE_BYTES_MAX = 8 * 1024
 HEADERS_S = 10.0
 STALL_S = 60.0
 CONNECTIONS_MAX = 10_000
@@ -32,14 +27,9 @@ _SPARE_CONNECTIONS = 100
 _IDLE_S = 5.0
 _LINGER_S = 2.0
 _LEFTOVER_BODY_S = 10.0
-# The parser gathers a header, and skips what may follow a chunk's size, without a word to us. So
-# this is also the most that a whole head may have, and all that follows a body.
-_UNTOLD_BYTES_MAX = 2 * HEADERS_BYTES_MAX
 # After so much at once others have their turn; libuv else reads up to 32 times in a row.
 _TURN_BYTES = 64 * 1024
-_NO_HTTP = "this is not HTTP/1.1 as RFC 9112 has it"
 _GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
-_FRAMING = (b"content-length", b"transfer-encoding")
 
 # A reply's status, its headers but for those of its body, and that.
 Refusal: TypeAlias = tuple[int, Headers, bytes]
@@ -51,22 +41,15 @@ class Handler(Interface):
     def handle(self, incoming: Incoming, reply: HttpReply) -> Coroutine[Any, Any, None]:
         """Serve a request: to the reply's end, or until `incoming` is broken off."""
 
-    def turned_away(self, method: str, path: str, headers: Mapping[str, str]) -> Refusal | None:
+    def turned_away(self, head: Head) -> Refusal | None:
         """Return what is said to a request at once, None to hear it out."""
-
-
-class _Refused(Exception):
-    """A client has gone past a limit."""
 
 
 class Protocol(asyncio.Protocol):
     """Reads requests, one after the other, and has each answered in its turn.
 
-    It refuses what RFC 9112 does, long request lines, long or many headers, and slow ones. What is
-    refused, or is no HTTP at all, is told in OpenAI's error shape, and the connection is closed
-    (FAULTS, section 4). llhttp sees to most framing, `framing_fault` to what it lets pass. An offer
-    to upgrade is declined by going on: Java's client makes one with every request, and httptools
-    skips the body of such a request (test_an_offer_to_upgrade_is_declined).
+    What the parser refuses, and who is slow, is told in OpenAI's error shape, and the connection is
+    closed (FAULTS, section 4).
     """
 
     headers_s = HEADERS_S
@@ -80,20 +63,13 @@ class Protocol(asyncio.Protocol):
         self._connections = connections
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[None] = self._loop.create_future()
-        self._parser: Any = self._new_parser()
+        self._parser = Parser(self)
         self.waiting: deque[tuple[Incoming, HttpReply]] = deque()
         # The request that is being answered, and the one whose body is being read for somebody.
         self._current: tuple[Incoming, HttpReply] | None = None
         self._coming: Incoming | None = None
-        self._target = b""
-        self._raw_headers: list[bytes] = []
-        self._untold_bytes = 0
-        self._is_reading_headers = False
-        self._is_reading_body = False
-        self._fault = (400, _NO_HTTP)
         self._deadline = Deadline(self._loop)
         self._is_held = False
-        self._is_going_on = False
         self._is_excess = False
         self._is_refused = False
 
@@ -118,7 +94,7 @@ class Protocol(asyncio.Protocol):
         self.closed.set_result(None)
         self._deadline.close()
         self.outlet.close()
-        self._parser = None  # it holds this object, and this object it
+        self._parser.close()  # it holds this object, and this object it
         self.waiting.clear()
         if self._current is not None:
             self._current[0].hang_up()
@@ -127,14 +103,14 @@ class Protocol(asyncio.Protocol):
         """Take what came."""
         if self._is_refused:
             return
-        self._untold_bytes += len(data)
-        try:
-            self._feed(data)
-            if self._is_reading_headers or self._is_reading_body or self._untold_bytes:
-                self._look_at_rest()
-        except (httptools.HttpParserError, _Refused):
-            self._tell_fault()
-            return
+        is_plain = self._current is None and not self._is_excess and self._parser.is_between
+        if not (is_plain and self._take_whole(data)):
+            try:
+                self._parser.feed(data)
+            except Refused as refused:
+                self._tell(refused)
+                return
+            self._look_at_rest()
         if len(data) >= _TURN_BYTES and not self._is_held:
             self.transport.pause_reading()
             self._loop.call_soon(self._read_on)
@@ -149,90 +125,38 @@ class Protocol(asyncio.Protocol):
 
     # What the parser tells.
 
-    def on_message_begin(self) -> None:
-        """Begin a request."""
-        if self._is_going_on:
-            return
+    def begin_head(self) -> None:
+        """Take one more request, where not too many wait already. Raises Refused."""
         if len(self.waiting) >= PIPELINED_MAX:
-            self._refuse(400, f"over {PIPELINED_MAX} requests wait here; await their replies")
-        self._target = b""
-        self._raw_headers = []
-        self._is_reading_headers = True
+            raise Refused(400, f"over {PIPELINED_MAX} requests wait here; await their replies")
 
-    def on_url(self, url: bytes) -> None:
-        """Take a piece of the request line."""
-        if self._is_going_on:
-            return
-        self._target += url
-        if len(self._target) > REQUEST_LINE_BYTES_MAX:
-            self._refuse(414, f"the request line is over {REQUEST_LINE_BYTES_MAX} bytes; send less")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header. One that follows the body is counted, and goes no further.
-
-        It could else bring a key, or another host, past those who checked the first ones.
-        """
-        raw = self._raw_headers
-        raw += (name, value)
-        if len(raw) > 2 * HEADERS_MAX:
-            self._refuse_headers()
-
-    def on_headers_complete(self) -> None:
-        """Hand the request to the app."""
-        if self._is_going_on:
-            return
-        self._untold_bytes = 0
-        self._is_reading_headers = False
-        raw = self._raw_headers
-        if sum(map(len, raw)) > HEADERS_BYTES_MAX:
-            self._refuse_headers()
-        names, headers = read_headers(raw)
-        version = self._parser.get_http_version()
-        if fault := framing_fault(names, headers, self._target, version):
-            self._refuse(400, fault)
-        path, query = read_target(self._target)
+    def take_head(self, head: Head) -> None:
+        """Hand a request to the app."""
         self._deadline.due_s = math.inf
-        self._is_reading_body = True
-        method = self._parser.get_method().decode("ascii")
-        is_kept = self._parser.should_keep_alive() and version != "1.0"
-        if is_kept and self._turn_away(method, path, headers):
+        if head.is_kept and self._turn_away(head):
             return
-        incoming = Incoming(method, path, query, headers, self)
-        reply = HttpReply(self, incoming)
-        if not is_kept:
-            reply.is_kept, reply.is_for_old_http = False, version == "1.0"
-        if self._is_excess:
-            incoming.is_excess = True
-        self._coming = incoming
-        if self._current is None:
-            self._begin(incoming, reply)
-        else:
-            self.waiting.append((incoming, reply))
+        self._coming = Incoming(head, self)
+        self._hand_over(self._coming)
 
-    def on_body(self, body: bytes) -> None:
-        """Take a piece of the body; nobody wants that of a request that was answered already."""
-        self._untold_bytes = 0
+    def take_piece(self, piece: bytes) -> None:
+        """Take a piece of a body; nobody wants that of a request that was answered already."""
         if self._coming is not None:
-            self._coming.feed(body)
+            self._coming.feed(piece)
 
-    def on_message_complete(self) -> None:
-        """Note the body's end, which after an offer to upgrade is still to come."""
-        if self._parser.should_upgrade():
-            return
-        self._untold_bytes = 0
-        self._is_reading_body = False
+    def take_end(self) -> None:
+        """Note the body's end."""
         if self._coming is not None:
             self._coming.end()
             self._coming = None
         elif self._current is None:
-            self._deadline.set(self.idle_s, self._close)
+            self._deadline.set(self.idle_s, self.transport.close)
 
     # What a request's body and its reply tell.
 
     def go_on(self) -> None:
         """Have the client send the rest of its body, and take it."""
         assert self._coming is not None, "somebody waits for it"
-        if self._coming.headers.get("expect", "").lower() == "100-continue":
+        if self._coming.head.headers.get("expect", "").lower() == "100-continue":
             self.outlet.write(_GO_ON)
         self._release()
 
@@ -253,11 +177,11 @@ class Protocol(asyncio.Protocol):
             self._release()
         if self.waiting:
             self._begin(*self.waiting.popleft())
-        elif self._is_reading_body:
+        elif self._parser.is_reading_body:
             self._coming = None
-            self._deadline.set(self.leftover_body_s, self._close)
-        elif not self._is_reading_headers:
-            self._deadline.set(self.idle_s, self._close)
+            self._deadline.set(self.leftover_body_s, self.transport.close)
+        elif not self._parser.is_reading_head:
+            self._deadline.set(self.idle_s, self.transport.close)
 
     def shut(self) -> None:
         """Close once nothing is being answered."""
@@ -266,27 +190,51 @@ class Protocol(asyncio.Protocol):
         else:
             self._current[1].is_kept = False
 
+    def _take_whole(self, data: bytes) -> bool:
+        """Take a request that came in one piece; False where it did not."""
+        request = whole_request(data)
+        if request is None:
+            return False
+        head, body = request
+        refusal = self._app.turned_away(head)
+        if refusal is None:
+            self._deadline.due_s = math.inf
+            self._hand_over(Incoming(head, self, body))
+        else:
+            self._write_reply(*refusal)
+            self._deadline.set(self.idle_s, self.transport.close)
+        return True
+
+    def _hand_over(self, incoming: Incoming) -> None:
+        """Have a request answered in its turn."""
+        incoming.is_excess = self._is_excess
+        request = incoming, HttpReply(self, incoming)
+        if self._current is None:
+            self._begin(*request)
+        else:
+            self.waiting.append(request)
+
     def _begin(self, incoming: Incoming, reply: HttpReply) -> None:
         self._current = (incoming, reply)
         incoming.task = self._loop.create_task(self._app.handle(incoming, reply))
 
     # What is refused.
 
-    def _turn_away(self, method: str, path: str, headers: Mapping[str, str]) -> bool:
+    def _turn_away(self, head: Head) -> bool:
         """Reply at once where the app has no room, and return whether that was done.
 
         It hears out who waits behind another request, and who asks before sending a body.
         """
-        is_plain = self._current is None and not self._is_excess and "expect" not in headers
-        if not is_plain or self._parser.should_upgrade():
+        is_plain = self._current is None and not self._is_excess and "expect" not in head.headers
+        if not is_plain or self._parser.is_upgrade_offered:
             return False
-        refusal = self._app.turned_away(method, path, headers)
+        refusal = self._app.turned_away(head)
         if refusal is None:
             return False
         self._write_reply(*refusal)
         return True
 
-    def _tell_fault(self) -> None:
+    def _tell(self, refused: Refused) -> None:
         """Say what is wrong with a request that never reached the app, and hang up.
 
         Nothing is said where a reply is on its way: it would be taken for part of that.
@@ -298,18 +246,18 @@ class Protocol(asyncio.Protocol):
             return
         if self._current is not None:
             self._current[0].hang_up()  # the app is not to answer as well
-        status, message = self._fault
         request_id = new_request_id()
-        body = CODECS["openai-chat"].error_body(RequestError(message), request_id)
+        body = CODECS["openai-chat"].error_body(RequestError(refused.message), request_id)
         told = (("x-should-retry", "false"), ("connection", "close"), ("x-request-id", request_id))
-        self._write_reply(status, told, body)
+        self._write_reply(refused.status, told, body)
         self._linger()
 
     def _may_speak(self) -> bool:
         """Return whether an error now would be the reply to the request that is at fault."""
+        is_reading_body = self._parser.is_reading_body
         if self._current is None:
-            return not self._is_reading_body
-        return self._is_reading_body and not self.waiting and not self._current[1].has_started
+            return not is_reading_body
+        return is_reading_body and not self.waiting and not self._current[1].has_started
 
     def _write_reply(self, status: int, headers: Headers, body: bytes) -> None:
         kind, length = ("content-type", "application/json"), ("content-length", str(len(body)))
@@ -326,50 +274,16 @@ class Protocol(asyncio.Protocol):
         else:
             self.transport.close()
 
-    def _refuse_headers(self) -> None:
-        limit = f"{HEADERS_MAX} headers of {HEADERS_BYTES_MAX} bytes in all"
-        self._refuse(431, f"the limit is {limit}; send less")
-
-    def _refuse(self, status: int, message: str) -> None:
-        self._fault = (status, message)
-        raise _Refused(message)  # stops the parser, and has the fault told
-
     # How it is read.
 
-    def _new_parser(self) -> Any:
-        parser = httptools.HttpRequestParser(self)
-        # What comes behind a request that closes the connection is left alone, and no fault.
-        parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        return parser
-
-    def _feed(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as offer:
-            (body_at,) = offer.args
-            self._go_on_behind_the_head()
-            self._feed(data[body_at:])
-
-    def _go_on_behind_the_head(self) -> None:
-        """Set up a parser that stands where the last one stopped: behind the request's headers."""
-        raw = self._raw_headers
-        pairs = zip(raw[::2], raw[1::2], strict=True)
-        lines = [name + b": " + value for name, value in pairs if name.lower() in _FRAMING]
-        self._parser = self._new_parser()
-        self._is_going_on = True
-        self._raw_headers = []
-        self._parser.feed_data(b"\r\n".join([b"POST / HTTP/1.1", *lines, b"", b""]))
-        self._is_going_on = False
-
     def _look_at_rest(self) -> None:
-        """See to what came and is not the end of a request. Raises _Refused."""
-        if self._untold_bytes > _UNTOLD_BYTES_MAX:
-            self._refuse(431, f"one header or chunk's head is over {HEADERS_BYTES_MAX} bytes")
-        if self._is_reading_headers:
+        """See to what came and is not the end of a request."""
+        parser, is_waiting = self._parser, self._deadline.due_s < math.inf
+        if parser.is_reading_head:
             if not self._deadline.is_set_for(self._tell_late_headers):
                 self._wait_for_headers()
-        elif self._is_reading_body and self._current is None and self._deadline.due_s == math.inf:
-            self._deadline.set(self.leftover_body_s, self._close)
+        elif parser.is_reading_body and self._current is None and not is_waiting:
+            self._deadline.set(self.leftover_body_s, self.transport.close)
 
     def _release(self) -> None:
         self._is_held = False
@@ -383,8 +297,4 @@ class Protocol(asyncio.Protocol):
         self._deadline.set(self.headers_s, self._tell_late_headers)
 
     def _tell_late_headers(self) -> None:
-        self._fault = (408, f"the headers did not come within {self.headers_s:g} s")
-        self._tell_fault()
-
-    def _close(self) -> None:
-        self.transport.close()
+        self._tell(Refused(408, f"the headers did not come within {self.headers_s:g} s"))

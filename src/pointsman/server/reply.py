@@ -1,5 +1,6 @@
 """Reply: what goes back for a request, and how HTTP/1.1 has it."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Protocol
@@ -12,7 +13,7 @@ _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}" for st
 _CLOSE = "close"
 
 
-class Reply:
+class Reply(ABC):
     """A reply, as far as it has gone. A child class knows the way.
 
     `ids`: headers that every reply to the request has, unless it has others of these names.
@@ -41,19 +42,21 @@ class Reply:
         self.has_started = True
         self.status, self.headers, self.error_frame = status, all_of_them, error_frame
 
+    @abstractmethod
     def write(self, body: bytes) -> None:
         """Send more of the body, without waiting."""
-        raise NotImplementedError
 
     async def drained(self) -> None:
         """Wait until the reader has taken most of what was sent, or has gone."""
+        assert not self.is_slow, "who has slow readers knows how to wait for them"
 
     def finish(self) -> None:
         """Say that the body is whole."""
         self.is_finished = True
 
     def _open(self, status: int, headers: dict[str, str]) -> None:
-        """Make what goes before the body; may add to the headers."""
+        """Make what goes before the body, where anything does; may add to the headers."""
+        del status, headers
 
 
 class Connection(Protocol):
@@ -68,9 +71,6 @@ class Connection(Protocol):
 class HttpReply(Reply):
     """A reply over HTTP/1.1. `is_kept`: the connection is, after it."""
 
-    is_kept = True
-    is_for_old_http = False
-
     _head = b""
     _is_chunked = False
 
@@ -78,7 +78,10 @@ class HttpReply(Reply):
         self._connection = connection
         self._outlet = connection.outlet
         self._incoming = incoming
-        self._has_body = incoming.method != "HEAD"
+        head = incoming.head
+        self.is_kept = head.is_kept
+        self._is_for_old_http = head.is_old
+        self._has_body = head.method != "HEAD"
 
     @property
     def is_slow(self) -> bool:
@@ -88,13 +91,13 @@ class HttpReply(Reply):
     def write(self, body: bytes) -> None:
         """Send more of the body, without waiting."""
         if self._is_chunked:
-            data = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-        else:
-            data = body if self._has_body else b""
+            body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+        elif not self._has_body:
+            body = b""
         if self._head:
-            data, self._head = self._head + data, b""
-        if data:
-            self._outlet.write(data)
+            body, self._head = self._head + body, b""
+        if body:
+            self._outlet.write(body)
 
     async def drained(self) -> None:
         """Wait until the reader has taken most of what was sent, or has gone."""
@@ -110,7 +113,7 @@ class HttpReply(Reply):
 
     def _open(self, status: int, headers: dict[str, str]) -> None:
         if "content-length" not in headers and self._has_body:
-            if self.is_for_old_http:  # its end is the connection's: RFC 9112, section 6.3
+            if self._is_for_old_http:  # its end is the connection's: RFC 9112, section 6.3
                 self.is_kept = False
             else:
                 self._is_chunked = True

@@ -123,8 +123,8 @@ def _named(place: re.Match[str]) -> str:
 
 
 def _completing(dialect: str, *, is_stream: bool | None = None) -> Route:
-    async def handler(services: Services, exchange: Exchange, responder: Responder) -> None:
-        await chat.complete(
+    def handler(services: Services, exchange: Exchange, responder: Responder) -> Awaitable[None]:
+        return chat.complete(
             services.pipeline, exchange, responder, dialect=dialect, is_stream=is_stream
         )
 

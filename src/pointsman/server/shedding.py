@@ -28,7 +28,7 @@ _NEWEST = 1 / 8
 class Turnstile:
     """Lets one request begin in a round of the loop, in the order in which they came.
 
-    `wait_max_s`: what is too long a wait; 0 says that nothing is.
+    `wait_max_s`: what is too long a wait; 0 says that nothing is. `is_standing`: there is overload.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class Turnstile:
         self._pace_s = 0.0  # how long it takes from one to the next, on average
         self._late_since_s: float | None = None  # None: the last one waited no longer than allowed
         self._late_s = 0.0  # when one last did
-        self._is_standing = False
+        self.is_standing = False
 
     def turn(self) -> asyncio.Future[None] | None:
         """Return what to await for one's turn, None where it is one's turn already."""
         if not self._has_let_in:
             self._has_let_in = True
             self._loop.call_soon(self._let_in)
-            if self._late_since_s is not None or self._is_standing:
+            if self._late_since_s is not None or self.is_standing:
                 self._note(0.0)
             return None
         turn = self._loop.create_future()
@@ -62,7 +62,7 @@ class Turnstile:
 
     def is_too_slow(self, in_flight: int) -> bool:
         """Return whether one more request would wait for too long behind those that do."""
-        if not self._is_standing or in_flight < IN_FLIGHT_MIN:
+        if not self.is_standing or in_flight < IN_FLIGHT_MIN:
             return False
         return len(self._waiting) * self._pace_s > self._wait_max_s
 
@@ -84,10 +84,10 @@ class Turnstile:
         """Note how long one has waited."""
         if wait_s <= self._wait_max_s or not self._wait_max_s:
             self._late_since_s = None
-            if self._is_standing:
-                self._is_standing = self._monotonic_s() - self._late_s < CALM_S
+            if self.is_standing:
+                self.is_standing = self._monotonic_s() - self._late_s < CALM_S
             return
         now_s = self._late_s = self._monotonic_s()
         if self._late_since_s is None:
             self._late_since_s = now_s  # one long pause by itself is no queue
-        self._is_standing = self._is_standing or now_s - self._late_since_s >= INTERVAL_S
+        self.is_standing = self.is_standing or now_s - self._late_since_s >= INTERVAL_S

@@ -1,9 +1,9 @@
-"""Telling: runs a route, and tells its errors as the asking dialect has them."""
+"""Telling: runs a route, and tells errors as the asking dialect has them."""
 
 import asyncio
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from pointsman.core.errors import (
@@ -17,6 +17,7 @@ from pointsman.core.errors import (
 from pointsman.core.secret import unsaid
 from pointsman.core.wire import CODECS
 from pointsman.core.wire.limits import check_json
+from pointsman.deciding import INLINE_BYTES_MAX
 from pointsman.server.apart import read_apart
 from pointsman.server.exchange import Exchange, Headers, Responder, reply_json
 from pointsman.server.headers import printable
@@ -26,27 +27,27 @@ from pointsman.server.routes import Route, Services
 log = logging.getLogger("pointsman")
 
 
-async def run_route(
+def run_route(
     services: Services, route: Route, exchange: Exchange, responder: Responder, *, dialect: str
-) -> None:
-    """Run a route for an exchange; its errors go out as replies, in the shape of `dialect`."""
+) -> Awaitable[None]:
+    """Begin to run a route for an exchange; return what is to be awaited. Raises GatewayError."""
+    if len(exchange.body) > INLINE_BYTES_MAX:
+        return _run_large(services, route, exchange, responder, dialect)
+    check_json(exchange.body)
+    return _run(services, route, exchange, responder, dialect)
+
+
+def tell_of(responder: Responder, error: Exception, request_id: str, dialect: str) -> None:
+    """Tell the client of whatever a request came to grief by."""
     try:
-        await read_apart(check_json, exchange.body)
-        if route.is_billable and has_key(exchange.headers):
-            await _run_once(services, route, exchange, responder, dialect)
-        else:
-            await route.handler(services, exchange, responder)
-    except GatewayError as error:
-        tell(responder, error, exchange.request_id, dialect)
-    except Exception as error:  # ours to mend, never the client's to read: the log has the trace
-        tell_of_fault(responder, error, exchange.request_id, dialect)
-
-
-def tell_of_fault(responder: Responder, error: Exception, request_id: str, dialect: str) -> None:
-    """Log a fault of ours, without what it says, and tell the client that there was one."""
+        if isinstance(error, GatewayError):
+            tell(responder, error, request_id, dialect)
+            return
+    except Exception as fault:  # the error says what its dialect cannot
+        error = fault
     log.error("request %s failed inside pointsman", request_id, exc_info=unsaid(error))
-    fault = GatewayError("an internal error; see the log")
-    tell(responder, fault, request_id, dialect)
+    fault_of_ours = GatewayError("an internal error; see the log")
+    tell(responder, fault_of_ours, request_id, dialect)
 
 
 def log_stray(_loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
@@ -59,9 +60,19 @@ def log_stray(_loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> N
     log.error("%s", context.get("message") or "a callback failed", exc_info=why)
 
 
-async def _run_once(
+async def _run_large(
     services: Services, route: Route, exchange: Exchange, responder: Responder, dialect: str
 ) -> None:
+    await read_apart(check_json, exchange.body)
+    await _run(services, route, exchange, responder, dialect)
+
+
+def _run(
+    services: Services, route: Route, exchange: Exchange, responder: Responder, dialect: str
+) -> Awaitable[None]:
+    if not route.is_billable or not has_key(exchange.headers):
+        return route.handler(services, exchange, responder)
+
     async def handle(to: Responder) -> None:
         await route.handler(services, exchange, to)
 
@@ -69,7 +80,7 @@ async def _run_once(
         tell(to, error, exchange.request_id, dialect)
 
     outcomes = services.pipeline.stores.outcomes
-    await run_once(outcomes, exchange, responder, dialect=dialect, handle=handle, tell=tell_it)
+    return run_once(outcomes, exchange, responder, dialect=dialect, handle=handle, tell=tell_it)
 
 
 def tell(responder: Responder, error: GatewayError, request_id: str, dialect: str) -> None:
