@@ -12,7 +12,7 @@ import pytest
 from tests.ledger.attempts import SETTLED, intent
 
 from pointsman.core.budgets import Budget, Hold, limits_at
-from pointsman.ledger.sqlite_budgets import Releases, take
+from pointsman.ledger.sqlite_budgets import Releases, held_values, take
 from pointsman.ledger.sqlite_file import open_for_writing, transaction
 from pointsman.ledger.sqlite_rows import end_values, insert_end, insert_intent, intent_values
 
@@ -27,8 +27,8 @@ def test_a_late_release_that_is_undone_is_made_with_the_next_try(
     end, releases = end_values("r1", 1, SETTLED), Releases()
     with closing(open_for_writing(str(tmp_path / "ledger.db"), busy_s=1)) as connection:
         with transaction(connection):
-            take(connection, "r1", hold, 1)
-            insert_intent(connection, intent_values(intent("r1", at_ns=NOON_NS)), 1)
+            taken = held_values(hold, take(connection, hold))
+            insert_intent(connection, intent_values(intent("r1", at_ns=NOON_NS)), 1, taken)
         with transaction(connection):
             releases.release(connection, ("r1",))
         assert held(connection) == 9_000_000, "its attempt is still open"

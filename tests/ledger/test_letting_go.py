@@ -15,7 +15,7 @@ from tests.ledger.attempts import LOST, SETTLED, VOIDED, ends, intent
 from pointsman.core.budgets import Budget, Hold, limits_at
 from pointsman.core.errors import LedgerUnavailable
 from pointsman.ledger.sqlite import SqliteLedger
-from pointsman.ledger.sqlite_budgets import Releases, take
+from pointsman.ledger.sqlite_budgets import Releases, held_values, take
 from pointsman.ledger.sqlite_file import open_for_writing, transaction
 from pointsman.ledger.sqlite_rows import end_values, insert_end, insert_intent, intent_values
 from pointsman.ledger.sqlite_writer import GroupWriter
@@ -129,8 +129,8 @@ def test_a_request_that_is_over_is_not_remembered(tmp_path: Path, is_late: bool)
         closing(open_for_writing(str(tmp_path / "ledger.db"), busy_s=1)) as connection,
         transaction(connection),
     ):
-        take(connection, name, hold, 1)
-        insert_intent(connection, intent_values(intent("r1")), 1)
+        held = held_values(hold, take(connection, hold))
+        insert_intent(connection, intent_values(intent("r1")), 1, held)
         if is_late:
             assert releases.release(connection, (name,)), "it waits for the end"
         end = end_values("r1", 1, SETTLED)

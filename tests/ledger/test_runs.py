@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.ledger.attempts import LOST, OPEN, SETTLED, intent
 
+from pointsman.core.budgets import Budget, Hold, limits_at
 from pointsman.core.errors import LedgerUnavailable
 from pointsman.ledger import runs, sqlite_bookings, sqlite_writer
 from pointsman.ledger.runs import Process, is_alive, this_process
@@ -80,36 +81,61 @@ async def test_without_proc_a_ledger_leaves_alone_what_is_its_own_process_s(tmp_
     await second.close()
 
 
-def mark(path: Path) -> int:
-    """Return the row after which the next start would look for what was left open."""
+def live(path: Path) -> list[str]:
+    """Return the requests that the next start would look through for what was left open."""
     with closing(sqlite3.connect(path)) as connection:
-        return int(connection.execute("SELECT after_rowid FROM runs").fetchone()[0])
+        rows = connection.execute("SELECT request_id FROM live ORDER BY request_id")
+        return [request_id for (request_id,) in rows]
 
 
-async def test_the_mark_moves_to_the_oldest_open_attempt(
+async def test_what_has_ended_is_moved_away_and_what_is_open_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     path = tmp_path / "ledger.db"
-    monkeypatch.setattr(sqlite_bookings, "_ADVANCE_EVERY", 4)
+    monkeypatch.setattr(sqlite_bookings, "_MOVE_EVERY", 4)
     ledger = SqliteLedger(path)
     for number in range(1, 5):
-        assert mark(path) == 0
-        await ledger.reserve(intent(f"r{number}"))
-        if number < 3:
+        assert len(live(path)) == number - 1
+        await ledger.reserve(intent(f"r{number}", at_ns=number))
+        if number != 2:
             await ledger.settle(f"r{number}", 1, SETTLED)
-    assert mark(path) == 2  # the third row is open
-    for number in range(5, 9):
-        await ledger.reserve(intent(f"r{number}"))
-    assert mark(path) == 2
+    assert live(path) == ["r2", "r4"], "the fourth had just begun"
+    assert [row.settlement for row in ledger.rows()] == [SETTLED, OPEN, SETTLED, SETTLED]
+    assert await ledger.reserve(intent("r1", at_ns=1)) is None, "the very same one is there"
+    with pytest.raises(LedgerUnavailable, match="booked already"):
+        await ledger.reserve(intent("r1", at_ns=5))
+    await ledger.settle("r1", 1, LOST)
+    assert [row.settlement for row in ledger.rows(until_ns=2)] == [SETTLED], "the first end stays"
+    await ledger.close()
+    assert live(path) == []
+
+
+async def test_what_a_request_has_that_holds_something_stays_until_it_is_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What it has cost is summed when its last attempt ends."""
+    path = tmp_path / "ledger.db"
+    monkeypatch.setattr(sqlite_bookings, "_MOVE_EVERY", 1)
+    ledger = SqliteLedger(path)
+    hold = Hold((9_000_000,), limits_at((Budget("all", "day", 10**9),), 0))
+    await ledger.reserve(intent(at_ns=0), hold)
+    await ledger.settle("r1", 1, SETTLED)
+    for attempt in (2, 3):
+        await ledger.reserve(intent("r1", attempt, at_ns=0))
+        await ledger.settle("r1", attempt, SETTLED, is_last=attempt == 3)
+    (budget,) = ledger.budgets()
+    assert (budget.nanousd, budget.held_nanousd) == (3 * 1_234_567, 0)
+    await ledger.reserve(intent("r2"))
+    assert live(path) == ["r2"]
     await ledger.close()
 
 
-async def test_the_mark_stays_before_an_end_that_could_not_be_written_yet(
+async def test_an_attempt_whose_end_could_not_be_written_yet_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Were it to move on, a crash now would leave that attempt open for ever."""
+    """Were it moved away, a crash now would leave it open for ever."""
     path = tmp_path / "ledger.db"
-    monkeypatch.setattr(sqlite_bookings, "_ADVANCE_EVERY", 4)
+    monkeypatch.setattr(sqlite_bookings, "_MOVE_EVERY", 4)
     monkeypatch.setattr(sqlite_writer, "_GROUP_MAX", 1)
     # Its clock stands, so that it tries an end again with the next write and no sooner.
     ledger = SqliteLedger(path, busy_s=0, writer=partial(GroupWriter, now_s=lambda: 0.0))
@@ -121,17 +147,16 @@ async def test_the_mark_stays_before_an_end_that_could_not_be_written_yet(
             with pytest.raises(LedgerUnavailable, match="locked"):
                 await ledger.settle(f"r{number}", 1, SETTLED)
     await ledger.reserve(intent("r4"))
-    assert mark(path) == 1  # one at a time: the end of the second waits for the next group
+    # One at a time: the end of the second waits for the next group.
+    assert live(path) == ["r2", "r3", "r4"]
     for number in range(5, 9):
         await ledger.reserve(intent(f"r{number}"))
-    assert mark(path) == 2
+    assert live(path) == [f"r{number}" for number in range(3, 9)]
     assert [row.settlement for row in ledger.rows()] == [SETTLED] * 2 + [OPEN] * 6
     await ledger.close()
 
 
-def test_opening_looks_behind_the_mark_for_the_orphans_of_the_dead(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_opening_closes_the_orphans_of_the_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "ledger.db"
     ledger = SqliteLedger(path)
     asyncio.run(ledger.reserve(intent()))

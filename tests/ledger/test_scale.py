@@ -9,14 +9,20 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.ledger.attempts import intent
+from tests.ledger.attempts import SETTLED, intent
 
 from pointsman.core.budgets import Budget, Hold, limits_at
 from pointsman.ledger import Intent
 from pointsman.ledger.sqlite_budgets import take
 from pointsman.ledger.sqlite_file import open_for_writing, transaction
 from pointsman.ledger.sqlite_quotas import book_within_quota
-from pointsman.ledger.sqlite_rows import insert_intent, intent_values
+from pointsman.ledger.sqlite_rows import (
+    end_values,
+    insert_end,
+    insert_intent,
+    intent_values,
+    move_to_the_past,
+)
 
 NOON_NS = 1_795_000_000 * 10**9
 
@@ -28,7 +34,7 @@ def call_within_quota(connection, asked: Intent) -> None:
 
 def hold_of_a_budget(connection, asked: Intent) -> None:
     hold = Hold((1,), limits_at((Budget(f"key:{asked.key}", "day", 100),), NOON_NS))
-    take(connection, asked.request_id, hold, 1)
+    take(connection, hold)
 
 
 def steps_of(path: Path, *, others: int, first: Callable[..., None]) -> int:
@@ -43,6 +49,8 @@ def steps_of(path: Path, *, others: int, first: Callable[..., None]) -> int:
         for number in range(others):
             values = intent_values(intent(f"r{number}", at_ns=NOON_NS, key="busy"))
             insert_intent(connection, values, 1)
+            insert_end(connection, end_values(f"r{number}", 1, SETTLED))
+        move_to_the_past(connection)
         # Whoever is the very first makes what those after him need.
         first(connection, intent("one", at_ns=NOON_NS, key="one", tier_calls_max=9))
         connection.set_progress_handler(count, 1)

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import msgspec
 import pytest
 from tests.ledger.attempts import FAILED, HIT, LOST, OPEN, SETTLED, VOIDED, ends, intent, lock
 
@@ -105,47 +104,17 @@ def test_a_file_of_the_first_schema_is_brought_up_to_date(tmp_path: Path):
     file.close()
 
 
-async def test_ends_of_the_second_schema_wrote_nothing_for_an_hour(tmp_path: Path):
-    """The second schema did not tell for how long what was written to a prompt cache is kept."""
-    path = tmp_path / "ledger.db"
-    ledger = SqliteLedger(path)
-    for name in ("r1", "r2"):
-        await ledger.reserve(intent(name))
-    await ledger.settle("r1", 1, SETTLED)
-    await ledger.close()
-    file = sqlite3.connect(path, isolation_level=None)
-    file.execute("ALTER TABLE ends DROP COLUMN long_cache_write_tokens")
-    for table in ("facts", "keys", "budgets", "holds", "outcomes", "contents"):
-        file.execute(f'DROP TABLE "{table}"')
-    file.execute("PRAGMA user_version = 2")
-    made = file.execute("SELECT sql FROM sqlite_master WHERE name = 'ends'").fetchone()
-    fresh = sqlite3.connect(":memory:", isolation_level=None)
-    migrate(fresh, ":memory:", MIGRATIONS[:2])
-    assert fresh.execute("SELECT sql FROM sqlite_master WHERE name = 'ends'").fetchone() == made
-    fresh.close()
-    file.close()
-    ledger = SqliteLedger(path)
-    await ledger.reserve(intent("r3"))
-    await ledger.settle("r3", 1, SETTLED)
-    rows = {row.intent.request_id: row.settlement for row in ledger.rows()}
-    usage = msgspec.structs.replace(SETTLED.usage, long_cache_write_tokens=0)
-    assert rows["r1"] == msgspec.structs.replace(SETTLED, usage=usage)
-    assert rows["r2"] == LOST and rows["r3"] == SETTLED
-    await ledger.close()
-
-
 async def test_a_migration_adds_to_the_schema_and_keeps_the_rows(tmp_path: Path):
     path = tmp_path / "ledger.db"
     ledger = SqliteLedger(path)
     await ledger.reserve(intent())
     await ledger.close()
     connection = sqlite3.connect(path, isolation_level=None)
-    one_more = (*MIGRATIONS, ("ALTER TABLE intents ADD COLUMN region TEXT NOT NULL DEFAULT 'eu'",))
+    one_more = (*MIGRATIONS, ("ALTER TABLE runs ADD COLUMN region TEXT NOT NULL DEFAULT 'eu'",))
     for _ in range(2):  # the second time there is nothing to do
         migrate(connection, str(path), one_more)
-        assert connection.execute("SELECT request_id, region FROM intents").fetchall() == [
-            ("r1", "eu")
-        ]
+        assert connection.execute("SELECT request_id FROM intents").fetchall() == [("r1",)]
+        assert connection.execute("SELECT region FROM runs").fetchall() == []
         assert connection.execute("PRAGMA user_version").fetchone() == (len(one_more),)
     connection.close()
 
@@ -288,7 +257,7 @@ async def test_on_a_full_disk_what_is_under_way_is_settled_and_nothing_new_begin
 ):
     ledger = SqliteLedger(small_disk / "ledger.db")
     for number in range(20):
-        await ledger.reserve(intent(f"r{number}"))
+        await ledger.reserve(intent(f"r{number}", at_ns=number))
     filler = small_disk / "filler"
     fill(filler)
     for number in range(20):
@@ -452,7 +421,7 @@ asyncio.run(main())
 
 
 def test_orphans_are_found_however_many_attempts_came_after_them(tmp_path: Path):
-    """A run's mark moves on as attempts end, but never past one that is open."""
+    """What has ended is moved out of the next start's way, what is open never."""
     code = """
 import asyncio, os, sys
 from pointsman.ledger.sqlite import SqliteLedger
@@ -474,13 +443,12 @@ asyncio.run(main())
     path = tmp_path / "ledger.db"
     subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     connection = sqlite3.connect(path)
-    (mark,) = connection.execute("SELECT after_rowid FROM runs").fetchone()
-    (oldest,) = connection.execute("SELECT rowid FROM intents WHERE request_id='r6000'").fetchone()
+    (live,) = connection.execute("SELECT count(*) FROM live").fetchone()
     connection.close()
-    assert 5_000 < mark < oldest
+    assert live < 2 * 512, "the next start looks through these"
     ledger = SqliteLedger(path)
-    lost = [row.intent.request_id for row in ledger.rows() if row.settlement == LOST]
-    assert (ledger.recovered, lost) == (2, ["r6000", "r12000"])
+    lost = {row.intent.request_id for row in ledger.rows() if row.settlement == LOST}
+    assert (ledger.recovered, lost) == (2, {"r6000", "r12000"})
     asyncio.run(ledger.close())
 
 

@@ -76,7 +76,7 @@ async def test_a_fault_of_our_own_refuses_its_group_and_stops_no_later_one(
         return writers[-1]
 
     def fail(connection: sqlite3.Connection) -> bool:
-        connection.execute("UPDATE intents SET reason = 'half done'")
+        connection.execute("UPDATE live SET reason = 'half done'")
         raise error
 
     ledger = SqliteLedger(":memory:", writer=writer)

@@ -16,7 +16,7 @@ _ROWS = """
 SELECT i.request_id, i.attempt, i.at_ns, i."key", i.tags, i.deployment, i.worst_case_nanousd,
     e.state, e.outcome, e.input_tokens, e.output_tokens, e.is_estimated, e.cost_nanousd
 FROM intents AS i LEFT JOIN ends AS e ON e.request_id = i.request_id AND e.attempt = i.attempt
-ORDER BY i.rowid
+ORDER BY i.request_id, i.attempt
 """
 _WHOLE = {"answered", "rejected"}
 

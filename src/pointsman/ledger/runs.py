@@ -20,27 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pointsman.ledger.sqlite_budgets import release_run
+from pointsman.ledger.sqlite_rows import move_to_the_past
 
 _PROC = Path("/proc")
 _STATE, _START_TIME = 0, 19  # fields 3 and 22 of proc(5)'s stat, counted after the name
 _DEAD_STATES = {"Z", "X"}
 
 _CLOSE_ORPHANS = """
-INSERT OR IGNORE INTO ends (request_id, attempt, state, outcome)
-SELECT request_id, attempt, 'unknown', 'lost' FROM intents AS i
-WHERE i.rowid > (SELECT after_rowid FROM runs WHERE run = ?1) AND i.run = ?1 AND NOT EXISTS (
-    SELECT 1 FROM ends AS e WHERE e.request_id = i.request_id AND e.attempt = i.attempt)
-"""
-# Up to the first that is open, within a bound: one that stayed open for hours has many behind it.
-_ADVANCE = """
-UPDATE runs SET after_rowid = coalesce(
-    (SELECT i.rowid - 1 FROM intents AS i
-     WHERE i.rowid > after_rowid AND i.rowid <= after_rowid + 10000 AND i.run = ?1 AND NOT EXISTS (
-        SELECT 1 FROM ends AS e WHERE e.request_id = i.request_id AND e.attempt = i.attempt)
-     ORDER BY i.rowid LIMIT 1),
-    min((SELECT max(rowid) FROM intents), after_rowid + 10000),
-    after_rowid)
-WHERE run = ?1
+UPDATE live SET state = 'unknown', outcome = 'lost' WHERE run = ? AND state IS NULL
 """
 
 
@@ -84,22 +71,13 @@ def begin_run(connection: sqlite3.Connection) -> tuple[int, int]:
         if not is_alive(Process(home, pid, started)):
             recovered += close_run(connection, run)
     me = this_process()
-    # Rows are only ever added, so a run's intents stand after whatever was there when it began.
+    # The last column was of use to schema 4.
     entered = connection.execute(
-        "INSERT INTO runs (home, pid, started, after_rowid)"
-        " VALUES (?, ?, ?, (SELECT coalesce(max(rowid), 0) FROM intents))",
+        "INSERT INTO runs (home, pid, started, after_rowid) VALUES (?, ?, ?, 0)",
         (me.home, me.pid, me.started),
     )
     assert entered.lastrowid is not None
     return entered.lastrowid, recovered
-
-
-def advance_run(connection: sqlite3.Connection, run: int) -> None:
-    """Note up to which row all of a run's attempts have ended: recovery need not look there.
-
-    Without it, opening after the crash of a run of a million attempts takes over three seconds.
-    """
-    connection.execute(_ADVANCE, (run,))
 
 
 def close_run(connection: sqlite3.Connection, run: int) -> int:
@@ -109,6 +87,7 @@ def close_run(connection: sqlite3.Connection, run: int) -> int:
     """
     closed = connection.execute(_CLOSE_ORPHANS, (run,)).rowcount
     release_run(connection, run)
+    move_to_the_past(connection)
     connection.execute("DELETE FROM runs WHERE run = ?", (run,))
     return closed
 

@@ -7,6 +7,7 @@ than that, a quota say, is a function and written by itself.
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import TypeAlias
 
 import msgspec
@@ -14,25 +15,29 @@ import msgspec
 from pointsman.core.budgets import Held, Hold
 from pointsman.core.errors import GatewayError
 from pointsman.ledger import Intent, Settlement
-from pointsman.ledger.runs import advance_run
-from pointsman.ledger.sqlite_budgets import Releases, held, take, take_all
+from pointsman.ledger.sqlite_budgets import Releases, held, held_values, take, take_all
 from pointsman.ledger.sqlite_labels import INSERT_READINGS, insert_reading, reading_values
 from pointsman.ledger.sqlite_rows import (
-    INSERT_ENDS,
+    INSERT_HITS,
     INSERT_INTENTS,
-    SELECT_BOOKED,
+    NOTHING_HELD,
+    UPDATE_ENDS,
     Values,
+    end_columns,
     end_row,
     end_values,
     insert_end,
     insert_intent,
     intent_row,
     intent_values,
+    is_booked,
+    move_to_the_past,
     select_intent,
     storable_text,
 )
 
-_ADVANCE_EVERY = 500
+# How many intents are booked before what has ended is moved: that many rows hold up one group.
+_MOVE_EVERY = 100
 
 
 class End(msgspec.Struct, frozen=True):
@@ -82,7 +87,7 @@ class Bookings:
     def __init__(self, run: int, releases: Releases) -> None:
         self._run = run
         self._releases = releases
-        self._until_advance = _ADVANCE_EVERY
+        self._until_move = _MOVE_EVERY
 
     def write_all(
         self, connection: sqlite3.Connection, works: Sequence[Work]
@@ -96,55 +101,59 @@ class Bookings:
         hits: list[Values] = []
         holdings: list[Holding] = []
         last: list[str] = []
-        ends: list[Values] = []
+        ends: dict[tuple[str, int], Values] = {}
         readings: list[Values] = []
         for work in works:
             match work:
                 case Intent():
-                    intents.append((*intent_row(work), self._run))
+                    intents.append((*intent_row(work), self._run, *NOTHING_HELD))
                 case Holding():
                     holdings.append(work)
                 case End(request_id, attempt, settlement, is_last):
-                    ends.append(end_row(request_id, attempt, settlement))
+                    row = end_row(request_id, attempt, settlement)
+                    ends.setdefault((request_id, attempt), row)  # the first one stays
                     if is_last:
                         last.append(request_id)
                 case Hit(intent, settlement):
-                    intents.append((*intent_row(intent), self._run))
-                    hits.append(end_row(intent.request_id, intent.attempt, settlement))
+                    hits.append((*intent_row(intent), self._run, *end_columns(settlement)))
                 case Reading(request_id, reading):
                     readings.append((request_id, reading))
-        ended = {str(row[0]) for row in ends}
-        begun = {row[0] for row in intents}.union(each.intent.request_id for each in holdings)
+        ended = {request_id for request_id, _ in ends}
+        begun = {row[0] for row in chain(intents, hits)}
+        begun.update(each.intent.request_id for each in holdings)
         if not ended.isdisjoint(begun):
             raise ValueError("whether an end comes before or after its intent makes a difference")
-        INSERT_ENDS.add(connection, ends)
+        UPDATE_ENDS.write(connection, [*ends.values()])
         self._releases.note_ends(connection, ended)
         if last:
             self._releases.release(connection, last)
-        taken = self._take(connection, holdings) if holdings else {}
-        intents += [
-            (*intent_row(each.intent), self._run) for each in holdings if id(each) not in taken
-        ]
-        INSERT_INTENTS.add(connection, intents)
-        INSERT_ENDS.add(connection, hits)
-        INSERT_READINGS.add(connection, readings)
-        self._count(connection, len(intents))
-        return [taken.get(id(work), True) for work in works]
+        refused = self._take(connection, holdings, intents) if holdings else {}
+        added = INSERT_INTENTS.write(connection, intents) + INSERT_HITS.write(connection, hits)
+        if added < len(intents) + len(hits):
+            raise ValueError("an intent has its place in the past already")
+        INSERT_READINGS.write(connection, readings)
+        self._count(connection, added)
+        return [refused.get(id(work), True) for work in works]
 
     def _take(
-        self, connection: sqlite3.Connection, holdings: Sequence[Holding]
+        self,
+        connection: sqlite3.Connection,
+        holdings: Sequence[Holding],
+        intents: list[Values],
     ) -> dict[int, GatewayError]:
-        """Take holds; return why nothing was taken, by the id of the object."""
+        """Take holds, add the rows to `intents`; return why none was taken, by the object's id."""
         refused: dict[int, GatewayError] = {}
-        asked = ((each.intent.request_id, each.hold) for each in holdings)
-        for each, found in zip(holdings, take_all(connection, asked, self._run), strict=True):
+        asked = (each.hold for each in holdings)
+        for each, found in zip(holdings, take_all(connection, asked), strict=True):
             if isinstance(found, GatewayError):
                 refused[id(each)] = found
             else:
                 each.taken.append(found)
-        names = [each.intent.request_id for each in holdings if id(each) in refused]
-        if SELECT_BOOKED.about(connection, names):
-            raise ValueError("an intent that is there already needs no room")
+                held = held_values(each.hold, found)
+                intents.append((*intent_row(each.intent), self._run, *held))
+        for each in holdings:
+            if id(each) in refused and is_booked(connection, each.intent.request_id):
+                raise ValueError("an intent that is there already needs no room")
         return refused
 
     def write(self, connection: sqlite3.Connection, work: Work) -> bool:
@@ -176,16 +185,18 @@ class Bookings:
 
     def _write_held(self, connection: sqlite3.Connection, work: Holding) -> bool:
         """Take a hold and add the intent, or neither; what an undone try took is no matter."""
-        request_id = storable_text(work.intent.request_id)
-        if select_intent(connection, intent_values(work.intent)) is not None:
+        values = intent_values(work.intent)
+        if select_intent(connection, values) is not None:
+            request_id = storable_text(work.intent.request_id)
             work.taken.append(held(connection, request_id, work.hold))
-        else:
-            work.taken.append(take(connection, request_id, work.hold, self._run))
-        return self.write(connection, work.intent)
+            return insert_intent(connection, values, self._run)
+        work.taken.append(take(connection, work.hold))
+        self._count(connection, 1)
+        return insert_intent(connection, values, self._run, held_values(work.hold, work.taken[-1]))
 
     def _count(self, connection: sqlite3.Connection, intents: int) -> None:
-        """Keep short what the next start has to look through, should this process be killed."""
-        self._until_advance -= intents
-        if self._until_advance <= 0:
-            self._until_advance = _ADVANCE_EVERY
-            advance_run(connection, self._run)
+        """Keep short what is live: every start looks through it."""
+        self._until_move -= intents
+        if self._until_move <= 0:
+            self._until_move = _MOVE_EVERY
+            move_to_the_past(connection)

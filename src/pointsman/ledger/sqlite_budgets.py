@@ -1,7 +1,7 @@
 """Budgets in the ledger's file: checked, held and given back inside the writer's transaction.
 
 A row of `budgets` says of one scope and window what its requests have cost that hold nothing any
-more (`nanousd`), and what the others hold (`held_nanousd`: the sum of the rows of `holds` that name
+more (`nanousd`), and what the others hold (`held_nanousd`: the sum of the rows of `live` that name
 it). A request counts in the window in which its first attempt began. An attempt of which nobody
 can say what it was charged counts with its worst case.
 
@@ -36,9 +36,10 @@ from pointsman.core.errors import BudgetExceeded
 from pointsman.ledger import AUDIT, BudgetRow
 from pointsman.ledger.sqlite_rows import (
     Among,
-    Insert,
+    Many,
     Query,
     Values,
+    everywhere,
     storable_text,
     storable_whole,
 )
@@ -46,63 +47,72 @@ from pointsman.ledger.sqlite_rows import (
 _SELECT_BUDGET = 'SELECT nanousd, held_nanousd FROM budgets WHERE scope = ? AND "window" = ?'
 _INSERT_BUDGET = 'INSERT INTO budgets (scope, "window", nanousd, held_nanousd) VALUES (?, ?, ?, ?)'
 # The bound (4 * NANOUSD_MAX) keeps a lying upstream's tokens, of many requests, within 64 bits.
-_ADD = """
-UPDATE budgets SET
-    nanousd = min(nanousd + ?1, 4000000000000000000), held_nanousd = held_nanousd + ?2
-WHERE scope = ?3 AND "window" = ?4
+_ADD = Many(
+    """UPDATE budgets SET
+    nanousd = min(nanousd + new.column1, 4000000000000000000),
+    held_nanousd = held_nanousd + new.column2
+FROM (VALUES""",
+    4,
+    """) AS new WHERE scope = new.column3 AND "window" = new.column4""",
+)
+_SELECT_HOLD = """
+SELECT held_nanousd FROM live WHERE request_id = ? AND held_nanousd IS NOT NULL
 """
-_INSERT_HOLDS = Insert("INSERT OR FAIL INTO holds (request_id, run, nanousd, limits) VALUES", 4)
-_SELECT_HOLDS = Among("SELECT request_id, nanousd, limits FROM holds WHERE request_id")
-_DELETE_HOLDS = Among("DELETE FROM holds WHERE request_id")
-_SELECT_HOLD = "SELECT nanousd, limits FROM holds WHERE request_id = ?"
-# What each attempt counts, and whether it is still open: then it counts with its worst case too.
-_SELECT_ATTEMPTS = Among("""
-SELECT i.request_id, CASE WHEN e.state = 'voided' THEN 0
-    ELSE coalesce(e.cost_nanousd, i.worst_case_nanousd, 0) END, e.state IS NULL
-FROM intents AS i LEFT JOIN ends AS e ON e.request_id = i.request_id AND e.attempt = i.attempt
-WHERE i.request_id""")
+_LET_GO = Among("UPDATE live SET held_nanousd = NULL, limits = NULL WHERE request_id")
+_COUNTED = """CASE WHEN e.state = 'voided' THEN 0
+    ELSE coalesce(e.cost_nanousd, i.worst_case_nanousd, 0) END"""
+# What each attempt counts, whether it is still open (then it counts with its worst case too), and
+# what is held by it. All of a request that holds something is live.
+_SELECT_ATTEMPTS = Among(f"""
+SELECT e.request_id, {_COUNTED.replace("i.", "e.")}, e.state IS NULL, e.held_nanousd, e.limits
+FROM live AS e WHERE e.request_id""")
+# The first attempts of a window: of everybody; of clients (no audits) with a key (?4 "key", ?5 its
+# name); or with a tag (?5 its name, ?6 its value): each by an index of its own.
+_FIRST = "FROM {intents} WHERE attempt = 1 AND at_ns >= ?1 AND at_ns < ?2 AND ?4 ="
+_FIRSTS = " UNION ALL ".join(
+    everywhere(f"SELECT request_id {_FIRST} {which}")
+    for which in (
+        "'all'",
+        """'key' AND "key" = ?5 AND policy <> 'audit'""",
+        """'tag' AND policy <> 'audit' AND json_valid(tags) AND EXISTS (
+            SELECT 1 FROM json_each(tags) AS tag WHERE tag.key = ?5 AND tag.value = ?6)""",
+    )
+)
 # Summed in two parts: SQLite's sum() fails beyond 64 bits, and its total() is not exact.
-# Of the requests of everybody; of clients (no audits) with a key (?4 "key", ?5 its name); or with a
-# tag (?5 its name, ?6 its value): each by an index of its own. Without those that hold something of
-# this limit (?3).
-_SUM = """
-SELECT coalesce(sum(counted / 1000000000), 0), coalesce(sum(counted % 1000000000), 0) FROM (
-    SELECT CASE WHEN e.state = 'voided' THEN 0
-        ELSE coalesce(e.cost_nanousd, i.worst_case_nanousd, 0) END AS counted
-    FROM (
-        SELECT request_id FROM intents
-        WHERE ?4 = 'all' AND attempt = 1 AND at_ns >= ?1 AND at_ns < ?2
-        UNION ALL
-        SELECT request_id FROM intents
-        WHERE ?4 = 'key' AND attempt = 1 AND "key" = ?5 AND at_ns >= ?1 AND at_ns < ?2
-            AND policy <> 'audit'
-        UNION ALL
-        SELECT request_id FROM intents
-        WHERE ?4 = 'tag' AND attempt = 1 AND at_ns >= ?1 AND at_ns < ?2
-            AND policy <> 'audit' AND json_valid(tags) AND EXISTS (
-                SELECT 1 FROM json_each(tags) AS tag WHERE tag.key = ?5 AND tag.value = ?6)
-    ) AS f
-    JOIN intents AS i ON i.request_id = f.request_id
-    LEFT JOIN ends AS e ON e.request_id = i.request_id AND e.attempt = i.attempt
-    WHERE NOT EXISTS (
-        SELECT 1 FROM holds AS h, json_each(h.limits) AS named
-        WHERE h.request_id = f.request_id AND named.value = ?3))
+# Without requests that hold something of this limit (?3).
+_COUNTED_EVERYWHERE = everywhere(f"""
+SELECT {_COUNTED} AS counted
+FROM firsts AS f
+CROSS JOIN {{intents}} AS i ON i.request_id = f.request_id
+CROSS JOIN {{ends}} AS e ON e.request_id = i.request_id AND e.attempt = i.attempt
+WHERE NOT EXISTS (
+    SELECT 1 FROM live AS h, json_each(h.limits) AS named
+    WHERE h.request_id = f.request_id AND named.value = ?3)
+""")
+_SUM = f"""
+WITH firsts AS ({_FIRSTS})
+SELECT coalesce(sum(counted / 1000000000), 0), coalesce(sum(counted % 1000000000), 0)
+FROM ({_COUNTED_EVERYWHERE})
 """
 # Made with the first budget of a key: ledgers without one need not keep it up. Without it, each
 # key's first request of a month would look through all the month's rows.
-_INDEX_KEYS = 'CREATE INDEX IF NOT EXISTS intents_by_key ON intents ("key", at_ns)'
+_INDEX_KEYS = 'CREATE INDEX IF NOT EXISTS intents_by_key ON past_intents ("key", at_ns)'
 _SUM_HELD = """
-SELECT coalesce(sum(h.nanousd), 0) FROM holds AS h, json_each(h.limits) AS named
+SELECT coalesce(sum(h.held_nanousd), 0) FROM live AS h, json_each(h.limits) AS named
 WHERE named.value = ?
 """
-_SELECT_UNKNOWN = """
-SELECT coalesce(i.worst_case_nanousd, 0), f."key", f.tags, f.policy, f.at_ns
-FROM ends AS e
-JOIN intents AS i ON i.request_id = e.request_id AND i.attempt = e.attempt
-JOIN intents AS f ON f.request_id = e.request_id AND f.attempt = 1
-WHERE e.request_id = ? AND e.attempt = ? AND e.state = 'unknown' AND e.cost_nanousd IS NULL
-"""
-_FILL_IN = "UPDATE ends SET cost_nanousd = ? WHERE request_id = ? AND attempt = ?"
+_SELECT_UNKNOWN = everywhere("""
+SELECT coalesce(i.worst_case_nanousd, 0)
+FROM {intents} AS i JOIN {ends} AS e ON e.request_id = i.request_id AND e.attempt = i.attempt
+WHERE i.request_id = ?1 AND i.attempt = ?2 AND e.state = 'unknown' AND e.cost_nanousd IS NULL
+""")
+_SELECT_FIRST = everywhere("""
+SELECT "key", tags, policy, at_ns FROM {intents} WHERE request_id = ?1 AND attempt = 1
+""")
+_FILL_IN = tuple(
+    f"UPDATE {table} SET cost_nanousd = ? WHERE request_id = ? AND attempt = ?"
+    for table in ("live", "past_ends")
+)
 
 _log = logging.getLogger(__name__)
 
@@ -131,26 +141,24 @@ class Releases:
             self.release(connection, sorted(ended))
 
 
-def take(connection: sqlite3.Connection, request_id: str, hold: Hold, run: int) -> Held:
-    """Check every limit of a hold, and take the most that fits them all.
+def take(connection: sqlite3.Connection, hold: Hold) -> Held:
+    """Check every limit of a hold, and count the most that fits them all as held.
 
-    Raises BudgetExceeded; then nothing has changed.
+    The caller writes it to the attempt's row (`held_values`). Raises BudgetExceeded; then nothing
+    has changed.
     """
-    (taken,) = take_all(connection, ((request_id, hold),), run)
+    (taken,) = take_all(connection, (hold,))
     if isinstance(taken, BudgetExceeded):
         raise taken
     return taken
 
 
-def take_all(
-    connection: sqlite3.Connection, asked: Iterable[tuple[str, Hold]], run: int
-) -> list[Held | BudgetExceeded]:
+def take_all(connection: sqlite3.Connection, holds: Iterable[Hold]) -> list[Held | BudgetExceeded]:
     """Take one hold after the other; return what was taken of each, or why nothing was."""
     stands: dict[tuple[str, str], tuple[int, int]] = {}
     added: Counter[tuple[str, str]] = Counter()
-    rows: list[Values] = []
     results: list[Held | BudgetExceeded] = []
-    for request_id, hold in asked:
+    for hold in holds:
         places = [(limit.scope, limit.window) for limit in hold.limits]
         for place in places:
             if place not in stands:
@@ -167,15 +175,18 @@ def take_all(
             nanousd, held_nanousd = stands[place]
             stands[place] = nanousd, held_nanousd + amount
             added[place] += amount
-        rows.append((request_id, run, amount, _names(hold.limits)))
         after = (Spent(each.limit, each.nanousd, each.held_nanousd + amount) for each in before)
         results.append(Held(amount, tuple(after)))
-    _INSERT_HOLDS.add(connection, rows)
-    connection.executemany(
-        _ADD,
+    _ADD.write(
+        connection,
         [(0, amount, storable_text(scope), window) for (scope, window), amount in added.items()],
     )
     return results
+
+
+def held_values(hold: Hold, taken: Held) -> Values:
+    """Return what the row of a request's first attempt says of its hold."""
+    return taken.nanousd, _names(hold.limits)
 
 
 def held(connection: sqlite3.Connection, request_id: str, hold: Hold) -> Held:
@@ -189,7 +200,7 @@ def held(connection: sqlite3.Connection, request_id: str, hold: Hold) -> Held:
 
 def release_run(connection: sqlite3.Connection, run: int) -> None:
     """Give back what a run holds that is over; what it left open counts with its worst case."""
-    query = "SELECT request_id FROM holds WHERE run = ?"
+    query = "SELECT request_id FROM live WHERE run = ? AND held_nanousd IS NOT NULL"
     found = connection.execute(query, (run,)).fetchall()
     _release(connection, [request_id for (request_id,) in found], is_over=True)
 
@@ -198,17 +209,19 @@ def fill_in(
     connection: sqlite3.Connection, request_id: str, attempt: int, cost_nanousd: int
 ) -> bool:
     """State what an `unknown` attempt cost, once; return False where there is nothing to state."""
-    found = connection.execute(_SELECT_UNKNOWN, (request_id, attempt)).fetchone()
-    if found is None:
+    unknown = connection.execute(_SELECT_UNKNOWN, (request_id, attempt)).fetchone()
+    first = connection.execute(_SELECT_FIRST, (request_id,)).fetchone()
+    if unknown is None or first is None:
         return False
-    worst, key, tags, policy, at_ns = found
+    (worst,), (key, tags, policy, at_ns) = unknown, first
     cost = min(max(0, cost_nanousd), NANOUSD_MAX)
-    connection.execute(_FILL_IN, (cost, request_id, attempt))
+    for update in _FILL_IN:
+        connection.execute(update, (cost, request_id, attempt))
     if connection.execute(_SELECT_HOLD, (request_id,)).fetchone() is None:
         scopes = scopes_of(key, _decoded_tags(tags), is_audit=policy == AUDIT)
         difference = cost - min(worst, NANOUSD_MAX)
         rows = [(difference, 0, scope, each) for scope in scopes for each in windows_at(at_ns)]
-        connection.executemany(_ADD, rows)
+        _ADD.write(connection, rows)
     return True
 
 
@@ -246,14 +259,18 @@ def _release(
 
     `is_over`: no attempt does, whether or not its end was written.
     """
-    holds = _SELECT_HOLDS.about(connection, request_ids)
+    holds: list[tuple[str, int, str]] = []
     costs: Counter[str] = Counter()
     waiting: set[str] = set()
-    attempts = _SELECT_ATTEMPTS.about(connection, [hold[0] for hold in holds])
-    for request_id, counted, is_open in attempts:
+    for request_id, counted, is_open, amount, limits in _SELECT_ATTEMPTS.about(
+        connection, request_ids
+    ):
         costs[request_id] += counted
+        if amount is not None:
+            holds.append((request_id, amount, limits))
         if is_open and not is_over:
             waiting.add(request_id)
+    waiting.intersection_update([hold[0] for hold in holds])
     released: set[str] = set()
     added: dict[str, tuple[int, int]] = {}
     for request_id, amount, names in holds:
@@ -272,8 +289,8 @@ def _release(
         for name in msgspec.json.decode(names, type=list[str]):
             nanousd, held_nanousd = added.get(name, (0, 0))
             added[name] = min(nanousd + spent, 4 * NANOUSD_MAX), held_nanousd - amount
-    connection.executemany(_ADD, [(*sums, *_parts(name)) for name, sums in added.items()])
-    _DELETE_HOLDS.about(connection, sorted(released))
+    _ADD.write(connection, [(*sums, *_parts(name)) for name, sums in added.items()])
+    _LET_GO.about(connection, sorted(released))
     return released, waiting
 
 

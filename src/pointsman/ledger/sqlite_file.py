@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from pointsman.core.errors import ConfigError, LedgerUnavailable
 from pointsman.ledger import Durability
+from pointsman.ledger.runs import Process, is_alive
 from pointsman.ledger.sqlite_schema import APPLICATION_ID, MIGRATIONS
 
 MEMORY = ":memory:"
@@ -61,13 +62,16 @@ def migrate(
 ) -> None:
     """Bring the schema to the last of `migrations`, all in one transaction.
 
-    Raises ConfigError when the file is another program's, or a newer pointsman's.
+    Raises ConfigError when the file is another program's, or a newer pointsman's, or an older one
+    writes to it.
     """
     if _version(connection, path, newest=len(migrations)) == len(migrations):
         return
     with transaction(connection):
         # Read again: another process may have brought it up to date while we waited for the lock.
         version = _version(connection, path, newest=len(migrations))
+        if 0 < version < len(migrations):
+            _refuse_beside_others(connection, path)
         for statements in migrations[version:]:
             for statement in statements:
                 connection.execute(statement)
@@ -184,6 +188,16 @@ def _version(connection: sqlite3.Connection, path: str, *, newest: int) -> int:
             f" {newest}); upgrade pointsman, or set [ledger] url to another file"
         )
     return version
+
+
+def _refuse_beside_others(connection: sqlite3.Connection, path: str) -> None:
+    """Leave the tables alone while an older pointsman writes to them: it knows no others."""
+    for home, pid, started in connection.execute("SELECT home, pid, started FROM runs").fetchall():
+        if is_alive(Process(home, pid, started)):
+            raise ConfigError(
+                f"ledger {path}: an older pointsman (process {pid}) writes to it; stop that one"
+                " first, or set [ledger] url to another file"
+            )
 
 
 @contextmanager

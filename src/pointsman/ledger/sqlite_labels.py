@@ -7,14 +7,15 @@ from itertools import chain
 from pointsman.ledger import AuditLabel, Label
 from pointsman.ledger.sqlite_rows import (
     PAGE_ROWS,
-    Insert,
+    Many,
     Query,
     Values,
+    page_of,
     storable_text,
     storable_whole,
 )
 
-INSERT_READINGS = Insert("INSERT OR IGNORE INTO readings (request_id, reading) VALUES", 2)
+INSERT_READINGS = Many("INSERT OR IGNORE INTO readings (request_id, reading) VALUES", 2)
 _INSERT_AUDIT = """
 INSERT OR IGNORE INTO audits (
     request_id, at_ns, regime, "group", steps, steps_after, floor, judge, routed, strongest,
@@ -29,31 +30,39 @@ FROM audits WHERE id > ? ORDER BY id LIMIT ?
 # An answer that a model would have compared with itself teaches nothing: nobody has judged it.
 # Of a request's attempts one gives the answer; the audit's own ones stand under a request id of
 # their own (`audit.calls`).
-_SELECT_AUDIT_LABELS = """
+_SELECT_AUDIT_LABELS = page_of(
+    """
 SELECT a.request_id, a.at_ns, i.tenant, i.tags, i.tier, a.routed, a.judge, a."group", r.reading,
     a.quality_routed, e.cost_nanousd, a.strongest, a.quality_strongest,
-    (SELECT s.cost_nanousd FROM ends AS s
-     WHERE s.request_id = a.request_id || '-audit' AND s.outcome = 'audited'),
+    coalesce(
+        (SELECT s.cost_nanousd FROM past_ends AS s
+         WHERE s.request_id = a.request_id || '-audit' AND s.outcome = 'audited'),
+        (SELECT s.cost_nanousd FROM live AS s
+         WHERE s.request_id = a.request_id || '-audit' AND s.outcome = 'audited')),
     a.id
 FROM audits AS a
-JOIN intents AS i ON i.request_id = a.request_id
-JOIN ends AS e ON e.request_id = i.request_id AND e.attempt = i.attempt
+CROSS JOIN {intents} AS i ON i.request_id = a.request_id
+CROSS JOIN {ends} AS e ON e.request_id = i.request_id AND e.attempt = i.attempt
 LEFT JOIN readings AS r ON r.request_id = a.request_id
-WHERE a.id > ? AND e.outcome = 'answered'
-    AND NOT (a.routed = a.strongest AND a.judge LIKE 'tier:%')
-ORDER BY a.id LIMIT ?
-"""
-_SELECT_FEEDBACK_LABELS = """
+WHERE a.id > ?1 AND e.outcome = 'answered'
+    AND NOT (a.routed = a.strongest AND a.judge LIKE 'tier:%')""",
+    "15",
+    "?2",
+)
+_SELECT_FEEDBACK_LABELS = page_of(
+    """
 SELECT f.request_id, f.at_ns, i.tenant, i.tags, i.tier, i.deployment, 'feedback', '', r.reading,
-    f.score, CASE e.outcome WHEN 'answered' THEN e.cost_nanousd END, NULL, NULL, NULL, f.request_id
+    f.score, CASE e.outcome WHEN 'answered' THEN e.cost_nanousd END, NULL, NULL, NULL,
+    f.request_id
 FROM feedback AS f
-JOIN intents AS i ON i.request_id = f.request_id
-JOIN ends AS e ON e.request_id = i.request_id AND e.attempt = i.attempt
+CROSS JOIN {intents} AS i ON i.request_id = f.request_id
+CROSS JOIN {ends} AS e ON e.request_id = i.request_id AND e.attempt = i.attempt
 LEFT JOIN readings AS r ON r.request_id = f.request_id
-WHERE f.request_id > ? AND e.outcome IN ('answered', 'hit')
-    AND f.id = (SELECT max(id) FROM feedback WHERE request_id = f.request_id)
-ORDER BY f.request_id LIMIT ?
-"""
+WHERE f.request_id > ?1 AND e.outcome IN ('answered', 'hit')
+    AND f.id = (SELECT max(id) FROM feedback WHERE request_id = f.request_id)""",
+    "15",
+    "?2",
+)
 
 
 def reading_values(request_id: str, reading: str) -> Values:
@@ -81,7 +90,7 @@ def audit_values(label: AuditLabel) -> Values:
 
 def insert_reading(connection: sqlite3.Connection, values: Values) -> bool:
     """Add a reading; return False when the request has one."""
-    return INSERT_READINGS.add(connection, (values,)) > 0
+    return INSERT_READINGS.write(connection, (values,)) > 0
 
 
 def insert_audit(connection: sqlite3.Connection, values: Values, reading: Values) -> bool:

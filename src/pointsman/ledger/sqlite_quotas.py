@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pointsman.core.budgets import key_scope, window_bounds, windows_at
 from pointsman.core.errors import QuotaExceeded
 from pointsman.ledger import AUDIT, Intent
-from pointsman.ledger.sqlite_rows import storable_text, storable_whole
+from pointsman.ledger.sqlite_rows import everywhere, storable_text, storable_whole
 
 # Made with the first quota: ledgers without one need neither.
 _TABLE = """
@@ -21,18 +21,18 @@ CREATE TABLE IF NOT EXISTS quotas (
     PRIMARY KEY ("key", tier, day)
 ) WITHOUT ROWID
 """
-_INDEX = 'CREATE INDEX IF NOT EXISTS intents_by_key ON intents ("key", at_ns)'
+_INDEX = 'CREATE INDEX IF NOT EXISTS intents_by_key ON past_intents ("key", at_ns)'
 _SELECT = 'SELECT calls FROM quotas WHERE "key" = ? AND tier = ? AND day = ?'
 _INSERT = 'INSERT INTO quotas ("key", tier, day, calls) VALUES (?, ?, ?, ?)'
 _ADD = 'UPDATE quotas SET calls = calls + 1 WHERE "key" = ? AND tier = ? AND day = ?'
-_SELECT_INTENT = "SELECT 1 FROM intents WHERE request_id = ? AND attempt = ?"
-_COUNT = """
-SELECT count(*) FROM intents AS i
-WHERE i."key" = ? AND i.tier = ? AND i.at_ns >= ? AND i.at_ns < ? AND i.policy <> ?
-    AND NOT EXISTS (
-        SELECT 1 FROM ends AS e
-        WHERE e.request_id = i.request_id AND e.attempt = i.attempt AND e.outcome = 'hit')
-"""
+_SELECT_INTENT = everywhere("SELECT 1 FROM {intents} WHERE request_id = ?1 AND attempt = ?2")
+_CALLS = everywhere("""
+SELECT 1 FROM {intents} AS i
+JOIN {ends} AS e ON e.request_id = i.request_id AND e.attempt = i.attempt
+WHERE i."key" = ?1 AND i.tier = ?2 AND i.at_ns >= ?3 AND i.at_ns < ?4 AND i.policy <> ?5
+    AND e.outcome <> 'hit'
+""")
+_COUNT = f"SELECT count(*) FROM ({_CALLS})"
 
 
 def book_within_quota(

@@ -10,6 +10,7 @@ from msgspec.structs import astuple
 from pointsman.core.errors import LedgerUnavailable
 from pointsman.core.usage import Usage
 from pointsman.ledger import Intent, Row, Settlement, State
+from pointsman.ledger.sqlite_schema import END_COLUMNS, INTENT_COLUMNS, of
 
 Value: TypeAlias = str | int | float | None
 Values: TypeAlias = tuple[Value, ...]
@@ -17,27 +18,28 @@ Query: TypeAlias = Callable[[str, Values], list[Any]]
 
 _INT_MAX = 2**63 - 1
 PAGE_ROWS = 500
+NOTHING_HELD = (None, None)
 
-# How many rows a statement adds: SQLite keeps one ready for each number.
+# How many rows a statement is about: SQLite keeps one ready for each number.
 _AT_ONCE = (32, 16, 8, 4, 2, 1)
 
 
-class Insert:
-    """A statement that adds rows of `width` values, written for several numbers of them."""
+class Many:
+    """A statement about rows of `width` values, which stand between `head` and `tail`."""
 
     def __init__(self, head: str, width: int, tail: str = "") -> None:
         row = f"({', '.join('?' * width)})"
         self._statements = {count: f"{head} {', '.join([row] * count)}{tail}" for count in _AT_ONCE}
 
-    def add(self, connection: sqlite3.Connection, rows: Sequence[Values]) -> int:
-        """Add rows by as few statements as can be; return how many were new."""
-        start = added = 0
+    def write(self, connection: sqlite3.Connection, rows: Sequence[Values]) -> int:
+        """Write rows by as few statements as can be; return how many this has changed."""
+        start = changed = 0
         for count, statement in self._statements.items():
             while len(rows) - start >= count:
                 values = tuple(chain.from_iterable(rows[start : start + count]))
-                added += connection.execute(statement, values).rowcount
+                changed += connection.execute(statement, values).rowcount
                 start += count
-        return added
+        return changed
 
 
 class Among:
@@ -57,55 +59,89 @@ class Among:
         return found
 
 
-# The columns stand as the members of Intent, Settlement and Usage do.
-INSERT_INTENTS = Insert(
-    """INSERT OR FAIL INTO intents (
-    request_id, attempt, at_ns, tenant, "key", tags, alias, tier, deployment, policy, reason,
-    price_version, worst_case_nanousd, is_stream, run
-) VALUES""",
-    15,
+def everywhere(select: str) -> str:
+    """Return a query of attempts that run or ended of late, and of those of the past.
+
+    `select` speaks of {intents} and {ends}, and joins the two where it speaks of both.
+    """
+    past = select.format(intents="past_intents", ends="past_ends")
+    return f"{past} UNION ALL {select.format(intents='live', ends='live')}"
+
+
+def page_of(select: str, order: str, limit: str) -> str:
+    """Return a query of the first rows of `everywhere`, without going through all of them.
+
+    `order`: the numbers of columns.
+    """
+    whole = everywhere(f"SELECT * FROM ({select} ORDER BY {order} LIMIT {limit})")
+    return f"{whole} ORDER BY {order} LIMIT {limit}"
+
+
+# What is past is looked at and not only what is live: an old request id must not come again.
+_UNLESS_PAST = """) AS new WHERE NOT EXISTS (SELECT 1 FROM past_intents AS p
+    WHERE p.request_id = new.column1 AND p.attempt = new.column2)"""
+INSERT_INTENTS = Many(
+    f"""INSERT OR FAIL INTO live ({INTENT_COLUMNS}, run, held_nanousd, limits)
+    SELECT * FROM (VALUES""",
+    17,
+    _UNLESS_PAST,
 )
-INSERT_ENDS = Insert(
-    """INSERT OR IGNORE INTO ends (
-    request_id, attempt, state, outcome, input_tokens, cached_input_tokens, cache_write_tokens,
-    long_cache_write_tokens, output_tokens, reasoning_tokens, is_estimated, cost_nanousd,
-    latency_ms, ttft_ms, error, "cache"
-) SELECT * FROM (VALUES""",
+INSERT_HITS = Many(
+    f"INSERT OR FAIL INTO live ({INTENT_COLUMNS}, run, {END_COLUMNS}) SELECT * FROM (VALUES",
+    29,
+    _UNLESS_PAST,
+)
+_SET_END = ", ".join(
+    f"{column.strip()} = new.column{number}"
+    for number, column in enumerate(END_COLUMNS.split(","), start=3)
+)
+UPDATE_ENDS = Many(
+    f"UPDATE live SET {_SET_END} FROM (VALUES",
     16,
-    """) WHERE EXISTS (
-    SELECT 1 FROM intents WHERE request_id = column1 AND attempt = column2)""",
+    """) AS new
+    WHERE live.request_id = new.column1 AND live.attempt = new.column2 AND live.state IS NULL""",
 )
-SELECT_BOOKED = Among("SELECT request_id FROM intents WHERE request_id")
-_SELECT_INTENT = """
-SELECT request_id, attempt, at_ns, tenant, "key", tags, alias, tier, deployment, policy, reason,
-    price_version, worst_case_nanousd, is_stream
-FROM intents WHERE request_id = ? AND attempt = ?
-"""
-_INSERT_FEEDBACK = """
+_SELECT_INTENT = everywhere(
+    f"SELECT {INTENT_COLUMNS} FROM {{intents}} WHERE request_id = ?1 AND attempt = ?2"
+)
+_SELECT_BOOKED = everywhere("SELECT 1 FROM {intents} WHERE request_id = ?1")
+_INSERT_FEEDBACK = f"""
 INSERT INTO feedback (request_id, score, at_ns)
-SELECT ?1, ?3, ?4 WHERE EXISTS (SELECT 1 FROM intents WHERE request_id = ?1 AND tenant = ?2)
+SELECT ?1, ?3, ?4 WHERE EXISTS (
+    {everywhere("SELECT 1 FROM {intents} WHERE request_id = ?1 AND tenant = ?2")})
 """
 # One page after another by position, not one long query: a reader that stalls would else keep the
-# write-ahead log from being reused, and it would grow without bound.
-_SELECT_ROWS = """
-SELECT i.request_id, i.attempt, i.at_ns, i.tenant, i."key", i.tags, i.alias, i.tier, i.deployment,
-    i.policy, i.reason, i.price_version, i.worst_case_nanousd, i.is_stream,
-    e.input_tokens, e.cached_input_tokens, e.cache_write_tokens, e.long_cache_write_tokens,
-    e.output_tokens, e.reasoning_tokens, e.is_estimated,
-    e.state, e.outcome, e.cost_nanousd, e.latency_ms, e.ttft_ms, e.error, e."cache", i.rowid
-FROM intents AS i
-LEFT JOIN ends AS e ON e.request_id = i.request_id AND e.attempt = i.attempt
-WHERE (i.at_ns, i.rowid) > (?1, ?2) AND i.at_ns < ?3 AND (?4 IS NULL OR i.policy = ?4)
-    AND (?5 IS NULL OR e.state = ?5)
-ORDER BY i.at_ns, i.rowid LIMIT ?6
-"""
+# write-ahead log from being reused, and it would grow without bound. The position is not a place in
+# a table, for an attempt may be moved to another one meanwhile.
+_SELECT_ROWS = page_of(
+    f"""
+SELECT {of("i", INTENT_COLUMNS)}, {of("e", END_COLUMNS)}
+FROM {{intents}} AS i
+JOIN {{ends}} AS e ON e.request_id = i.request_id AND e.attempt = i.attempt
+WHERE (i.at_ns, i.request_id, i.attempt) > (?1, ?2, ?3) AND i.at_ns < ?4
+    AND (?5 IS NULL OR i.policy = ?5) AND (?6 IS NULL OR e.state = ?6)""",
+    "3, 1, 2",
+    "?7",
+)
 _SELECT_FEEDBACK = """
 SELECT request_id, score FROM feedback WHERE id IN (
     SELECT max(id) FROM feedback WHERE request_id > ?
     GROUP BY request_id ORDER BY request_id LIMIT ?)
 ORDER BY request_id
 """
-_INTENT_WIDTH, _USAGE_WIDTH = 14, 7
+_INTENT_WIDTH, _USAGE_FROM, _USAGE_TO = 14, 2, 9
+_MOVE_INTENTS, _MOVE_ENDS, _FORGET = (
+    f"""
+    {what} live WHERE state IS NOT NULL AND request_id NOT IN (
+        SELECT request_id FROM live WHERE held_nanousd IS NOT NULL)
+    """
+    for what in (
+        f"INSERT INTO past_intents ({INTENT_COLUMNS}, run) SELECT {INTENT_COLUMNS}, run FROM",
+        f"""INSERT INTO past_ends (request_id, attempt, {END_COLUMNS})
+        SELECT request_id, attempt, {END_COLUMNS} FROM""",
+        "DELETE FROM",
+    )
+)
 _OPEN = Settlement(state="reserved", outcome="pending")
 
 
@@ -116,8 +152,13 @@ def intent_row(intent: Intent) -> Values:
 
 def end_row(request_id: str, attempt: int, end: Settlement) -> Values:
     """Return an end's columns in the table's order, as they are."""
+    return (request_id, attempt, *end_columns(end))
+
+
+def end_columns(end: Settlement) -> Values:
+    """Return how an attempt ended, in the table's order."""
     state, outcome, usage, *rest = astuple(end)
-    return (request_id, attempt, state, outcome, *astuple(usage), *rest)
+    return (state, outcome, *astuple(usage), *rest)
 
 
 def intent_values(intent: Intent) -> Values:
@@ -135,15 +176,17 @@ def feedback_values(request_id: str, tenant: str, score: float, at_ns: int) -> V
     return (storable_text(request_id), storable_text(tenant), score, storable_whole(at_ns))
 
 
-def insert_intent(connection: sqlite3.Connection, values: Values, run: int) -> bool:
-    """Add an intent; return False when the very same one is there already.
+def insert_intent(
+    connection: sqlite3.Connection, values: Values, run: int, held: Values = NOTHING_HELD
+) -> bool:
+    """Add an intent and what its request holds; return False when the very same one is there.
 
     Raises LedgerUnavailable when another one has its place: were that ignored, a caller who sends
     an old request id again would call the upstream without a row of its own.
     """
     found = select_intent(connection, values)
     if found is None:
-        return INSERT_INTENTS.add(connection, ((*values, run),)) > 0
+        return INSERT_INTENTS.write(connection, ((*values, run, *held),)) > 0
     if found != values:
         raise LedgerUnavailable(
             f"ledger: request id {values[0]!r}, attempt {values[1]}, is booked already;"
@@ -158,9 +201,20 @@ def select_intent(connection: sqlite3.Connection, values: Values) -> Values | No
     return found
 
 
+def is_booked(connection: sqlite3.Connection, request_id: str) -> bool:
+    """Return whether a request has an attempt."""
+    return connection.execute(_SELECT_BOOKED, (request_id,)).fetchone() is not None
+
+
 def insert_end(connection: sqlite3.Connection, values: Values) -> bool:
     """Add an attempt's end; return False when it has one, or has no intent."""
-    return INSERT_ENDS.add(connection, (values,)) > 0
+    return UPDATE_ENDS.write(connection, (values,)) > 0
+
+
+def move_to_the_past(connection: sqlite3.Connection) -> None:
+    """Move what has ended to where it stays; what a request has that holds something stays live."""
+    for statement in (_MOVE_INTENTS, _MOVE_ENDS, _FORGET):
+        connection.execute(statement)
 
 
 def insert_feedback(connection: sqlite3.Connection, values: Values) -> bool:
@@ -175,12 +229,13 @@ def select_rows(
 
     `policy`: only those that this one decided; `state`: that ended so; None: all.
     """
-    position = (storable_whole(since_ns) - 1, _INT_MAX)
+    position = (storable_whole(since_ns), "", 0)
     end = _INT_MAX if until_ns is None else storable_whole(until_ns)
     while page := query(_SELECT_ROWS, (*position, end, policy, state, PAGE_ROWS)):
         for found in page:
             yield _row(found)
-        position = (page[-1][2], page[-1][-1])
+        request_id, attempt, at_ns = page[-1][:3]
+        position = (at_ns, request_id, attempt)
 
 
 def select_feedback(query: Query) -> Iterator[tuple[str, float]]:
@@ -214,10 +269,11 @@ def _row(found: tuple[Any, ...]) -> Row:
 
 
 def _settlement(found: tuple[Any, ...]) -> Settlement:
-    state, outcome, cost_nanousd, latency_ms, ttft_ms, error, cache, _ = found[_USAGE_WIDTH:]
+    state, outcome, *_ = found
     if state is None:
         return _OPEN
-    fresh, cached, written, long, output, reasoning, is_estimated = found[:_USAGE_WIDTH]
+    fresh, cached, written, long, output, reasoning, is_estimated = found[_USAGE_FROM:_USAGE_TO]
+    cost_nanousd, latency_ms, ttft_ms, error, cache = found[_USAGE_TO:]
     return Settlement(
         state=state,
         outcome=outcome,
