@@ -72,6 +72,19 @@ async def test_while_the_loop_is_busy_the_rows_of_several_rounds_make_one_group(
     await ledger.close()
 
 
+async def test_rows_that_come_one_by_one_are_handed_over_in_the_next_round_however_busy_the_loop():
+    ticks = count(step=0.0001)
+    ledger = SqliteLedger(":memory:", writer=partial(Counting, now_s=lambda: next(ticks)))
+    await ledger.reserve(intent("r0"))
+    writing = asyncio.create_task(ledger.reserve(intent("r1")))
+    await asyncio.sleep(0)
+    assert ledger._writer._gathering
+    await asyncio.sleep(0)
+    assert not ledger._writer._gathering
+    await writing
+    await ledger.close()
+
+
 async def test_one_row_unlike_the_others_is_told_and_the_others_are_written(ledger: SqliteLedger):
     await ledger.reserve(intent("r1"))
     told = await asyncio.gather(

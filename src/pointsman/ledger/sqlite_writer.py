@@ -1,6 +1,7 @@
 """One thread that writes: it takes what is queued, commits it once, then tells those who wait.
 
-Writes gather while the event loop is busy, for a moment at most, and are then handed over as one;
+Writes gather while the event loop is busy, for a moment at most, and are then handed over as one,
+unless they come one by one: then none is waited for;
 while a commit waits for the disk the next group gathers by itself. So a busy ledger costs fewer
 commits per row, and an idle one answers after one.
 
@@ -103,6 +104,7 @@ class GroupWriter:
         self._handing: asyncio.AbstractEventLoop | None = None
         self._gathering_since_s = self._round_s = 0.0
         self._shortest_s = _IDLE_ROUND_S_MAX
+        self._is_alone = False  # the latest to be handed over: no other came with it, none waited
         self._queue: deque[Write] = deque()
         self._kept: deque[Write] = deque()
         self._retry_at = 0.0
@@ -171,8 +173,11 @@ class GroupWriter:
         # A loop that was closed hands nothing over any more: the next one does it.
         if loop is not self._handing and loop is not None:
             self._handing = loop
-            self._gathering_since_s = self._round_s = self._now_s()
-            loop.call_soon(self._hand_over_when_idle, loop)
+            if self._is_alone:
+                loop.call_soon(self._hand_over)
+            else:
+                self._gathering_since_s = self._round_s = self._now_s()
+                loop.call_soon(self._hand_over_when_idle, loop)
 
     def _hand_over_when_idle(self, loop: asyncio.AbstractEventLoop) -> None:
         now_s = self._now_s()
@@ -189,6 +194,7 @@ class GroupWriter:
     def _hand_over(self) -> None:
         self._handing = None
         if self._gathering:
+            self._is_alone = len(self._gathering) == 1 and not self._queue
             self._queue.extend(self._gathering)
             self._gathering.clear()
             self._ring()
