@@ -73,7 +73,7 @@ async def test_while_the_loop_is_busy_the_rows_of_several_rounds_make_one_group(
 
 
 async def test_rows_that_come_one_by_one_are_handed_over_in_the_next_round_however_busy_the_loop():
-    ticks = count(step=0.0001)
+    ticks = count(step=0.0005)
     ledger = SqliteLedger(":memory:", writer=partial(Counting, now_s=lambda: next(ticks)))
     await ledger.reserve(intent("r0"))
     writing = asyncio.create_task(ledger.reserve(intent("r1")))
