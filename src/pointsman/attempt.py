@@ -223,7 +223,8 @@ class Attempt:
     def _pass_on(self, sink: Sink, batch: Sequence[Event]) -> bool:
         if self._first_content_s is None:  # else the deadline's own timer says when it is over
             self._note_time(batch)
-        return sink(self._gathered(batch))
+        self.builder.take(batch)
+        return sink(batch)
 
     def _gathered(self, batch: Sequence[Event]) -> Sequence[Event]:
         """Take what came into the builder; return it, with a usage before its end."""

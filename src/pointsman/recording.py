@@ -112,13 +112,12 @@ class Recording:
 
         Return whether there is room for more.
         """
-        count = len(self.events)
         self.events += batch
         is_given = False
         for waiter in self._waiters:
             woken, sink = waiter
             if sink is None:
-                self._wake(waiter, count)
+                self._wake(waiter, len(self.events) - len(batch))
                 continue
             is_given = True
             try:

@@ -52,7 +52,7 @@ class AnswerBuilder:
             if isinstance(event, TextDelta):  # nearly all are
                 text = event.text
                 self.chars += len(text)
-                if event.choice == 0:
+                if not event.choice:
                     self._text.append(text)
             elif isinstance(event, ReasoningDelta):
                 self._add_reasoning(event)

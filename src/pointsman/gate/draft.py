@@ -226,7 +226,7 @@ class Committed:
         return self._priced(batch)
 
     def _pass_on(self, sink: Sink, batch: Sequence[Event]) -> bool:
-        return sink(self._priced(batch))
+        return sink(self._priced(batch) if UsageReport in map(type, batch) else batch)
 
     async def aclose(self) -> None:
         """Stop the upstream if it still runs, and give back what is still held."""
@@ -240,8 +240,6 @@ class Committed:
 
     def _priced(self, batch: Sequence[Event]) -> Sequence[Event]:
         """Return the events, their reports of usage with what the request has cost."""
-        if len(batch) == 1 and not isinstance(batch[0], UsageReport):
-            return batch
         return [self._with_cost(it) if isinstance(it, UsageReport) else it for it in batch]
 
     def _with_cost(self, report: UsageReport) -> UsageReport:

@@ -66,11 +66,16 @@ class BodyReader:
         """Wait for so long from now on."""
         self.left_s, self._since_s = left_s, self._loop.time()
 
-    def count(self, piece: bytes) -> None:
-        """Note that a piece has come. Raises UpstreamTooLarge."""
+    def count(self, piece: bytes, left_s: float | None = None) -> None:
+        """Note that a piece has come, and for how long to wait from now on, where that is stated.
+
+        Raises UpstreamTooLarge.
+        """
         self._total += len(piece)
         if self._total > REPLY_BYTES_MAX:
             raise _too_large()
+        if left_s is not None:
+            self.left_s, self._since_s = left_s, self._loop.time()
 
     def _due_s(self) -> float:
         return self._since_s + self.left_s

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from pointsman.core.errors import UpstreamError
 from pointsman.core.events import Event, Finished, Sink, Started, has_content
 from pointsman.core.types import Request, Step
-from pointsman.core.wire import Codec
+from pointsman.core.wire import Codec, StreamDecoder
 from pointsman.providers import Timeouts
 from pointsman.providers.http_body import BodyReader
 from pointsman.providers.transport import PIECE_BYTES, Reply
@@ -39,7 +40,7 @@ class HttpCall:
 
     __slots__ = (
         "_begin", "_begun", "_blank", "_decoder", "_fault", "_given", "_is_full", "_is_over",
-        "_is_whole", "_request", "_sink", "_step", "_timeouts",
+        "_is_whole", "_request", "_step", "_timeouts",
     )  # fmt: skip
 
     def __init__(
@@ -57,7 +58,6 @@ class HttpCall:
         self._blank = blank
         self._begun: Begun | None = None
         self._given: Iterator[Sequence[Event]] = iter(())
-        self._sink: Sink | None = None
         self._fault: Exception | None = None
         self._is_full = False
         self._is_over = False  # nothing more is read
@@ -129,19 +129,21 @@ class HttpCall:
         It ends where there is something to return, or to wait for. Return False where the sink has
         had enough.
         """
-        self._sink, self._is_full = sink, False
-        await reader.flow(self._take)
+        self._is_full = False
+        await reader.flow(partial(self._take, sink, reader, self._decoder))
         if (fault := self._fault) is not None:
             raise fault
         return not self._is_full
 
-    def _take(self, piece: bytes) -> bool:
+    def _take(self, sink: Sink, reader: BodyReader, decoder: StreamDecoder, piece: bytes) -> bool:
         """Pass on what has come; return whether `_flow` is to end."""
-        begun, sink = self._begun, self._sink
-        assert begun is not None and sink is not None, "it flows"
         try:
-            begun.reader.count(piece)
-            events = self._decoder.feed(piece)
+            if (delta := decoder.delta(piece)) is not None:  # as nearly all are
+                reader.count(piece, self._timeouts.idle_s)
+                self._is_full = is_full = not sink((delta,))
+                return is_full
+            reader.count(piece)
+            events = decoder.feed(piece)
             if type(events) is not list or len(events) >= _EVENTS_AT_ONCE:
                 self._given = _batches(events)
                 return True
@@ -150,7 +152,8 @@ class HttpCall:
             if isinstance(events[-1], Finished):
                 self._given = iter((events,))
                 return True
-            self._is_full = not sink(self._told(events, begun))
+            assert self._begun is not None, "it flows"
+            self._is_full = not sink(self._told(events, self._begun))
         except Exception as error:  # it is the task's to raise, not the connection's
             self._fault = error
             return True

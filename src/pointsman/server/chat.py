@@ -153,23 +153,27 @@ class _Line:
     def __init__(self, responder: Responder, encoder: StreamEncoder) -> None:
         self.is_full = False
         self._responder = responder
-        self._encoder = encoder
+        self._encode = encoder.encode
+        self._ping = encoder.ping
         self._loop = asyncio.get_running_loop()
-        self._quiet_since_s = self._loop.time()
+        self._time = self._loop.time
+        self._quiet_since_s = self._time()
         self._timer = self._loop.call_later(PING_S, self._look)
 
     def take(self, batch: Sequence[Event]) -> bool:
         """Send events that came at once; return whether the client takes more now."""
-        encode = self._encoder.encode
-        self.send(encode(batch[0]) if len(batch) == 1 else b"".join(map(encode, batch)))
-        self.is_full = self._responder.is_slow
-        return not self.is_full
+        responder = self._responder
+        if frames := b"".join(map(self._encode, batch)):
+            responder.write(frames)
+            self._quiet_since_s = self._time()
+        self.is_full = is_full = responder.is_slow
+        return not is_full
 
     def send(self, frame: bytes) -> None:
         """Send a frame, where it has bytes, without waiting."""
         if frame:
             self._responder.write(frame)
-            self._quiet_since_s = self._loop.time()
+            self._quiet_since_s = self._time()
 
     async def drained(self) -> None:
         """Wait until the client can take more."""
@@ -183,10 +187,10 @@ class _Line:
 
     def _look(self) -> None:
         """Send a ping where one is due, and look again when the next may be."""
-        now_s = self._loop.time()
+        now_s = self._time()
         left_s = self._quiet_since_s + PING_S - now_s
         if left_s <= 0:
             left_s, self._quiet_since_s = PING_S, now_s
-            if not self._responder.is_slow and (ping := self._encoder.ping()):
+            if not self._responder.is_slow and (ping := self._ping()):
                 self._responder.write(ping)
         self._timer = self._loop.call_later(left_s, self._look)

@@ -13,7 +13,7 @@ from pointsman.core.errors import UpstreamError
 from pointsman.core.events import Event, ReasoningDelta, Started, TextDelta, ToolCallDelta
 from pointsman.core.wire import CODECS, StreamDecoder
 from pointsman.core.wire.anthropic.decode import MessagesFrameReader
-from pointsman.core.wire.mould import NO_MOULD, Mould, mould_of
+from pointsman.core.wire.mould import NO_MOULD, Mould, Recast, mould_of
 from pointsman.core.wire.openai_chat.decode import ChatFrameReader
 from pointsman.core.wire.sse import SseFrame, data_frame
 from pointsman.core.wire.sse_decoder import SseDecoder
@@ -113,7 +113,8 @@ def told(decoder: StreamDecoder, pieces: Iterable[bytes]) -> tuple[list[Event], 
     events: list[Event] = []
     try:
         for piece in pieces:
-            events += decoder.feed(piece)
+            delta = decoder.delta(piece)
+            events += decoder.feed(piece) if delta is None else (delta,)
         events += decoder.finish()
     except UpstreamError as error:
         return events, str(error)
@@ -132,17 +133,17 @@ def chunk(text: str, **more: object) -> Json:
 @example(chat_frames(*(chunk("a", padding=text) for text in "babc")), [])
 @example(chat_frames(*(chunk(text, padding="a") for text in "babc")), [])
 def test_a_chat_stream_says_the_same_whether_or_not_its_frames_are_alike(frames, places):
-    pieces = cut(b"".join(frames), places)
-    assert told(CHAT.stream_decoder(), pieces) == told(SseDecoder(ChatFrameReader()), pieces)
+    for pieces in (cut(b"".join(frames), places), frames):
+        assert told(CHAT.stream_decoder(), pieces) == told(SseDecoder(ChatFrameReader()), pieces)
 
 
 @given(frames=streams(PIECES + BLOCKS * 3), places=PLACES)
 @example([data_frame(json.dumps(piece).encode()) for piece in CALLED * 2], [])
 def test_a_messages_stream_says_the_same_whether_or_not_its_frames_are_alike(frames, places):
     """A call that is begun anew, as some servers have it, has been given no arguments yet."""
-    pieces = cut(b"".join(frames), places)
-    decoder = CODECS["anthropic"].stream_decoder()
-    assert told(decoder, pieces) == told(SseDecoder(MessagesFrameReader()), pieces)
+    for pieces in (cut(b"".join(frames), places), frames):
+        decoder = CODECS["anthropic"].stream_decoder()
+        assert told(decoder, pieces) == told(SseDecoder(MessagesFrameReader()), pieces)
 
 
 @given(frames=streams(CHUNKS), wants_usage=st.booleans(), model=SAME)
@@ -187,12 +188,31 @@ def test_from_the_third_frame_of_a_mould_on_none_is_decoded(
     assert read == frames[:2]
 
 
+def test_a_piece_that_is_one_frame_of_the_mould_needs_no_splitting():
+    frames = chat_frames(*map(chunk, "abcde"))
+    decoder = CHAT.stream_decoder()
+    assert list(decoder.feed(b"".join(frames[:3]))) and decoder.delta(frames[3]) is not None
+    assert decoder.delta(frames[3] + frames[4]) is None, "that is two of them"
+    assert list(decoder.feed(frames[4][:9])) == [] and decoder.delta(frames[3]) is None
+    assert decoder.delta(b"") is None
+
+
+@pytest.mark.parametrize("end", [b"\r", b"\r\n"], ids=["cr", "crlf"])
+def test_a_frame_whose_end_may_go_on_is_never_taken_for_whole(end: bytes):
+    frames = [frame.replace(b"\n", end) for frame in chat_frames(*map(chunk, "abcde"))]
+    decoder = CHAT.stream_decoder()
+    events = list(decoder.feed(b"".join(frames[:3])))
+    assert (decoder.delta(frames[3]) is None) is (end == b"\r")
+    assert events
+
+
 def test_a_mould_is_that_of_two_frames_in_a_row():
     first, second = (data_frame(b'{"n":"x","content":"%b"}' % text) for text in (b"Hi", b" x"))
     mould = mould_of(second, first, " x")
     assert mould is not None
     assert (mould.text(first), mould.text(second), mould.filled("Hi")) == ("Hi", " x", first)
-    assert (mould.string(second), mould.string(b"")) == (b'" x"', b"")
+    recast = Recast(mould, b"<", b">")
+    assert (recast.of(second), recast.of(b"")) == (b'<" x">', b"")
     assert mould_of(second, first.replace(b'"n"', b'"m"'), " x") is None
     assert mould_of(second, first, "not in it") is None
 
@@ -213,7 +233,7 @@ def test_a_mould_is_that_of_two_frames_in_a_row():
 def test_what_is_not_one_text_between_its_ends_is_of_no_mould(frame):
     mould = Mould(b'{"a":"', b'"}')
     assert not mould.text(frame)
-    assert mould.string(frame) in (b"", b'""')
+    assert Recast(mould, b"<", b">").of(frame) in (b"", b'<"">')
 
 
 @given(frame=st.binary())

@@ -27,6 +27,12 @@ class StreamDecoder(Protocol):
         Raises UpstreamError, at once or when the events before it have been taken.
         """
 
+    def delta(self, chunk: bytes) -> Event | None:
+        """Return more of a text, where `chunk` is that and no more, as most are.
+
+        None where `feed` is to read it.
+        """
+
     def finish(self) -> Iterator[Event]:
         """Yield what the end completes. Raises UpstreamReset when the answer is not whole."""
 

@@ -19,41 +19,53 @@ class Mould:
     closing one.
     """
 
-    __slots__ = ("_head", "_start", "_stop", "_tail")
+    __slots__ = ("_start", "_stop", "head", "tail")
 
     def __init__(self, head: bytes, tail: bytes) -> None:
-        self._head = head
-        self._tail = tail
+        self.head = head
+        self.tail = tail
         self._start = len(head) - 1
         self._stop = 1 - len(tail)
 
     def text(self, frame: bytes) -> str | None:
         """Return the text in a frame of this mould, None for any other frame."""
-        if frame.startswith(self._head) and frame.endswith(self._tail):
+        if frame.startswith(self.head) and frame.endswith(self.tail):
             try:
                 return _text(frame[self._start : self._stop])
             except UNREADABLE:
                 return None
         return None
 
-    def string(self, frame: bytes) -> bytes:
-        """Return the text in a frame of this mould as it is written there, b"" for any other."""
+    def filled(self, text: str) -> bytes:
+        """Return the frame of this mould with a text."""
+        return self.head[:-1] + msgspec.json.encode(text) + self.tail[1:]
+
+
+class Recast:
+    """What the frames of a mould become: their text as it is written, between other bytes."""
+
+    __slots__ = ("_before", "_behind", "_head", "_start", "_stop", "_tail")
+
+    def __init__(self, mould: Mould, before: bytes, behind: bytes) -> None:
+        self._head, self._tail = mould.head, mould.tail
+        self._start, self._stop = len(mould.head) - 1, 1 - len(mould.tail)
+        self._before, self._behind = before, behind
+
+    def of(self, frame: bytes) -> bytes:
+        """Return what a frame of the mould becomes, b"" for any other frame."""
         if frame.startswith(self._head) and frame.endswith(self._tail):
             string = frame[self._start : self._stop]
             try:
                 _text(string)
             except UNREADABLE:
                 return b""
-            return string
+            return self._before + string + self._behind
         return b""
-
-    def filled(self, text: str) -> bytes:
-        """Return the frame of this mould with a text."""
-        return self._head[:-1] + msgspec.json.encode(text) + self._tail[1:]
 
 
 # No frame fits: none goes on behind an empty line.
 NO_MOULD = Mould(b'\n\n"', b'"')
+NO_RECAST = Recast(NO_MOULD, b"", b"")
 
 
 def mould_of(frame: bytes, last: bytes, text: str) -> Mould | None:

@@ -38,17 +38,18 @@ class SseSplitter:
     """Feed it bytes as they come; it gives the bytes of whole frames, their empty lines included.
 
     Keeps no more than one open frame. Raises FrameTooLarge when one passes `FRAME_BYTES_MAX`.
+    `is_open`: bytes are held, or may have to be.
     """
 
     def __init__(self) -> None:
         self._rest = bytearray()  # grows in place: a long frame in small pieces stays linear
         self._searched = 0
         self._is_first = True
-        self._is_open = True  # bytes are held, or may have to be
+        self.is_open = True
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Return the frames that `chunk` completes, in order."""
-        if self._is_open:
+        if self.is_open:
             chunk = self._joined(chunk)
         if b"\r" in chunk or len(chunk) > FRAME_BYTES_MAX:
             return self._split(chunk)
@@ -78,7 +79,7 @@ class SseSplitter:
             if buffer.startswith(_BOM):
                 del buffer[: len(_BOM)]
             self._is_first = False
-            self._is_open = bool(buffer)
+            self.is_open = bool(buffer)
         if _FRAME_END.search(buffer, self._searched) is None:
             self._searched = max(0, len(buffer) - 3)
             _check_size(len(buffer))
@@ -86,13 +87,13 @@ class SseSplitter:
         joined = bytes(buffer)
         del buffer[:]
         self._searched = 0
-        self._is_open = False
+        self.is_open = False
         return joined
 
     def _hold(self, rest: bytes) -> None:
         if rest:
             self._rest += rest
-            self._is_open = True
+            self.is_open = True
 
     def _split(self, chunk: bytes) -> list[bytes]:
         """Return the frames of bytes with any line ends, and of any length."""

@@ -70,6 +70,11 @@ class SseDecoder:
         starts = range(0, len(frames), _AT_ONCE)
         return chain.from_iterable(self._events(frames[at : at + _AT_ONCE]) for at in starts)
 
+    def delta(self, chunk: bytes) -> Event | None:
+        """Return the event of one whole frame of the mould, None where `feed` is to read it."""
+        text = None if self._splitter.is_open else self._mould.text(chunk)
+        return self._make(text, self._choice, chunk) if text else None
+
     def finish(self) -> Iterator[Event]:
         """Yield what the end completes. Raises UpstreamReset when the answer is not whole."""
         yield from self._events(self._splitter.finish())
@@ -117,8 +122,8 @@ class SseDecoder:
                 make = partial(_more_arguments, event.index)
             case _:
                 return
-        if not text or make(text, choice, raw) != event:
-            return
+        if not text or make(text, choice, raw) != event or not raw.endswith(b"\n"):
+            return  # a line end that is a CR may yet be half of one
         if (mould := mould_of(raw, self._last, text)) is not None:
             probe, other = mould.filled(f"{text}?"), f"{text}?"
             if said(probe) == make(other, choice, probe):

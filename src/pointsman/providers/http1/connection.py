@@ -76,18 +76,14 @@ class Connection(asyncio.BufferedProtocol):
             self.abort()
             return
         reading = self.reading
-        reading.feed(data)
+        if reading.feed(data) and (taker := self._taker) is not None:
+            wants_no_more = taker(reading.take(PIECE_BYTES))
+            if not wants_no_more and not reading.unread:
+                return
         if len(reading.unread) > UNREAD_BYTES_MAX and not self._is_paused:
             assert self._transport is not None
             self._is_paused = True
             self._transport.pause_reading()
-        if self._waiter is None:
-            return
-        taker = self._taker
-        if taker is not None and reading.unread and not (reading.is_whole or reading.fault):
-            wants_no_more = taker(reading.take(PIECE_BYTES))
-            if not wants_no_more and not reading.unread:
-                return
         self._wake()
 
     def eof_received(self) -> None:
@@ -231,7 +227,7 @@ class Connection(asyncio.BufferedProtocol):
     def _wake(self) -> None:
         waiter = self._waiter
         if waiter is not None:
-            self._waiter = None
+            self._waiter = self._taker = None
             if not waiter.done():
                 waiter.set_result(None)
 

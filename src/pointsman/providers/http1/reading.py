@@ -60,26 +60,33 @@ class Reading:
         self._fields.clear()
         self._untold_bytes = 0
 
-    def feed(self, data: bytes | memoryview) -> None:
-        """Take what came. What comes after a whole reply is no reply, and ends the connection."""
+    def feed(self, data: bytes | memoryview) -> bool:
+        """Take what came; return whether there is more of the body, with its end still to come.
+
+        What comes after a whole reply is no reply, and ends the connection.
+        """
         if self.is_whole or self.fault:
             self.keeps_alive = False
-            return
-        # The parser gathers a header, and skips what follows a chunk's size, without a word to us;
-        # and what it does tell of is counted only at a head's end. Until then this is the bound.
-        self._untold_bytes += len(data)
-        unread_bytes = len(self.unread)
+            return False
+        unread = self.unread
+        unread_bytes = len(unread)
         try:
             self._parser.feed_data(data)
-            if len(self.unread) > unread_bytes:
+            if len(unread) > unread_bytes:
                 self._untold_bytes = 0
-            elif self._untold_bytes > len(data) + HEAD_BYTES_MAX:
+                return not self.is_whole
+            # The parser gathers a header, and skips what follows a chunk's size, without a word to
+            # us; and what it does tell of is counted only at a head's end. Until then this is the
+            # bound.
+            self._untold_bytes += len(data)
+            if self._untold_bytes > len(data) + HEAD_BYTES_MAX:
                 raise _Refused(f"its head or a chunk's is over {HEAD_BYTES_MAX} bytes")
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, _Refused) as error:
             self.keeps_alive = False
             if not self.is_whole:
                 told = error if isinstance(error, _Refused) else error.__context__
                 self.fault = str(told) if isinstance(told, _Refused) else "it is not HTTP/1.1"
+        return False
 
     def end(self) -> None:
         """Note that nothing will come any more: some replies end with their connection."""
@@ -90,10 +97,6 @@ class Reading:
     def take(self, bytes_max: int) -> bytes:
         """Return the next bytes of the body, as far as they have come."""
         unread = self.unread
-        if len(unread) <= bytes_max:
-            piece = bytes(unread)
-            unread.clear()
-            return piece
         piece = bytes(unread[:bytes_max])
         del unread[:bytes_max]
         return piece

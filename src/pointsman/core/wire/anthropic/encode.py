@@ -74,6 +74,8 @@ class MessagesStreamEncoder:
         if self._is_relay:
             return event.frame or b""
         if isinstance(event, TextDelta) and event.choice == 0 and event.text:  # nearly all are
+            if self._open_kind == "text" and not self._seals:
+                return _delta(self._open_block, _TEXT, event.text)
             opened = self._opened("text", _EMPTY_TEXT)
             return opened + _delta(self._open_block, _TEXT, event.text)
         self._stop.add(event)

@@ -19,7 +19,7 @@ from pointsman.core.events import (
     UsageReport,
 )
 from pointsman.core.usage import Usage
-from pointsman.core.wire.mould import NO_MOULD, mould_of
+from pointsman.core.wire.mould import NO_RECAST, Recast, mould_of
 from pointsman.core.wire.openai_chat.decode import DONE
 from pointsman.core.wire.openai_chat.errors import error_body
 from pointsman.core.wire.openai_chat.request import DIALECT
@@ -50,14 +50,13 @@ class ChatStreamEncoder:
         self._opening = msgspec.json.encode(self._head)[1:-1]
         self._usage: UsageReport | None = None
         self._last = b""
-        self._mould = NO_MOULD
-        self._before, self._behind = b"", b""
+        self._recast = NO_RECAST
 
     def encode(self, event: Event) -> bytes:
         """Return the bytes for one event, maybe none."""
         frame = event.frame
-        if frame and (string := self._mould.string(frame)) and isinstance(event, _SAYING):
-            return self._before + string + self._behind
+        if frame and (written := self._recast.of(frame)) and isinstance(event, _SAYING):
+            return written
         if isinstance(event, Started):
             self._open(event)
         if self._is_relay:
@@ -119,8 +118,9 @@ class ChatStreamEncoder:
             return
         other = f"{text}?"
         head, _, tail = self._passed(mould.filled(other)).rpartition(msgspec.json.encode(other))
-        if head + mould.string(frame) + tail == written:
-            self._mould, self._before, self._behind = mould, head, tail
+        recast = Recast(mould, head, tail)
+        if recast.of(frame) == written:
+            self._recast = recast
 
     def _passed(self, frame: bytes) -> bytes:
         """Return a chunk as the client gets it."""

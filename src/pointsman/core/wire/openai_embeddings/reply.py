@@ -70,6 +70,10 @@ class NoStreamDecoder:
         del chunk
         raise UpstreamBadResponse("the upstream streams its embeddings, which cannot be read")
 
+    def delta(self, chunk: bytes) -> None:
+        """Return that `feed` is to read it."""
+        del chunk
+
     def finish(self) -> Iterator[Event]:
         """Raise UpstreamBadResponse."""
         return self.feed(b"")
