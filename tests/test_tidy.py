@@ -51,6 +51,8 @@ LAZY_PACKAGES = {
 LAZY_IMPORTS = {
     # It imports aiohttp as it loads, for those alone who have switched to that.
     ("pointsman.providers.clients", "pointsman.providers.over_aiohttp"),
+    # It brings readers of mail and zip files, for those alone who have extensions.
+    ("pointsman.extensions", "importlib.metadata"),
 }
 
 # Assembled so that this file does not contain what it looks for.

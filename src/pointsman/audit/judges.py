@@ -24,7 +24,6 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Protocol, cast
 
 import msgspec
@@ -32,6 +31,7 @@ import msgspec
 from pointsman.audit.calls import Calls
 from pointsman.core.errors import ConfigError
 from pointsman.core.types import Features
+from pointsman.extensions import entry_points
 from pointsman.validators import Ask, Draft, Validator, judge
 
 ENTRY_POINTS = "pointsman.judges"

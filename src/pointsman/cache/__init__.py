@@ -5,9 +5,8 @@ A third party's store comes by the entry-point group `pointsman.caches`: a facto
 """
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
 
@@ -15,6 +14,11 @@ from pointsman.cache.memory import MemoryCache
 from pointsman.cache.shared import SharedMemoryCache
 from pointsman.cache.sqlite import SqliteCache
 from pointsman.core.errors import ConfigError
+from pointsman.extensions import entry_points
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
 
 _GROUP = "pointsman.caches"
 _MB = 1024 * 1024
@@ -137,7 +141,7 @@ def _build_installed(store: str, settings: CacheSettings) -> Cache:
         ) from error
 
 
-def _package(entry_point: EntryPoint) -> str:
+def _package(entry_point: "EntryPoint") -> str:
     return entry_point.dist.name if entry_point.dist else entry_point.value
 
 

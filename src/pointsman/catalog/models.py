@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import cache
-from importlib.resources import files
+from pkgutil import get_data
 from types import MappingProxyType
 
 import msgspec
@@ -92,4 +92,4 @@ def _file() -> _File:
 
 @cache
 def _text() -> str:
-    return files("pointsman.catalog").joinpath("models.toml").read_text("utf-8")
+    return (get_data(__package__, "models.toml") or b"").decode()

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
-from importlib.resources import files
+from pkgutil import get_data
 
 import msgspec
 
@@ -203,7 +203,7 @@ def _head() -> Head:
 
 
 def _text() -> bytes:
-    return files("pointsman.catalog").joinpath(FILE).read_bytes()
+    return get_data(__package__, FILE) or b""
 
 
 _MODELS = msgspec.json.Decoder(PricedModel)

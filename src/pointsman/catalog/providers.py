@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import date
 from functools import cache, lru_cache
-from importlib.resources import files
+from pkgutil import get_data
 from types import MappingProxyType
 
 import msgspec
@@ -160,4 +160,4 @@ def is_url_part(value: str) -> bool:
 
 @cache
 def _text() -> str:
-    return files("pointsman.catalog").joinpath("providers.toml").read_text("utf-8")
+    return (get_data(__package__, "providers.toml") or b"").decode()

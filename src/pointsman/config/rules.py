@@ -4,7 +4,6 @@ import ipaddress
 import os
 import re
 from collections.abc import Iterator, Mapping
-from importlib.metadata import entry_points
 
 from pointsman.access.environment import API_KEYS_ENV, has_stated_keys
 from pointsman.access.opening import has_keys
@@ -24,6 +23,7 @@ from pointsman.config.provider_rules import (
 from pointsman.config.settings import ProviderSettings, Settings, TierBounds, split_model
 from pointsman.core.errors import ConfigError
 from pointsman.core.wire.openai_embeddings import SERVED_BY
+from pointsman.extensions import entry_points
 from pointsman.ledger.opening import sqlite_file
 from pointsman.policies.registry import is_policy, policy_names
 from pointsman.providers.clients import is_installed

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from pointsman.core.errors import ConfigError
+from pointsman.extensions import entry_points
 from pointsman.ledger import Durability, Ledger
 from pointsman.ledger.sqlite import SqliteLedger
 from pointsman.ledger.sqlite_file import MEMORY

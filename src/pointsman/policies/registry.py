@@ -1,11 +1,11 @@
 """Registry: policies by name, ours and third parties'."""
 
 from collections.abc import Mapping, Set
-from importlib.metadata import entry_points
 
 import msgspec
 
 from pointsman.core.errors import ConfigError
+from pointsman.extensions import entry_points
 from pointsman.policies import Policy, PolicyFactory, PolicySettings
 from pointsman.policies.cascade import Cascade
 from pointsman.policies.fixed import Fixed, from_settings

@@ -6,7 +6,6 @@ A third party's provider comes by the entry-point group `pointsman.providers`: a
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from importlib.metadata import entry_points
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import msgspec
@@ -14,6 +13,7 @@ import msgspec
 from pointsman.core.errors import ConfigError
 from pointsman.core.events import Event, Sink
 from pointsman.core.types import Request, Step
+from pointsman.extensions import entry_points
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

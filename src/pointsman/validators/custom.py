@@ -4,10 +4,15 @@ import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from pointsman.core.errors import ConfigError
+from pointsman.extensions import entry_points
 from pointsman.validators.draft import Ask, Draft, short_reason
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
 
 GROUP = "pointsman.validators"
 
@@ -61,7 +66,7 @@ def load_custom(name: str) -> Custom:
     return Custom(name, _check_of(installed[name]))
 
 
-def _check_of(point: EntryPoint) -> Callable[[Draft, Ask], object]:
+def _check_of(point: "EntryPoint") -> Callable[[Draft, Ask], object]:
     try:
         made = point.load()
         if _takes(made, 0):
