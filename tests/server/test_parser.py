@@ -4,12 +4,12 @@ import asyncio
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.server.connections import listening, statuses
 from tests.server.doors import CHAT, chat_body, opened
 
-from pointsman.server.parser import whole_request
+from pointsman.server.parser import Head, Parser, whole_request
 
 FIRST = b"POST /v1/decide?a=b HTTP/1.1\r\nHost: localhost\r\n"
 LENGTH = b"Content-Length: 2\r\n"
@@ -48,11 +48,76 @@ def test_a_head_is_the_same_whatever_the_length_of_its_body(body: bytes, before:
         pytest.param(FIRST + b"Content-Length: +2\r\n\r\n{}", id="a sign"),
         pytest.param(FIRST.replace(b"1.1", b"1.0") + LENGTH + b"\r\n{}", id="HTTP/1.0"),
         pytest.param(FIRST + b"X: %b\r\n" % (b"a" * 5_000) + LENGTH + b"\r\n{}", id="long"),
+        pytest.param(b"\r\n" + LENGTH + FIRST + b"\r\n{}", id="a length before the request line"),
+        pytest.param(b"\r\n" + FIRST + LENGTH + b"\r\n{}", id="a line break before it"),
+        pytest.param(b"\n" + LENGTH + FIRST + b"\r\n{}", id="a bare LF before it"),
+        pytest.param(b"", id="nothing"),
         pytest.param(b"HELO there\r\nHost: a\r\n" + LENGTH + b"\r\n{}", id="no HTTP"),
     ],
 )
 def test_whatever_is_not_plain_is_left_to_the_connections_own_parser(data: bytes):
     assert whole_request(data) is None
+
+
+class Told:
+    """Takes what a connection's own parser tells, as text."""
+
+    def __init__(self) -> None:
+        self.heads: list[Head] = []
+        self.body = b""
+        self.ended = 0
+
+    def begin_head(self) -> None:
+        pass
+
+    def take_head(self, head: Head) -> None:
+        self.heads.append(head)
+
+    def take_piece(self, piece: bytes) -> None:
+        self.body += piece
+
+    def take_end(self) -> None:
+        self.ended += 1
+
+
+LINES = st.sampled_from(
+    [
+        b"",
+        b"POST /v1/decide HTTP/1.1",
+        b"GET / HTTP/1.1",
+        b"Host: localhost",
+        b"Content-Length: 2",
+        b"content-length:2",
+        b"Content-Length: 02",
+        b"Transfer-Encoding: chunked",
+        b" folded",
+        b"X: a",
+        b"Expect: 100-continue",
+        b"Connection: close",
+        b"X: a\nContent-Length: 2",
+        b"\r",
+    ]
+)
+
+
+@given(lines=st.lists(LINES, max_size=7), first=st.booleans())
+@example(lines=[b"", b"Content-Length: 2", b"GET / HTTP/1.1", b"Host: localhost"], first=False)
+def test_no_request_passes_that_the_connections_own_parser_refuses(lines, first):
+    start = [b"POST /v1/decide HTTP/1.1", b"Host: localhost"] if first else []
+    data = b"\r\n".join([*start, *lines, b"", b"{}"])
+    whole = whole_request(data)
+    if whole is None:
+        return
+    told = Told()
+    Parser(told).feed(data)
+    (head,) = told.heads
+    assert (head.method, head.path, head.query) == (
+        whole[0].method,
+        whole[0].path,
+        whole[0].query,
+    )
+    assert {**head.headers, "content-length": "0"} == {**whole[0].headers, "content-length": "0"}
+    assert (told.body, told.ended) == (whole[1], 1)
 
 
 async def test_what_comes_whole_and_what_comes_in_pieces_share_a_connection():

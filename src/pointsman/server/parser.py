@@ -206,8 +206,11 @@ def whole_request(data: bytes) -> tuple[Head, bytes] | None:
     """Return the head and the body of a request that came in one piece, and nothing else with it.
 
     None for whatever is to be read by a connection's own parser. Nearly all requests come so, and
-    those of one client with the same head but for the body's length: it is read once.
+    those of one client with the same head but for the body's length: it is read once. What begins
+    with a line break is not plain: a length could stand before the request line.
     """
+    if data[:1] in b"\r\n":
+        return None
     end = data.find(_END)
     stated = _LENGTH.search(data, 0, end)
     if stated is None or int(stated[1]) != len(data) - end - len(_END) or end > _KNOWN_BYTES_MAX:
