@@ -7,6 +7,7 @@ Run: python -m bench.speed.scaling [--only prompt,cache,ledger] [--max N] [--doc
 """
 
 import argparse
+import random
 import resource
 import shutil
 import sqlite3
@@ -18,14 +19,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-from bench.speed import phases, picture, processes, report, spec
+from bench.speed import picture, processes, report, spec
 from bench.speed.loads import wrk
-from bench.speed.phases import Direct, Pace, Session
 from bench.speed.results import ROOT, commit, machine, now
 from bench.speed.spec import Gateway
 from bench.speed.started import Cores, NotStarted, Started, Upstream, started, upstream
 from msgspec.structs import replace
 from tests.docs.marks import write_between
+
+from pointsman.cache.memory import MemoryCache
+from pointsman.cache.sqlite import SqliteCache
 
 DOCUMENT = ROOT / "docs" / "performance.md"
 FOLDER = ROOT / "docs" / "performance"
@@ -44,6 +47,7 @@ UNITS = {
     "deployments": "deployments of the tier",
 }
 STREAM_DELAY_MS = 10_000.0
+_DAY_S, _AT_ONCE = 86_400.0, 1_000
 OPEN_FILES = 65_536
 
 
@@ -144,12 +148,34 @@ def by_prompt(bench: Bench, gateway: Gateway, size: int) -> float:
 
 
 def by_cache(bench: Bench, gateway: Gateway, size: int) -> float:
-    """Fill the cache with so many answers, then ask for others."""
-    settings = {"CACHE": "memory_mb = 8192"}
-    with upstream(bench.cores) as up, started(gateway, up, bench.cores, settings) as running:
-        session = Session(running, up, bench.cores, Pace(), Direct())
-        phases.ask_many(session, size)
-        return cpu_ms(bench, running)
+    """Have a cache of so many answers of 2 kB in its file, then ask for others."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "cache.db"
+        fill_cache(file, size)
+        settings = {"CACHE": f'path = "{file}"\ndisk_mb = 8192'}
+        with upstream(bench.cores) as up, started(gateway, up, bench.cores, settings) as running:
+            return cpu_ms(bench, running)
+
+
+def fill_cache(file: Path, entries: int) -> None:
+    """Put so many values under keys that nobody asks for."""
+    memory = MemoryCache(1_000_000, _DAY_S)
+    cache = SqliteCache(file, memory=memory, disk_bytes_max=8192 * 1024**2, ttl_s=_DAY_S)
+    now_s = time.time()
+    value = random.randbytes(2_000)
+    try:
+        for start in range(0, entries, _AT_ONCE):
+            for _ in range(start, min(start + _AT_ONCE, entries)):
+                cache.put(random.randbytes(32), value, now_s=now_s)
+            if not cache.flush(60.0):
+                raise RuntimeError(f"{file}: a minute was not enough to write {_AT_ONCE} entries")
+    finally:
+        cache.close()
+    connection = sqlite3.connect(file)
+    ((kept,),) = connection.execute("SELECT count(*) FROM entries")
+    connection.close()
+    if kept != entries:
+        raise RuntimeError(f"{file}: {kept} entries are there, and not {entries}")
 
 
 def by_ledger(bench: Bench, gateway: Gateway, size: int) -> float:
@@ -186,12 +212,13 @@ def multiply(file: Path, rows: int) -> None:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN")
         for table in ("intents", "ends"):
-            names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            found = connection.execute(f"PRAGMA table_info(past_{table})")
+            names = [row[1] for row in found]
             values = {"request_id": "'old_' || n", "at_ns": "at_ns - n * 1000000000"}
             columns = ", ".join(f'"{name}"' for name in names)
             chosen = ", ".join(values.get(name, f'"{name}"') for name in names)
             connection.execute(
-                f"INSERT INTO {table} ({columns}) "  # noqa: S608 - names are of our own schema
+                f"INSERT INTO past_{table} ({columns}) "  # noqa: S608 - names are of our own schema
                 "WITH RECURSIVE counted(n) AS "
                 "(SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < ?) "
                 f"SELECT {chosen} FROM (SELECT * FROM {table} LIMIT 1), counted",
