@@ -41,9 +41,11 @@ LAZY_PACKAGES = {
     "httpx2",
     "jsonschema_rs",
     "matplotlib",
+    "onnxruntime",
     "prometheus_client",
     "ray",
     "rich",
+    "tokenizers",
     "uvloop",
     "xllamacpp",
 }
