@@ -101,7 +101,7 @@ async def test_nothing_is_embedded_for_those_that_would_wait_too_long(tmp_path):
     await asyncio.sleep(0)
     assert await embedder.embed(["north"]) is None
     go_on.set()
-    assert None not in [await task for task in waiting]
+    assert all(found is not None for found in await asyncio.gather(*waiting))
     assert await embedder.embed(["north"]) is not None
     await embedder.aclose()
 
