@@ -14,7 +14,7 @@ from typing import Any
 
 from pointsman.cache.memory import MemoryCache
 from pointsman.conversations import Answered, Conversations
-from pointsman.core.cache_key import answer_key
+from pointsman.core.cache_key import answer_keys
 from pointsman.core.errors import IdempotencyInFlight, IdempotencyReused
 from pointsman.core.types import Caller, Decision, Deployment, Place, Request, Snapshot, Tier
 from pointsman.core.usage import Usage
@@ -83,7 +83,7 @@ def _asked(rng: Random) -> Iterator[tuple[str, str, bytes]]:
         meaning = dialect + json.dumps(body, sort_keys=True)
         codec = CODECS[dialect]
         request = codec.decode_request(_written(body, rng), Caller(tenant=tenant))
-        key = answer_key(request, decision, snapshot, shape=codec.shape(request))
+        key = answer_keys(request, decision, snapshot).exact
         yield meaning, tenant, key
 
 

@@ -8,13 +8,12 @@ import msgspec
 from pointsman.attempt import Job
 from pointsman.clock import Clock
 from pointsman.conversations import Answered, Conversations, said_in
-from pointsman.core.cache_key import answer_key
+from pointsman.core.cache_key import AnswerKeys, answer_keys
 from pointsman.core.conversation import Standing
 from pointsman.core.decision import decide, resolve
 from pointsman.core.errors import Forbidden
 from pointsman.core.features import extract
 from pointsman.core.types import Decision, Features, Place, Request, Snapshot
-from pointsman.core.wire import CODECS
 from pointsman.core.wire.steering import names_model
 from pointsman.gate import Committed
 from pointsman.repeats import Repeat, Repeats
@@ -27,8 +26,8 @@ INLINE_BYTES_MAX = 256 * 1024
 class Decided(msgspec.Struct, frozen=True):
     """A request with what it brings back told apart, and where it goes.
 
-    `offered`: what there is for it to use. `key` is its answer's in the cache, b"" where none is
-    kept. `standing`: the conversation that it goes on with, None for a new one; `said`: what has
+    `offered`: what there is for it to use. `keys` are its answer's in the cache, None where none
+    is kept. `standing`: the conversation that it goes on with, None for a new one; `said`: what has
     been said in it, see `conversations.said_in`. `repeat`: its body has come before.
     """
 
@@ -36,7 +35,7 @@ class Decided(msgspec.Struct, frozen=True):
     features: Features
     decision: Decision
     offered: Snapshot
-    key: bytes
+    keys: AnswerKeys | None
     standing: Standing | None
     said: Sequence[int]
     repeat: Repeat | None = None
@@ -98,17 +97,16 @@ class Decider:
             decision.group and snapshot is not routing.snapshot
         ):  # the floor is that of other tiers, so no audit of it
             decision = msgspec.structs.replace(decision, group="")
-        key = b""
+        keys = None
         if is_kept and repeat is not None:
-            key = repeat.key(decision, snapshot)
+            keys = repeat.keys(decision, snapshot)
         elif is_kept:
-            shape = CODECS[request.dialect].shape(request)
-            key = answer_key(request, decision, snapshot, shape=shape)
+            keys = answer_keys(request, decision, snapshot)
         # Where nobody knows who sealed some reasoning, it is whoever the client asks for by name.
         history = known.history(request, otherwise=target.deployment)
         if history is not request.history:
             request = msgspec.structs.replace(request, history=history)
-        return Decided(request, features, decision, snapshot, key, standing, said, repeat)
+        return Decided(request, features, decision, snapshot, keys, standing, said, repeat)
 
     def remember(self, job: Job, committed: Committed) -> None:
         """Note how a request was answered: its conversation is there now."""

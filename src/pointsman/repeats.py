@@ -15,10 +15,10 @@ import msgspec
 
 from pointsman.cache.entry import KeptAnswer
 from pointsman.conversations import said_in
-from pointsman.core.cache_key import KeyFacts, answer_key, key_facts
+from pointsman.core.cache_key import AnswerKeys, KeyFacts, answer_keys, key_facts
 from pointsman.core.features import extract
 from pointsman.core.types import Caller, Decision, Features, Request, Snapshot
-from pointsman.core.wire import CODECS, Codec
+from pointsman.core.wire import Codec
 from pointsman.policies import Policy
 from pointsman.policies.registry import PURE
 
@@ -70,7 +70,7 @@ class Repeat:
         self.said = said_in(request)
         self.answer: KeptAnswer | None = None
         self._remembered: Remembered | None = None
-        self._keyed: tuple[KeyFacts, Snapshot, bytes] | None = None
+        self._keyed: tuple[KeyFacts, Snapshot, AnswerKeys] | None = None
 
     def policy(self, policy: Policy) -> Policy:
         """Return what decides as the policy does; whoever may not be pure is asked each time."""
@@ -81,13 +81,12 @@ class Repeat:
             remembered = self._remembered = Remembered(policy)
         return remembered
 
-    def key(self, decision: Decision, snapshot: Snapshot) -> bytes:
-        """Return the key of the answer that a decision leads to. Raises RequestError."""
+    def keys(self, decision: Decision, snapshot: Snapshot) -> AnswerKeys:
+        """Return the keys of the answer that a decision leads to. Raises RequestError."""
         facts, keyed = key_facts(decision), self._keyed
         if keyed is None or keyed[0] != facts or keyed[1] is not snapshot:
-            shape = CODECS[self.request.dialect].shape(self.request)
-            key = answer_key(self.request, decision, snapshot, shape=shape)
-            keyed = self._keyed = facts, snapshot, key
+            keys = answer_keys(self.request, decision, snapshot)
+            keyed = self._keyed = facts, snapshot, keys
         return keyed[2]
 
 

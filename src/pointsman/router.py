@@ -20,11 +20,13 @@ from pointsman.cache.entry import KeptAnswer
 from pointsman.clock import Clock
 from pointsman.content_copy import copy_of
 from pointsman.core.budgets import Budget
+from pointsman.core.cache_key import AnswerKeys
 from pointsman.core.conversation import Standing
 from pointsman.core.decision import downgraded, resolve
 from pointsman.core.errors import (
     BudgetExceeded,
     LedgerUnavailable,
+    NotCached,
     QuotaExceeded,
     UpstreamError,
 )
@@ -44,7 +46,7 @@ from pointsman.ledger import AUDIT, Intent, Settlement
 from pointsman.providers import Counting, Provider
 from pointsman.recording import Recording, free, replay
 from pointsman.routing import Routing, Stores
-from pointsman.stream import AnswerStream, Opening
+from pointsman.stream import AnswerStream, Hit, Opening
 
 log = logging.getLogger("pointsman")
 
@@ -83,7 +85,7 @@ class Pipeline:
         self._decider = Decider(clock)
         self._flights = Flights()
         cache, entry_bytes_max = stores.cache, stores.entry_bytes_max
-        self._kept = None if cache is None else KeptAnswers(cache, entry_bytes_max, clock)
+        self.kept = None if cache is None else KeptAnswers(cache, entry_bytes_max, clock)
         self._retired: set[Provider] = set()
         self.meter = Meter(Webhook(clock), joint.told if joint else None)
         workers = joint.workers if joint else 1
@@ -111,7 +113,7 @@ class Pipeline:
 
     async def _opened(self, request: Request) -> AnswerStream:
         """Return an open answer, to be closed."""
-        is_kept = self._kept is not None and request.caller.cache != "off"
+        is_kept = self.kept is not None and request.caller.cache != "off"
         routing, decided = await self._decided(request, is_kept=is_kept)
         job = Job(
             decided.request,
@@ -126,15 +128,20 @@ class Pipeline:
         if self.stores.has_readings:
             reading = encode_reading(decided.features)
             self.stores.ledger.keep_reading(request.caller.request_id, reading)
-        if self._kept is None or not is_kept:
+        kept, keys = self.kept, decided.keys
+        if kept is not None and keys is not None:
+            hit = kept.find(keys, request.caller, decided.repeat)
+            if hit is not None and (answer := hit.kept) is not None:
+                entry = answer.entry
+                if routing.may_serve(job.offered, entry.tier, entry.deployment):
+                    return await self._replayed(job, hit, answer)
+        if not request.caller.terms.may_call:
+            raise NotCached(
+                "no kept answer fits, and Cache-Control is only-if-cached; leave it out"
+            )
+        if kept is None or keys is None:
             return await self._called(job, routing)
-        if request.caller.cache == "on":
-            answer = self._kept.find(decided.key, decided.repeat)
-            if answer is not None and routing.may_serve(
-                job.offered, answer.entry.tier, answer.entry.deployment
-            ):
-                return await self._replayed(job, answer)
-        return await self._joined(decided.key, job, routing, self._kept)
+        return await self._joined(keys, job, routing, kept)
 
     def decide(self, request: Request) -> Decision:
         """Return the decision for a request, calling nobody. Raises RequestError."""
@@ -235,33 +242,33 @@ class Pipeline:
 
     async def _called(self, job: Job, routing: Routing) -> AnswerStream:
         committed = await self._commit(job, routing)
-        return self._stream(job, committed, committed.more, is_hit=False, close=committed.aclose)
+        return self._stream(job, committed, committed.more, hit=None, close=committed.aclose)
 
     async def _joined(
-        self, key: bytes, job: Job, routing: Routing, kept: KeptAnswers
+        self, keys: AnswerKeys, job: Job, routing: Routing, kept: KeptAnswers
     ) -> AnswerStream:
         def land(committed: Committed, recording: Recording) -> None:
             if committed.decision.tier != job.decision.tier:
                 return  # a budget's end gave less than was decided
-            request_id = job.request.caller.request_id
             kept.keep(
-                key,
+                keys,
                 job.decision,
                 committed,
                 recording,
                 snapshot=job.offered,
-                request_id=request_id,
+                caller=job.request.caller,
             )
 
         # A budget of the first reader's may deny or downgrade it, which is no other's business.
-        shared = (key, routing.budgets.of_caller(job.request.caller))
+        shared = (keys.exact, routing.budgets.of_caller(job.request.caller))
         flight, committed, is_leader = await self._flights.board(
             shared, lambda: self._commit(job, routing), land
         )
         more = flight.recording.reader()
         if not is_leader:
             more = self._followed(job, committed, more)
-        return self._stream(job, committed, more, is_hit=not is_leader, close=flight.leave)
+        hit = None if is_leader else Hit("exact")
+        return self._stream(job, committed, more, hit=hit, close=flight.leave)
 
     def _commit(self, job: Job, routing: Routing) -> Awaitable[Committed]:
         """Return the draft that passes its gate, its call metered where its key's tokens are."""
@@ -341,7 +348,7 @@ class Pipeline:
 
     # Answers that call nobody, booked as hits.
 
-    async def _replayed(self, job: Job, answer: KeptAnswer) -> AnswerStream:
+    async def _replayed(self, job: Job, hit: Hit, answer: KeptAnswer) -> AnswerStream:
         entry = answer.entry
         await self._book_hit(job, entry.tier, entry.deployment, answer.usage)
         self._decider.pass_on(job)
@@ -356,7 +363,7 @@ class Pipeline:
             is_empty=False,
             cost=lambda: 0,
             dropped=answer.dropped,
-            kept=answer,
+            hit=hit,
         )
 
     def _followed(self, job: Job, committed: Committed, more: More) -> More:
@@ -391,10 +398,11 @@ class Pipeline:
         committed: Committed,
         more: More,
         *,
-        is_hit: bool,
+        hit: Hit | None,
         close: Callable[[], Awaitable[None]],
     ) -> AnswerStream:
         """Return the stream; at its end it is remembered where its conversation is now."""
+        is_hit = hit is not None
         return AnswerStream(
             more,
             decision=job.decision if is_hit else committed.decision,
@@ -407,6 +415,7 @@ class Pipeline:
             cost=(lambda: 0) if is_hit else committed.cost_nanousd,
             detours=committed.detours,
             dropped=committed.dropped,
+            hit=hit,
             on_whole=partial(self._decider.remember, job, committed),
             close=close,
         )

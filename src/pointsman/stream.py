@@ -2,13 +2,27 @@
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Self
+from typing import Literal, Self
 
-from pointsman.cache.entry import KeptAnswer
+import msgspec
+
+from pointsman.cache.entry import KeptAnswer, entry_id
 from pointsman.core.answer import AnswerBuilder
 from pointsman.core.events import Event, Finished, More, Sink
-from pointsman.core.types import Answer, CacheOutcome, Decision
+from pointsman.core.types import Answer, CacheOutcome, CacheTier, Decision
 from pointsman.core.usage import Usage
+
+
+class Hit(msgspec.Struct, frozen=True):
+    """How an answer was found that is given again.
+
+    `age_s`: of the answer. `kept`: where it came from the cache, None where another request shares
+    its own, which has yet to end.
+    """
+
+    tier: CacheTier
+    age_s: float = 0.0
+    kept: KeptAnswer | None = None
 
 
 class AnswerStream:
@@ -18,8 +32,9 @@ class AnswerStream:
     `decision` is what was decided before. `attempts` counts the upstream calls made so far.
     `is_whole`: its end has been read. `on_event` is told of each event as it is read, `on_whole`
     of the end before it is given, `on_closed` once, when it is closed: by whoever has opened it.
-    `dropped` names what of the request reached no upstream. `kept`: where it came from the cache.
-    `cost_nanousd` is known at the end (a hit's at once): None before, and where there is no price.
+    `dropped` names what of the request reached no upstream. `hit`: None where it was made for
+    this request. `cost_nanousd` is known at the end (a hit's at once): None before, and where there
+    is no price.
     """
 
     is_whole = False
@@ -41,7 +56,7 @@ class AnswerStream:
         cost: Callable[[], int | None],
         detours: Sequence[str] = (),
         dropped: Sequence[str] = (),
-        kept: KeptAnswer | None = None,
+        hit: Hit | None = None,
         on_whole: Callable[[], None] | None = None,
         close: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
@@ -58,7 +73,7 @@ class AnswerStream:
         self.attempts = attempts
         self.cache = cache
         self.is_empty = is_empty
-        self.kept = kept
+        self.hit = hit
 
     def __aiter__(self) -> Self:
         """Return the stream, to be iterated once."""
@@ -116,6 +131,16 @@ class AnswerStream:
         """Return the names of what was left out of the request, each once."""
         return tuple(dict.fromkeys(self._dropped))
 
+    @property
+    def cache_tier(self) -> CacheTier | Literal[""]:
+        """Return how a hit was found, "" where it is none."""
+        return "" if self.hit is None else self.hit.tier
+
+    @property
+    def cache_id(self) -> str:
+        """Return the name of the entry that the answer came from, "" where it came from none."""
+        return "" if self.hit is None or self.hit.kept is None else entry_id(self.hit.kept.key)
+
     async def collect(self) -> Answer:
         """Read the stream to its end: this is all that "non-streaming" means."""
         builder = AnswerBuilder()
@@ -140,6 +165,8 @@ class AnswerStream:
             request_id=self.request_id,
             attempts=self.attempts,
             cache=self.cache,
+            cache_tier=self.cache_tier,
+            cache_id=self.cache_id,
         )
 
 

@@ -44,6 +44,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
 ENTRIES = st.builds(
     Entry,
     events=st.lists(EVENTS, max_size=6).map(tuple),
+    tenant=TEXTS,
     tier=TEXTS,
     deployment=TEXTS,
     policy=TEXTS,

@@ -370,3 +370,33 @@ def test_a_path_in_no_directory_is_refused(tmp_path: Path):
 def test_a_bound_too_small_for_a_file_is_refused(path: Path):
     with pytest.raises(ConfigError, match="1000 bytes are too few"):
         opened(path, disk_bytes_max=1_000)
+
+
+def test_what_waited_to_be_written_does_not_replace_what_is_newer(cache: SqliteCache, path: Path):
+    # Another worker's write of an entry that has been purged, or answered anew, meanwhile.
+    cache.put(key(1), b"new", now_s=NOW_S + 1)
+    assert cache.is_filed(key(1), b"new")
+    other = opened(path)
+    other.put(key(1), b"old", now_s=NOW_S)
+    assert not other.is_filed(key(1), b"old")
+    other.put(key(1), b"newest", now_s=NOW_S + 2)
+    assert other.is_filed(key(1), b"newest")
+    other.close()
+    assert cache.get(key(1), now_s=NOW_S + 2) == b"newest"
+
+
+def test_an_entry_from_the_future_does_not_stay_for_ever(cache: SqliteCache):
+    cache.put(key(1), b"future", now_s=NOW_S + 86_400)  # and then the clock was set back
+    cache.put(key(1), b"new", now_s=NOW_S)
+    assert cache.is_filed(key(1), b"new")
+
+
+def test_what_the_file_does_not_take_is_not_filed(cache: SqliteCache, path: Path):
+    cache.put(key(1), value(1), now_s=NOW_S)
+    assert cache.is_filed(key(1), value(1))
+    assert not cache.is_filed(key(1), value(2))
+    lock = sqlite3.connect(path, isolation_level=None)
+    lock.execute("begin immediate")
+    cache.put(key(1), b"", now_s=NOW_S + 1)
+    assert not cache.is_filed(key(1), b"")
+    lock.close()

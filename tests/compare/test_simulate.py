@@ -13,12 +13,11 @@ from tests.compare.builders import BIG, LOGS, TIERS, deployment, image_request, 
 from pointsman.compare import Comparison, LeftOut, LoggedRequest, StrategyRow, compare, latency
 from pointsman.compare.key_window import KeyWindow
 from pointsman.compare.openai_jsonl import read_openai_jsonl
-from pointsman.core.cache_key import answer_key
+from pointsman.core.cache_key import answer_keys
 from pointsman.core.decision import Target, decide
 from pointsman.core.prices import cost_nanousd
 from pointsman.core.types import Caller, Snapshot, Tier
 from pointsman.core.usage import Usage
-from pointsman.core.wire import CODECS
 from pointsman.policies import PolicySettings
 from pointsman.policies.registry import build_policy
 
@@ -247,18 +246,18 @@ def test_a_model_never_measured_is_as_fast_as_its_tier():
 def test_an_answer_key_tells_tiers_tenants_and_settings_apart():
     record = logged("a")
     assert record.request is not None
-    request, shape = record.request, CODECS["openai-chat"].shape(record.request)
+    request = record.request
     keys = set()
     for spec in ("fixed:fast", "fixed:mid", "signals"):
         decision = decide(record.features, Target(), TIERS, build_policy(spec, PolicySettings()))
-        keys.add(answer_key(request, decision, TIERS, shape=shape))
+        keys.add(answer_keys(request, decision, TIERS).exact)
     bounded = msgspec.structs.replace(TIERS.tiers[0], max_tokens=5)
     other = Snapshot(tiers=(bounded, *TIERS.tiers[1:]), default_tier="mid")
     fast = decide(
         record.features, Target(tier="fast"), other, build_policy("cascade", PolicySettings())
     )
-    keys.add(answer_key(request, fast, other, shape=shape))
-    keys.add(answer_key(request, fast, TIERS, shape=shape))
+    keys.add(answer_keys(request, fast, other).exact)
+    keys.add(answer_keys(request, fast, TIERS).exact)
     assert len(keys) == 5
 
 

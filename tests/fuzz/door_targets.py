@@ -51,8 +51,8 @@ _NOW_S = 1_795_392_000.0
 _DAY = datetime.fromtimestamp(_NOW_S, UTC)
 _ANSWER = (STARTED, TextDelta("hi"), UsageReport(Usage(input_tokens=1)), Finished("stop"))
 _ENTRY = Entry(
-    events=_ANSWER, tier="t", deployment="p/m", policy="p", reason="r", created_at_s=1.0,
-    request_id="r",
+    events=_ANSWER, tenant="t", tier="t", deployment="p/m", policy="p", reason="r",
+    created_at_s=1.0, request_id="r",
 )  # fmt: skip
 
 

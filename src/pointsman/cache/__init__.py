@@ -6,7 +6,7 @@ A third party's store comes by the entry-point group `pointsman.caches`: a facto
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -56,6 +56,14 @@ class Cache(Protocol):
 
     def close(self) -> None:
         """Write what is pending and let go of files."""
+
+
+@runtime_checkable
+class Filed(Protocol):
+    """A store that keeps a file, and writes it later than it takes something."""
+
+    def is_filed(self, key: bytes, value: bytes) -> bool:
+        """Wait until what was put has been written; return whether the file has it so."""
 
 
 CacheFactory: TypeAlias = Callable[[CacheSettings], Cache]

@@ -2,6 +2,8 @@
 
 import struct
 import zlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as NoBase64
 from collections.abc import Sequence
 
 import msgspec
@@ -10,7 +12,7 @@ from pointsman.core.events import Event
 from pointsman.core.usage import Usage
 
 # Raised whenever an event or an entry changes its meaning: older entries then read as None.
-FORMAT = 1
+FORMAT = 2
 
 # Format, then CRC-32 of format and payload. A CRC, because the enemy is a failing disk and not a
 # forger (who could write the file could write a digest too): it finds every burst of up to 32 bits
@@ -19,13 +21,15 @@ _SEAL = struct.Struct("<HI")
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole answer and where it came from.
+    """A whole answer, whose it is, and where it came from.
 
-    `deployment` is `provider/model`. `created_at_s`: Unix seconds. `request_id`: of the request
-    that made it. The events keep their frames.
+    `tenant`: who alone may have it, whatever key it stands under. `deployment` is `provider/model`.
+    `created_at_s`: Unix seconds. `request_id`: of the request that made it. The events keep their
+    frames.
     """
 
     events: tuple[Event, ...]
+    tenant: str
     tier: str
     deployment: str
     policy: str
@@ -37,11 +41,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 class KeptAnswer(msgspec.Struct):
     """An entry ready to be given again.
 
-    `sealed`: the bytes that it was read from. `events`: its own, at no cost. `dropped`: what of the
-    request did not reach the upstream. `reply`: the whole as JSON, for one body alone; b"" until
-    somebody has asked for that.
+    `key`: what it stands under. `sealed`: the bytes that it was read from. `events`: its own, at no
+    cost. `dropped`: what of the request did not reach the upstream. `reply`: the whole as JSON, for
+    one body alone; b"" until somebody has asked for that.
     """
 
+    key: bytes
     sealed: bytes
     entry: Entry
     events: Sequence[Event]
@@ -49,6 +54,8 @@ class KeptAnswer(msgspec.Struct):
     dropped: tuple[str, ...]
     reply: bytes = b""
 
+
+KEY_BYTES = 32
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Entry)
@@ -72,3 +79,17 @@ def decode_entry(sealed: bytes) -> Entry | None:
         return _decoder.decode(payload)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
+
+
+def entry_id(key: bytes) -> str:
+    """Return the name of the entry under a key, for clients: 43 characters of URL-safe base64."""
+    return urlsafe_b64encode(key).rstrip(b"=").decode()
+
+
+def entry_key(named: str) -> bytes | None:
+    """Return the key of an entry that is named so, None where no entry is."""
+    try:
+        key = urlsafe_b64decode(f"{named}=")
+    except (NoBase64, ValueError):
+        return None
+    return key if len(key) == KEY_BYTES and entry_id(key) == named else None

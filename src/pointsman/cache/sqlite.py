@@ -90,6 +90,18 @@ class SqliteCache:
         with self._changed:
             return self._changed.wait_for(lambda: self._queue_bytes == 0, timeout_s)
 
+    def is_filed(self, key: bytes, value: bytes) -> bool:
+        """Wait until what was put has been written; return whether the file has it so.
+
+        True where there is no file any more: nothing will come out of it.
+        """
+        if not self.flush():
+            return False
+        if self._reader is None:
+            return True
+        found = self._find(key, now_s=self._now_s)
+        return found is not None and found.value == value
+
     def close(self) -> None:
         """Write what is queued, for `CLOSE_S` at most, and let go of the file."""
         with self._changed:

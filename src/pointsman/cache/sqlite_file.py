@@ -44,8 +44,13 @@ _CREATE = (
 )
 _SCHEMA = "select cast(sql as blob) from sqlite_schema where name = 'entries'"
 _SELECT = "select seq, key, written_s, checksum, value from entries where id = ?"
+# What is there and was written later stays: another process has a new answer, or has purged this
+# one, while it waited to be written here. But not for longer than it is fresh, for the clock may
+# have been set back.
 _INSERT = (
-    "insert or replace into entries (id, key, written_s, checksum, value) values (?, ?, ?, ?, ?)"
+    "insert or replace into entries (id, key, written_s, checksum, value)"
+    " select ?1, ?2, ?3, ?4, ?5 where not exists (select 1 from entries"
+    " where id = ?1 and key = ?2 and written_s > ?3 and written_s < ?3 + ?6)"
 )
 _DELETE = "delete from entries where id = ?"
 _DELETE_EXPIRED = (
@@ -123,7 +128,7 @@ class CacheFile:
             connection.execute(_DELETE_EXPIRED, (2 * len(changes), now_s, ttl_s))
             self._make_room(sum(change.cost_bytes for change in changes))
             for change in changes:
-                _apply(connection, change)
+                _apply(connection, change, ttl_s)
         is_filling = self._used_bytes() > self._main_bytes_max * 3 // 4
         first, last = connection.execute(_ENDS).fetchone()
         self.aging_below = (first + last) // 2 if is_filling and first is not None else 0
@@ -263,13 +268,13 @@ def is_damage(error: BaseException) -> bool:
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def _apply(connection: sqlite3.Connection, change: Change) -> None:
+def _apply(connection: sqlite3.Connection, change: Change, ttl_s: float) -> None:
     key, value, written_s = change.key, change.value, change.written_s
     if value is None:
         connection.execute(_DELETE, (_id(key),))
         return
     checksum = _checksum(key, written_s, value)
-    connection.execute(_INSERT, (_id(key), key, written_s, checksum, value))
+    connection.execute(_INSERT, (_id(key), key, written_s, checksum, value, ttl_s))
 
 
 def _id(key: bytes) -> int:

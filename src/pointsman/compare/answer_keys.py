@@ -1,6 +1,7 @@
 """Answer keys: the exact cache's key of one request under many decisions, hashed only once.
 
-Within one snapshot two of these keys are equal where `core.cache_key.answer_key` gives equal keys.
+Within one snapshot two of these keys are equal where `core.cache_key.answer_keys` gives equal exact
+keys.
 """
 
 from pointsman.compare.records import LoggedRequest

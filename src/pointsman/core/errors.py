@@ -9,6 +9,7 @@ GatewayError
 │   │   └── OriginRefused       403 origin_refused
 │   ├── RouteNotFound           404 route_not_found
 │   ├── UnknownRequest          404 unknown_request
+│   ├── UnknownEntry            404 unknown_entry
 │   ├── MethodNotAllowed        405 method_not_allowed
 │   ├── RequestTimeout          408 request_timeout
 │   ├── RequestTooLarge         413 request_too_large
@@ -21,6 +22,8 @@ GatewayError
 ├── ConfigError                 500 config_invalid (stops the start)
 ├── Overloaded                  503 overloaded
 ├── Draining                    503 draining
+├── NotCached                   504 not_cached
+├── CacheUnavailable            503 cache_unavailable
 ├── AuthUnavailable             503 auth_unavailable
 ├── LedgerUnavailable           503 ledger_unavailable
 ├── AllTargetsFailed            503 all_targets_failed
@@ -143,6 +146,13 @@ class UnknownRequest(RequestError):
     code = "unknown_request"
 
 
+class UnknownEntry(RequestError):
+    """The cache has no entry of this id and tenant."""
+
+    status = 404
+    code = "unknown_entry"
+
+
 class MethodNotAllowed(RequestError):
     """The route exists, for the methods `allowed`."""
 
@@ -253,6 +263,20 @@ class Draining(Overloaded):
     """The server is stopping and takes nothing new."""
 
     code = "draining"
+
+
+class NotCached(GatewayError):
+    """Only a kept answer was wanted, and there is none. Source: RFC 9111, section 5.2.1.7."""
+
+    status = 504
+    code = "not_cached"
+
+
+class CacheUnavailable(GatewayError):
+    """The cache's file does not take what has to be in it."""
+
+    status = 503
+    code = "cache_unavailable"
 
 
 class AuthUnavailable(GatewayError):

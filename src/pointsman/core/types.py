@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from pointsman.core.cache_terms import ANY_TERMS, CacheTerms
 from pointsman.core.grants import EVERYTHING, Grant
 from pointsman.core.needs import SOFT_NEEDS, Need
 from pointsman.core.tiers import (
@@ -27,6 +28,7 @@ __all__ = [
     "Answer",
     "CacheMode",
     "CacheOutcome",
+    "CacheTier",
     "CallIds",
     "Caller",
     "Capability",
@@ -53,6 +55,8 @@ __all__ = [
 
 CacheMode: TypeAlias = Literal["on", "off", "refresh"]
 CacheOutcome: TypeAlias = Literal["hit", "miss", "off"]
+# How a hit was found: the very request, or another wording of its last user turn.
+CacheTier: TypeAlias = Literal["exact", "normalised", "canonical", "judged"]
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,8 +77,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks, and how: what comes beside the body. `tier` pins one; `tags` are for the ledger.
 
     `model` and `is_stream` are set where the dialect says them in the path instead of the body.
-    `headers` are the dialect's own, lower case, for an upstream that speaks it too. `grant` is what
-    the key may do.
+    `terms`: which kept answers will do. `headers` are the dialect's own, lower case, for an
+    upstream that speaks it too. `grant` is what the key may do.
     """
 
     request_id: str = ""
@@ -83,6 +87,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     session: str = ""
     tier: str = ""
     cache: CacheMode = "on"
+    terms: CacheTerms = ANY_TERMS
     model: str = ""
     is_stream: bool | None = None
     headers: tuple[tuple[str, str], ...] = ()
@@ -275,7 +280,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """A whole answer and where it came from.
 
     `model` is `provider/model`. `cost_nanousd` is what the whole request cost, all its attempts
-    together, or None where a price is not known; a cache hit costs 0.
+    together, or None where a price is not known; a cache hit costs 0. Of a hit `cache_tier` says
+    how it was found, and `cache_id` is the name of the entry, to purge it by; "" otherwise, and
+    where the answer is shared with another request that was under way.
     """
 
     content: str
@@ -289,6 +296,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
     attempts: int
     cache: CacheOutcome
+    cache_tier: CacheTier | Literal[""] = ""
+    cache_id: str = ""
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from pointsman.core.cache_terms import ANY_TERMS, read_terms
 from pointsman.core.errors import RequestError
 from pointsman.core.types import CacheMode, Caller
 from pointsman.server.exchange import Exchange
@@ -17,9 +18,9 @@ _HANDED_ON: Mapping[str, tuple[str, ...]] = {
     "openai-responses": ("openai-beta",),
 }
 _SESSIONS = ("x-pointsman-session", "thread-id", "conversation_id")
-_READ = frozenset(("x-pointsman-tags", "x-pointsman-tier", "x-pointsman-cache", *_SESSIONS)).union(
-    *_HANDED_ON.values()
-)
+_READ = frozenset(
+    ("x-pointsman-tags", "x-pointsman-tier", "x-pointsman-cache", "cache-control", *_SESSIONS)
+).union(*_HANDED_ON.values())
 
 
 def read_caller(exchange: Exchange, dialect: str, *, is_stream: bool | None = None) -> Caller:
@@ -41,6 +42,7 @@ def read_caller(exchange: Exchange, dialect: str, *, is_stream: bool | None = No
         session=session_of(headers),
         tier=headers.get("x-pointsman-tier", ""),
         cache=_cache_mode(headers.get("x-pointsman-cache", "")),
+        terms=read_terms(stated) if (stated := headers.get("cache-control")) else ANY_TERMS,
         model=exchange.named,
         is_stream=is_stream,
         headers=_handed_on(headers, dialect),

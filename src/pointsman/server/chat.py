@@ -88,6 +88,11 @@ def answer_headers(stream: AnswerStream) -> Headers:
         ("x-pointsman-reason", printable(stream.reason)),
         *_ALWAYS,
     ]
+    if (hit := stream.hit) is not None:
+        headers.append(("x-pointsman-cache-tier", hit.tier))
+        if hit.kept is not None:
+            headers.append(("x-pointsman-cache-id", stream.cache_id))
+            headers.append(("age", str(int(hit.age_s))))
     if stream.is_whole or stream.cache == "hit":  # then its cost is final
         cost_nanousd = stream.cost_nanousd
         if cost_nanousd is not None:
@@ -104,8 +109,7 @@ async def _whole_reply(stream: AnswerStream, request: Request, codec: Codec) -> 
     events: list[Event] = []
     while batch := await stream.more():
         events += batch
-    kept = stream.kept
-    if kept is None:
+    if stream.hit is None or (kept := stream.hit.kept) is None:
         return codec.encode_reply(events, request, stream.model)
     if not kept.reply:
         kept.reply = codec.encode_reply(events, request, stream.model)

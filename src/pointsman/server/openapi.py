@@ -17,6 +17,7 @@ Schema: TypeAlias = Mapping[str, Any]
 
 _TEXT: Schema = {"type": "string"}
 _MODEL: Schema = {"type": "string", "minLength": 1, "maxLength": MODEL_CHARS_MAX}
+_NAMED: Mapping[str, Schema] = {"model": _MODEL, "id": _TEXT}
 _TOKENS: Schema = {"type": "integer", "minimum": 1}
 _FLAG: Schema = {"type": "boolean"}
 
@@ -72,11 +73,12 @@ def struct_schema(kind: type[msgspec.Struct]) -> Schema:
 
 
 def _operation(route: Described) -> dict[str, Any]:
-    named = ["model"] if "{model}" in route.path else []
     told: dict[str, Any] = {
         "operationId": f"{route.method} {route.path}",
         "parameters": [
-            {"name": name, "in": "path", "required": True, "schema": _MODEL} for name in named
+            {"name": name, "in": "path", "required": True, "schema": schema}
+            for name, schema in _NAMED.items()
+            if f"{{{name}}}" in route.path
         ],
         "responses": dict(_responses(route)),
         "security": [] if route.is_public else _SECURITY,
@@ -188,6 +190,7 @@ _HEADERS: Mapping[str, Schema] = {
     "Idempotency-Key": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
     "x-pointsman-tier": _TEXT,
     "x-pointsman-cache": {"enum": ["on", "off", "refresh"]},
+    "cache-control": _TEXT,
     "x-pointsman-tags": _TEXT,
     "x-pointsman-session": _TEXT,
 }

@@ -15,7 +15,7 @@ from pointsman.core.errors import (
 )
 from pointsman.core.grants import Scope
 from pointsman.router import Pipeline
-from pointsman.server import chat, counting, metrics, model_list, openapi
+from pointsman.server import chat, counting, kept, metrics, model_list, openapi
 from pointsman.server.exchange import Exchange, Responder, reply_json
 from pointsman.server.metrics import Metrics
 
@@ -199,6 +199,10 @@ async def _feedback(services: Services, exchange: Exchange, responder: Responder
     reply_json(responder, 200, b'{"ok":true}')
 
 
+async def _purge(services: Services, exchange: Exchange, responder: Responder) -> None:
+    await kept.purge(services.pipeline, exchange, responder)
+
+
 async def _home(services: Services, exchange: Exchange, responder: Responder) -> None:
     del services, exchange
     reply_json(responder, 200, b'{"service":"pointsman"}')
@@ -245,7 +249,7 @@ def _described(path: str, route: Route) -> openapi.Described:
     )
 
 
-# A name in braces stands for a model's, which may hold slashes; of two patterns the first holds.
+# A name in braces stands for any, as a model's may hold slashes; of two patterns the first holds.
 ROUTES: Mapping[str, Route] = {
     "/v1/chat/completions": _completing("openai-chat"),
     "/v1/responses": _completing("openai-responses"),
@@ -261,6 +265,7 @@ ROUTES: Mapping[str, Route] = {
     "/v1beta/models/{model}": _showing("gemini"),
     "/v1/decide": Route("POST", _decide, Scope.CALL),
     "/v1/feedback": Route("POST", _feedback, Scope.CALL),
+    "/v1/cache/{id}": Route("DELETE", _purge, Scope.CALL),
     "/": Route("GET", _home, PUBLIC),
     "/health/live": Route("GET", _live, PUBLIC),
     "/health/ready": Route("GET", _ready, PUBLIC),
@@ -275,7 +280,7 @@ _PLAIN: Mapping[str, Found] = {
 }
 # An empty name with something to do is still Google's to refuse, in its own shape.
 _PATTERNS = tuple(
-    (re.compile(re.sub(r"\\{model\\}(:?)", _named, re.escape(path)), re.DOTALL), route)
+    (re.compile(re.sub(r"\\{\w+\\}(:?)", _named, re.escape(path)), re.DOTALL), route)
     for path, route in ROUTES.items()
     if "{" in path
 )

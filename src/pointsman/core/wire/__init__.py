@@ -11,6 +11,7 @@ from pointsman.core.errors import GatewayError, UpstreamError
 from pointsman.core.events import Event
 from pointsman.core.types import Caller, Need, Request, Step
 from pointsman.core.wire.anthropic import Anthropic
+from pointsman.core.wire.asked import Members
 from pointsman.core.wire.gemini import Gemini
 from pointsman.core.wire.openai_chat import OpenAIChat
 from pointsman.core.wire.openai_embeddings import SERVED_BY, OpenAIEmbeddings
@@ -63,8 +64,14 @@ class Codec(Protocol):
     def decode_request(self, body: bytes, caller: Caller) -> Request:
         """Read what routing needs of a client's body. Raises RequestError naming the field."""
 
-    def shape(self, request: Request) -> Mapping[str, object]:
+    def shape(self, request: Request) -> dict[str, object]:
         """Return every field that shapes the answer, for the cache's key; `model` is not in it."""
+
+    def take_asked(self, shape: Members) -> str | None:
+        """Return the text of the last user turn, taken out of what `shape` gave.
+
+        None, and nothing is taken, where there is no such text that could be told apart.
+        """
 
     def path(self, model: str, *, is_stream: bool) -> str:
         """Return what follows an upstream's base URL."""

@@ -20,6 +20,7 @@ from pointsman.core.wire.anthropic import (
     versions,
     write,
 )
+from pointsman.core.wire.asked import Members, take_content
 from pointsman.core.wire.prompt import Prompt, Written
 from pointsman.core.wire.sse_decoder import SseDecoder
 
@@ -84,9 +85,13 @@ class Anthropic:
         """Return the input tokens that a count's reply tells. Raises UpstreamBadResponse."""
         return request.read_count(body)
 
-    def shape(self, asked: Request) -> Mapping[str, object]:
+    def shape(self, asked: Request) -> dict[str, object]:
         """Return every field that shapes the answer."""
         return request.shape(asked)
+
+    def take_asked(self, shape: Members) -> str | None:
+        """Return the text of the last user turn, taken out of the shape; None where none can be."""
+        return take_content(shape.get("messages"), text_kind="text", image_kind="image")
 
     def stream_decoder(self) -> SseDecoder:
         """Return a decoder for one streamed reply."""

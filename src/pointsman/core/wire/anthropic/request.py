@@ -1,7 +1,5 @@
 """Requests: read what routing needs from a messages body, and edit the body for an upstream."""
 
-from collections.abc import Mapping
-
 import msgspec
 
 from pointsman.core.errors import RequestError
@@ -142,7 +140,7 @@ def usual_max_tokens(step: Step) -> int:
     return step.max_tokens or step.deployment.capability.max_output_tokens or MAX_TOKENS_USUAL
 
 
-def shape(request: Request) -> Mapping[str, object]:
+def shape(request: Request) -> dict[str, object]:
     """Return every field of the body that shapes the answer, unknown ones included.
 
     The beta features that the client asks for are a part of it; the API version is not, for it

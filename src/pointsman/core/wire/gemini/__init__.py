@@ -11,9 +11,12 @@ from urllib.parse import quote
 from pointsman.core.errors import GatewayError, UpstreamError
 from pointsman.core.events import Event
 from pointsman.core.types import Caller, Need, Request, Step
+from pointsman.core.wire.asked import Members, last_turn, take_part
 from pointsman.core.wire.gemini import decode, encode, errors, read, refit, request, write
 from pointsman.core.wire.prompt import Prompt, Written
 from pointsman.core.wire.sse_decoder import SseDecoder
+
+_IMAGES = frozenset({"inlineData", "inline_data"})
 
 
 class Gemini:
@@ -48,9 +51,16 @@ class Gemini:
         """Return the body for a step's upstream."""
         return Written(request.encode_request(asked, step))
 
-    def shape(self, asked: Request) -> Mapping[str, object]:
+    def shape(self, asked: Request) -> dict[str, object]:
         """Return every field that shapes the answer."""
         return request.shape(asked)
+
+    def take_asked(self, shape: Members) -> str | None:
+        """Return the text of the last user turn, taken out of the shape; None where none can be."""
+        turn = last_turn(shape.get("contents"))
+        if turn is None or turn.get("role") not in (None, "user"):
+            return None
+        return take_part(turn.get("parts"), is_text=_is_text, is_image=_is_image)
 
     def read_prompt(self, asked: Request) -> Prompt:
         """Return all that a client's body says. Raises RequestError naming the field at fault."""
@@ -97,3 +107,11 @@ class Gemini:
     def error_body(self, error: GatewayError, request_id: str) -> bytes:
         """Return the JSON error body."""
         return errors.error_body(error, request_id)
+
+
+def _is_text(part: Mapping[str, object]) -> bool:
+    return part.keys() == {"text"}
+
+
+def _is_image(part: Mapping[str, object]) -> bool:
+    return not part.keys().isdisjoint(_IMAGES)

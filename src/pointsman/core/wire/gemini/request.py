@@ -1,6 +1,6 @@
 """Requests: read what routing needs of a body, and edit the body for an upstream."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import msgspec
 
@@ -175,7 +175,7 @@ def count_request(body: bytes) -> bytes:
     return b'{"generateContentRequest":' + body + b"}"
 
 
-def shape(request: Request) -> Mapping[str, object]:
+def shape(request: Request) -> dict[str, object]:
     """Return every field of the body that shapes the answer, unknown ones included.
 
     What the events do not carry whole (sources, other candidates, pictures) is told apart by

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pointsman.core.errors import GatewayError, UpstreamBadResponse, UpstreamError
 from pointsman.core.events import Event
 from pointsman.core.types import Caller, Need, Request, Step
+from pointsman.core.wire.asked import Members, take_content
 from pointsman.core.wire.openai_chat import decode, encode, errors, read, refit, request, write
 from pointsman.core.wire.prompt import Prompt, Written
 from pointsman.core.wire.sse_decoder import SseDecoder
@@ -65,9 +66,14 @@ class OpenAIChat:
         """Raise UpstreamBadResponse: nobody was asked."""
         raise UpstreamBadResponse(f"chat completions count no tokens ahead, but gave {body[:40]!r}")
 
-    def shape(self, asked: Request) -> Mapping[str, object]:
+    def shape(self, asked: Request) -> dict[str, object]:
         """Return every field that shapes the answer."""
         return request.shape(asked)
+
+    def take_asked(self, shape: Members) -> str | None:
+        """Return the text of the last user turn, taken out of the shape; None where none can be."""
+        turns = shape.get("messages")
+        return take_content(turns, text_kind="text", image_kind="image_url")
 
     def stream_decoder(self) -> SseDecoder:
         """Return a decoder for one streamed reply."""

@@ -1,7 +1,7 @@
 """Requests: read what routing needs from a chat body, and edit the body for an upstream."""
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from operator import attrgetter
 from typing import TypedDict
 
@@ -260,7 +260,7 @@ def has_functions(request: Request) -> bool:
     return bool(offered.functions and not offered.tools)
 
 
-def shape(request: Request) -> Mapping[str, object]:
+def shape(request: Request) -> dict[str, object]:
     """Return every field of the body that shapes the answer, unknown ones included.
 
     Answers that a stream's events do not carry whole (several choices, log probabilities, audio)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pointsman.core.errors import GatewayError, RequestError, UpstreamBadResponse, UpstreamError
 from pointsman.core.events import Event
 from pointsman.core.types import Caller, Need, Request, Step
+from pointsman.core.wire.asked import Members
 from pointsman.core.wire.openai_chat import errors
 from pointsman.core.wire.openai_embeddings import reply, request
 from pointsman.core.wire.prompt import Prompt, Written
@@ -34,9 +35,14 @@ class OpenAIEmbeddings:
         """Return the body for a step's upstream."""
         return Written(request.encode_request(asked, step))
 
-    def shape(self, asked: Request) -> Mapping[str, object]:
+    def shape(self, asked: Request) -> dict[str, object]:
         """Return every field that shapes the vectors."""
         return request.shape(asked)
+
+    def take_asked(self, shape: Members) -> str | None:
+        """Return None: a vector belongs to the very text."""
+        del shape
+        return None
 
     def path(self, model: str, *, is_stream: bool) -> str:
         """Return what follows an upstream's base URL."""

@@ -1,6 +1,5 @@
 """Requests: read what routing needs of an embeddings body, and put the model's name into it."""
 
-from collections.abc import Mapping
 from typing import TypeAlias
 
 import msgspec
@@ -60,7 +59,7 @@ def encode_request(request: Request, step: Step) -> bytes:
     return with_fields(request.body, {**deployment.params, "model": deployment.model})
 
 
-def shape(request: Request) -> Mapping[str, object]:
+def shape(request: Request) -> dict[str, object]:
     """Return every field that shapes the vectors or how they are written, unknown ones included.
 
     Raises RequestError for what is wrong in a field that nothing else reads.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pointsman.core.errors import GatewayError, UpstreamError
 from pointsman.core.events import Event
 from pointsman.core.types import Caller, Need, Request, Step
+from pointsman.core.wire.asked import Members, take_content
 from pointsman.core.wire.openai_chat.errors import error_body, read_error
 from pointsman.core.wire.openai_responses import decode, edit, encode, items, read, request, write
 from pointsman.core.wire.prompt import Prompt, Written
@@ -68,9 +69,17 @@ class OpenAIResponses:
         """Return the body for an upstream, and what it does not carry. Raises RequestError."""
         return write.write_prompt(prompt, step)
 
-    def shape(self, asked: Request) -> Mapping[str, object]:
+    def shape(self, asked: Request) -> dict[str, object]:
         """Return every field that shapes the answer."""
         return request.shape(asked)
+
+    def take_asked(self, shape: Members) -> str | None:
+        """Return the text of the last user turn, taken out of the shape; None where none can be."""
+        turns = shape.get("input")
+        if isinstance(turns, str):
+            shape["input"] = None
+            return turns
+        return take_content(turns, text_kind="input_text", image_kind="input_image")
 
     def count_request(self, body: bytes) -> bytes:
         """Return the body for counting the input of a body for an answer."""

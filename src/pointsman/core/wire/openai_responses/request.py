@@ -1,6 +1,6 @@
 """Requests: read what routing needs from a responses body, and edit the body for an upstream."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import msgspec
 
@@ -156,7 +156,7 @@ def decode_request(body: bytes, caller: Caller) -> Request:
     )
 
 
-def shape(request: Request) -> Mapping[str, object]:
+def shape(request: Request) -> dict[str, object]:
     """Return every field of the body that shapes the answer, unknown ones included.
 
     What the answer repeats of the request (its metadata, its user) is among them. Answers that a
