@@ -54,6 +54,13 @@ def test_a_known_provider_brings_everything():
     assert deployment.price.input_nanousd_per_mtok == 150_000_000
 
 
+def test_a_providers_requests_are_marked_for_its_prompt_cache_where_that_is_stated():
+    marking = Settings(providers={"openai": ProviderSettings(prompt_cache="mark")})
+    assert only("openai/gpt-4o-mini", marking).has_cache_marks
+    assert not only("openai/gpt-4o-mini").has_cache_marks
+    assert not only("anthropic/claude-haiku-4-5", marking).has_cache_marks
+
+
 def test_only_openai_itself_wants_its_own_field():
     assert only("anthropic/claude-haiku-4-5").max_tokens_field == "max_tokens"
 

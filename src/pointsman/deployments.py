@@ -86,6 +86,7 @@ def resolve_deployment(
         max_tokens_field=way.max_tokens_field,
         call_ids=way.call_ids,
         prompt_cache_s=way.prompt_cache_s,
+        has_cache_marks=stated.prompt_cache == "mark",
         is_private=stated.private,
         first_byte_s=entry.first_byte_s,
         drops=way.drops,

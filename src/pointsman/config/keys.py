@@ -237,6 +237,12 @@ KEYS: Mapping[Pattern, Key] = {
         "Whether the host's name in `base_url` may lead to an address that is not public, such as"
         " one of your own network. An address that stands there itself may anyway, and `localhost`."
     ),
+    ("providers", "*", "prompt_cache"): Key(
+        "Whether requests that do not say what its prompt cache shall keep are marked to say so:"
+        " `off`, or `mark` for `cache_control` in the dialect `anthropic` and `prompt_cache_key` in"
+        " OpenAI's; docs/conversations.md says where marks go, and what they cost.",
+        '"mark"',
+    ),
     ("providers", "*", "kind"): Key(
         "How it is called: empty for HTTP, or the name of an installed package's entry point of"
         " the group `pointsman.providers`."

@@ -19,8 +19,11 @@ from pointsman.config.problems import Problem, did_you_mean
 from pointsman.config.secrecy import is_telling, looks_like_secret, looks_random
 from pointsman.config.settings import ProviderSettings, Settings, split_model
 from pointsman.core.wire.prompt import EFFORTS
+from pointsman.core.wire.prompt_cache_key import PROMPT_CACHE_KEY
 from pointsman.providers import installed_kinds
 
+# Gemini's explicit caches are made by calls of their own.
+_MARKED_DIALECTS = ("anthropic", "openai-chat", "openai-responses")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NAME = re.compile(r"[!-~]+")
 # RFC 3986, section 3.2.2, without escapes and what no host's name has; `_` for Docker's names.
@@ -43,6 +46,7 @@ def find_provider_faults(settings: Settings) -> Iterator[Problem]:
             )
         if provider.api_key_env and (text := variable_fault(provider.api_key_env)):
             yield Problem((*path, "api_key_env"), text)
+        yield from _prompt_cache(path, name, provider)
         yield from find_header_faults(path, provider)
     yield from _timeouts(settings)
 
@@ -92,6 +96,20 @@ def _address(path: KeyPath, name: str, provider: ProviderSettings) -> Iterator[P
             f"the catalogue knows {row.title} to speak {', '.join(row.dialects)}; choose one of"
             " them, or say in base_url where it speaks this one",
             provider.dialect,
+        )
+
+
+def _prompt_cache(path: KeyPath, name: str, provider: ProviderSettings) -> Iterator[Problem]:
+    """Yield the wish for marks where the provider is spoken to without any."""
+    way = provider_way(name, provider)
+    if provider.prompt_cache == "mark" and (
+        way.dialect not in _MARKED_DIALECTS or PROMPT_CACHE_KEY in way.drops
+    ):
+        yield Problem(
+            (*path, "prompt_cache"),
+            f"this provider takes no marks in the dialect {way.dialect}, where its prompt cache, if"
+            " it has one, works by itself; leave this out",
+            provider.prompt_cache,
         )
 
 

@@ -53,6 +53,7 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     headers: Mapping[str, str] = {}
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = None
     private: bool = False
+    prompt_cache: Literal["off", "mark"] = "off"
     kind: str = ""
 
 

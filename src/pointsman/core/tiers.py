@@ -48,7 +48,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     as a bearer where that is `authorization`. `headers` are sent with every call. A `{VARIABLE}` in
     `base_url` stands for one of the environment. `drops`: body fields that the provider refuses.
     `prompt_cache_s`: for how long the provider's prompt cache keeps a prefix that nobody reads, 0
-    where that is not known. `is_private`: its address may be one that is not public.
+    where that is not known. `has_cache_marks`: requests are marked for that cache where the client
+    has not marked them. `is_private`: its address may be one that is not public.
     `first_byte_s`: its own limit until a streamed answer's first content, None for the usual one.
     """
 
@@ -62,6 +63,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     max_tokens_field: str = "max_tokens"
     call_ids: CallIds = CallIds()
     prompt_cache_s: float = 0.0
+    has_cache_marks: bool = False
     is_private: bool = False
     first_byte_s: float | None = None
     drops: tuple[str, ...] = ()

@@ -31,10 +31,11 @@ def written(request: Request, step: Step) -> Written:
             request = msgspec.structs.replace(request, body=asked, dropped=dropped)
     encoded = encode_request(request, step)
     unwanted = step.deployment.drops + _refused(request, step)
-    if not (unwanted or request.dropped or encoded.dropped):
-        return encoded
-    body, refused = _without(encoded.body, unwanted)
-    return Written(body, tuple(dict.fromkeys((*request.dropped, *encoded.dropped, *refused))))
+    if unwanted or request.dropped or encoded.dropped:
+        body, refused = _without(encoded.body, unwanted)
+        dropped = (*request.dropped, *encoded.dropped, *refused)
+        encoded = Written(body, tuple(dict.fromkeys(dropped)))
+    return _marked(encoded, request, step) if step.deployment.has_cache_marks else encoded
 
 
 def address(deployment: Deployment, value_of: Callable[[str], str | None]) -> str:
@@ -69,6 +70,14 @@ def headers(request: Request, step: Step, key: str) -> Mapping[str, str]:
         name = deployment.auth_header.lower()
         sent[name] = f"Bearer {key}" if name == _BEARER_HEADER else key
     return sent
+
+
+def _marked(encoded: Written, request: Request, step: Step) -> Written:
+    """Return the body with marks for the upstream's prompt cache."""
+    deployment = step.deployment
+    codec = upstream_codec(request.dialect, deployment.dialect)
+    body = codec.mark_body(encoded.body, deployment.model, request.caller.tenant)
+    return Written(body, encoded.dropped)
 
 
 def _refused(request: Request, step: Step) -> tuple[str, ...]:

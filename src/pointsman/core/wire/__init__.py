@@ -107,6 +107,13 @@ class Codec(Protocol):
         Raises RequestError for what is refused, or may not be dropped and has no word here.
         """
 
+    def mark_body(self, body: bytes, model: str, tenant: str) -> bytes:
+        """Return a body for an upstream that asks its prompt cache to keep what comes again.
+
+        Where the client has asked for that in its own way, or the dialect has no word for it, the
+        body is returned as it is; else every byte but for the marks is.
+        """
+
     def count_path(self, model: str) -> str:
         """Return what follows a base URL to count a request's input, "" where nothing does."""
 

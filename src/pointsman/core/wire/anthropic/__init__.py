@@ -13,6 +13,7 @@ from pointsman.core.wire.anthropic import (
     decode,
     encode,
     errors,
+    own_marks,
     read,
     refit,
     reply,
@@ -76,6 +77,11 @@ class Anthropic:
     def write_prompt(self, prompt: Prompt, step: Step) -> Written:
         """Return a body and what it does not carry. Raises RequestError for what is refused."""
         return write.write_prompt(prompt, step)
+
+    def mark_body(self, body: bytes, model: str, tenant: str) -> bytes:
+        """Return a body with marks for the prompt cache, where it has none."""
+        del tenant
+        return own_marks.with_own_marks(body, model)
 
     def count_request(self, body: bytes) -> bytes:
         """Return the body that counts the input of a body for an answer."""

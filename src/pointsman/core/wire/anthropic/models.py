@@ -29,6 +29,16 @@ _FIRST_XHIGH: _Version = (4, 7)
 _FIRST_EITHER_OR: _Version = (4, 1)
 _LAST_SAMPLING: _Version = (4, 6)
 _UNNUMBERED: _Version = (99, 0)
+# From when to when a family keeps no prefix shorter than so many tokens. Sources that others wrote
+# (read 2026-11-23) differ for Sonnet 4.6, and say nothing of later models than these: such have the
+# shortest, for a mark too many costs nothing.
+_CACHED_TOKENS_MIN = 1_024
+_CACHED_TOKENS_MINS: tuple[tuple[str, _Version, _Version, int], ...] = (
+    ("opus", (4, 5), (4, 7), 4_096),
+    ("haiku", (4, 5), (4, 5), 4_096),
+    ("haiku", (3, 0), (3, 5), 2_048),
+    ("fable", (5, 0), (5, 0), 2_048),
+)
 _ALWAYS_THINKING = ("claude-fable", "claude-mythos")
 
 
@@ -72,6 +82,16 @@ def takes_sampling_together(model: str) -> bool:
     """Return whether the model takes temperature and top_p in one request."""
     version = _version(model)
     return version is None or version < _FIRST_EITHER_OR
+
+
+def cached_tokens_min(model: str) -> int:
+    """Return how long a prefix must be, in tokens, for the model's prompt cache to keep it."""
+    version, lowered = _version(model), model.lower()
+    if version is not None:
+        for family, first, last, tokens in _CACHED_TOKENS_MINS:
+            if family in lowered and first <= version <= last:
+                return tokens
+    return _CACHED_TOKENS_MIN
 
 
 def _efforts(model: str) -> tuple[Effort, ...]:

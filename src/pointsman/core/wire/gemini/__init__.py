@@ -70,6 +70,11 @@ class Gemini:
         """Return a body for a step's upstream. Raises RequestError for what is refused."""
         return write.write_prompt(prompt, step)
 
+    def mark_body(self, body: bytes, model: str, tenant: str) -> bytes:
+        """Return the body as it is: this dialect has no marks for a prompt cache."""
+        del model, tenant
+        return body
+
     def count_path(self, model: str) -> str:
         """Return what follows an upstream's base URL to count a request's input."""
         return f"/models/{quote(model, safe='')}:countTokens"

@@ -12,6 +12,7 @@ from pointsman.core.types import Caller, Need, Request, Step
 from pointsman.core.wire.asked import Members, take_content
 from pointsman.core.wire.openai_chat import decode, encode, errors, read, refit, request, write
 from pointsman.core.wire.prompt import Prompt, Written
+from pointsman.core.wire.prompt_cache_key import with_cache_key
 from pointsman.core.wire.sse_decoder import SseDecoder
 
 
@@ -57,6 +58,11 @@ class OpenAIChat:
         """Return "": this API counts nothing ahead."""
         del model
         return ""
+
+    def mark_body(self, body: bytes, model: str, tenant: str) -> bytes:
+        """Return a body with a key for the prompt cache, where it has none."""
+        del model
+        return with_cache_key(body, tenant, said_in="messages")
 
     def count_request(self, body: bytes) -> bytes:
         """Return the body as it is, for there is nowhere to send it."""

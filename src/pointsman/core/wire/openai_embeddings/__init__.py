@@ -74,6 +74,11 @@ class OpenAIEmbeddings:
         del prompt
         raise RequestError(f"{step.deployment.id} makes embeddings alone; ask for another model")
 
+    def mark_body(self, body: bytes, model: str, tenant: str) -> bytes:
+        """Return the body as it is: this dialect has no marks for a prompt cache."""
+        del model, tenant
+        return body
+
     def count_path(self, model: str) -> str:
         """Return "": nothing counts the input beforehand."""
         del model

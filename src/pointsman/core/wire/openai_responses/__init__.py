@@ -14,6 +14,7 @@ from pointsman.core.wire.asked import Members, take_content
 from pointsman.core.wire.openai_chat.errors import error_body, read_error
 from pointsman.core.wire.openai_responses import decode, edit, encode, items, read, request, write
 from pointsman.core.wire.prompt import Prompt, Written
+from pointsman.core.wire.prompt_cache_key import with_cache_key
 from pointsman.core.wire.sse_decoder import SseDecoder
 
 
@@ -80,6 +81,11 @@ class OpenAIResponses:
             shape["input"] = None
             return turns
         return take_content(turns, text_kind="input_text", image_kind="input_image")
+
+    def mark_body(self, body: bytes, model: str, tenant: str) -> bytes:
+        """Return a body with a key for the prompt cache, where it has none."""
+        del model
+        return with_cache_key(body, tenant, said_in="input")
 
     def count_request(self, body: bytes) -> bytes:
         """Return the body for counting the input of a body for an answer."""
