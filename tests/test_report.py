@@ -434,6 +434,10 @@ Savings (estimated: another model would have written another number of tokens)
   lost to escalations                                   -$0.0012
   lost to failures                                      -$0.0003
   quality kept                                          prior, not certified on your traffic
+
+Prompt caches of providers (against the plain input price)
+           marks  input tokens  cached  written  saved (estimated)
+  p/small    off         3,110     16%       0%           $0.00045
 """
 
 

@@ -18,6 +18,7 @@ from pointsman.core.types import Tier
 from pointsman.core.usage import Usage
 from pointsman.ledger import AUDIT, AuditLabel, Row
 from pointsman.report_audits import AuditedGroup, audited_groups
+from pointsman.report_prompt_caches import PromptCacheSums, PromptCacheUse
 from pointsman.report_savings import Alternative, Comparison, Savings
 from pointsman.scorer.certificate import NOT_CERTIFIED
 
@@ -65,6 +66,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     `estimated_left_out_answers` have no known cost, and are not in the estimates.
     `audit` sums the attempts that were made for audits: they are in the sums of attempts, tokens
     and costs, and in no other count. `audited`: what audits have found, whatever the period.
+    `prompt_caches`: the deployments whose prompt cache was used, or should have been.
     `tiers` are in the configuration's order, `groups` by cost, days by date; `by` None has none.
     """
 
@@ -98,6 +100,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     estimated_alternatives: tuple[Alternative, ...]
     estimated_savings: Savings | None
     estimated_left_out_answers: int
+    prompt_caches: tuple[PromptCacheUse, ...]
     audit: Group
     audited: tuple[AuditedGroup, ...]
     estimated_note: str = NOTE
@@ -149,6 +152,7 @@ class _Sums:
         self._groups = _Groups()
         self._moves = _Moves()
         self._comparison = Comparison(tiers)
+        self._prompt_caches = PromptCacheSums(tiers)
         self._outcomes = dict.fromkeys(("answered", "failed", "cancelled", "lost", "pending"), 0)
         self._cached_input_tokens = self._cache_write_tokens = self._reasoning_tokens = 0
         self._unpriced_tokens = 0
@@ -169,6 +173,7 @@ class _Sums:
             for name in _names(row, self._by):
                 _count(self._groups.named(name), row)
         self._comparison.add(row)
+        self._prompt_caches.add(row)
         if outcome != "hit":
             self._count_tokens(row.settlement.usage)
             self._count_doubts(row)
@@ -224,6 +229,7 @@ class _Sums:
             estimated_alternatives=tuple(self._comparison.alternatives()),
             estimated_savings=self._comparison.savings(),
             estimated_left_out_answers=self._comparison.left_out_answers,
+            prompt_caches=self._prompt_caches.uses(),
             audit=self._audit,
             audited=audited,
         )

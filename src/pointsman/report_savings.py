@@ -32,10 +32,10 @@ from collections.abc import Iterator
 import msgspec
 
 from pointsman.core.decision import EMBEDDINGS
-from pointsman.core.prices import Price, cost_nanousd
+from pointsman.core.prices import cost_nanousd
 from pointsman.core.types import Deployment, Tier, middle_tier
-from pointsman.core.usage import Usage
 from pointsman.ledger import AUDIT, Row
+from pointsman.report_prompt_caches import saved_nanousd, unkept
 
 
 class Alternative(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +105,7 @@ class Comparison:
 
     def _add_answer(self, row: Row, cost: int) -> None:
         self._compared_answers += 1
-        plain = _plain(row.settlement.usage)
+        plain = unkept(row.settlement.usage)
         for deployment in self._costs:
             self._costs[deployment] += cost_nanousd(plain, self._prices[deployment])
         baseline = self._baseline()
@@ -118,7 +118,7 @@ class Comparison:
             self._routing += would_be - avoided
             self._cache += avoided - cost
         else:
-            saved = _prompt_cache_nanousd(row.settlement.usage, own)
+            saved = saved_nanousd(row.settlement.usage, own)
             self._prompt_cache += saved
             self._routing += would_be - cost - saved
 
@@ -167,17 +167,3 @@ class Comparison:
             failures_nanousd=self._failures,
             audits_nanousd=self._audits,
         )
-
-
-def _plain(usage: Usage) -> Usage:
-    if not (usage.cached_input_tokens or usage.cache_write_tokens):
-        return usage
-    return msgspec.structs.replace(
-        usage, cached_input_tokens=0, cache_write_tokens=0, long_cache_write_tokens=0
-    )
-
-
-def _prompt_cache_nanousd(usage: Usage, price: Price | None) -> int:
-    if price is None or not (usage.cached_input_tokens or usage.cache_write_tokens):
-        return 0
-    return cost_nanousd(_plain(usage), price) - cost_nanousd(usage, price)

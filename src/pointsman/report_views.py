@@ -12,6 +12,7 @@ import msgspec
 from pointsman.core.prices import format_usd
 from pointsman.report import Group, Report
 from pointsman.report_audits import AuditedGroup
+from pointsman.report_prompt_caches import PromptCacheUse
 from pointsman.report_savings import Savings
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\u
 Section: TypeAlias = tuple[str, tuple[str, ...], Sequence[tuple[str, ...]]]
 
 _GROUP_HEADS = ("", "calls", "hits", "attempts", "input tokens", "output tokens", "cost")
+_PROMPT_CACHE_HEADS = ("", "marks", "input tokens", "cached", "written", "saved (estimated)")
 _AUDIT_HEADS = ("", "labels", "floor", "kept (estimated)", "judge", "threshold")
 _CSV_HEADS = (
     "section", "name", "calls", "hits", "attempts", "input_tokens", "output_tokens", "cost_usd",
@@ -94,6 +96,8 @@ def to_csv(report: Report) -> str:
     if report.estimated_savings:
         for name, nanousd in _savings_lines(report.estimated_savings):
             writer.writerow(_csv_amount("estimated savings", name, nanousd))
+    for use in report.prompt_caches:
+        writer.writerows(_csv_prompt_cache(use))
     return text.getvalue()
 
 
@@ -118,6 +122,9 @@ def _sections(report: Report) -> Iterator[Section]:
         ]
         lines.append(("quality kept", _shown(report.quality_proof)))
         yield f"Savings ({report.estimated_note})", ("", ""), lines
+    if report.prompt_caches:
+        title = "Prompt caches of providers (against the plain input price)"
+        yield title, _PROMPT_CACHE_HEADS, list(_prompt_cache_lines(report.prompt_caches))
     if report.audited:
         yield "Audits, since they began", _AUDIT_HEADS, list(_audit_lines(report.audited))
 
@@ -170,6 +177,19 @@ def _rare_counts(report: Report) -> tuple[tuple[str, int], ...]:
         ("still under way", report.pending),
         ("usage estimated", report.estimated_usage_attempts),
     )
+
+
+def _prompt_cache_lines(uses: Iterable[PromptCacheUse]) -> Iterator[tuple[str, ...]]:
+    for it in uses:
+        written = it.cache_write_tokens / max(1, it.input_tokens)
+        yield (
+            _shown(it.deployment),
+            "on" if it.has_cache_marks else "off",
+            f"{it.input_tokens:,}",
+            f"{it.cached_share:.0%}",
+            f"{min(1.0, written):.0%}",
+            format_usd(it.estimated_saved_nanousd),
+        )
 
 
 def _audit_lines(groups: Iterable[AuditedGroup]) -> Iterator[tuple[str, ...]]:
@@ -265,6 +285,17 @@ def _csv_group(section: str, group: Group) -> tuple[str | int, ...]:
         group.unpriced_attempts,
         group.unknown_attempts,
     )
+
+
+def _csv_prompt_cache(use: PromptCacheUse) -> Iterator[tuple[str | int, ...]]:
+    name = _csv_text(use.deployment)
+    for section, tokens in (
+        ("prompt cache: input", use.input_tokens),
+        ("prompt cache: cached", use.cached_input_tokens),
+        ("prompt cache: written", use.cache_write_tokens),
+    ):
+        yield section, name, "", "", use.attempts, tokens, "", "", "", ""
+    yield _csv_amount("estimated savings of prompt caches", name, use.estimated_saved_nanousd)
 
 
 def _csv_amount(section: str, name: str, nanousd: int | None) -> tuple[str, ...]:
