@@ -28,7 +28,7 @@ from tests.server.processes import served
 
 from pointsman.ledger import BudgetRow
 from pointsman.ledger.sqlite_budgets import rebuilt, select_budgets
-from pointsman.ledger.sqlite_rows import Query
+from pointsman.ledger.sqlite_statements import Query
 from soak import Figure
 
 BUDGETS, AT_ONCE, WAVES = 100, 10, 5

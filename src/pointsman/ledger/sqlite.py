@@ -48,14 +48,13 @@ from pointsman.ledger.sqlite_labels import (
 from pointsman.ledger.sqlite_outcomes import SqliteOutcomes
 from pointsman.ledger.sqlite_quotas import book_within_quota
 from pointsman.ledger.sqlite_rows import (
-    Query,
-    Values,
     feedback_values,
     insert_feedback,
     select_feedback,
     select_rows,
     storable_text,
 )
+from pointsman.ledger.sqlite_statements import Query, Values
 from pointsman.ledger.sqlite_writer import GroupWriter
 
 _NOT_CALLED = Settlement(state="voided", outcome="cancelled", cost_nanousd=0)

@@ -1,8 +1,9 @@
-"""Bookings: the rows that every request brings, many of a kind by one statement.
+"""Bookings: the rows that every request brings, new ones many of a kind by one statement.
 
 Python's sqlite3 lets go of the interpreter for each statement, and to get it back from a busy event
-loop takes longer than to write a row: so a group of rows should be few statements. What takes more
-than that, a quota say, is a function and written by itself.
+loop takes longer than to write a row: so a group of rows should be few statements, where those do
+not cost more (`sqlite_statements`). What takes more than that, a quota say, is a function and
+written by itself.
 """
 
 import sqlite3
@@ -21,8 +22,7 @@ from pointsman.ledger.sqlite_rows import (
     INSERT_HITS,
     INSERT_INTENTS,
     NOTHING_HELD,
-    UPDATE_ENDS,
-    Values,
+    UPDATE_END,
     end_columns,
     end_row,
     end_values,
@@ -35,6 +35,7 @@ from pointsman.ledger.sqlite_rows import (
     select_intent,
     storable_text,
 )
+from pointsman.ledger.sqlite_statements import Values
 
 # How many intents are booked before what has ended is moved: that many rows hold up one group.
 _MOVE_EVERY = 100
@@ -123,7 +124,7 @@ class Bookings:
         begun.update(each.intent.request_id for each in holdings)
         if not ended.isdisjoint(begun):
             raise ValueError("whether an end comes before or after its intent makes a difference")
-        UPDATE_ENDS.write(connection, [*ends.values()])
+        connection.executemany(UPDATE_END, ends.values())
         self._releases.note_ends(connection, ended)
         if last:
             self._releases.release(connection, last)

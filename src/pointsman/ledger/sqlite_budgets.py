@@ -34,27 +34,17 @@ from pointsman.core.budgets import (
 )
 from pointsman.core.errors import BudgetExceeded
 from pointsman.ledger import AUDIT, BudgetRow
-from pointsman.ledger.sqlite_rows import (
-    Among,
-    Many,
-    Query,
-    Values,
-    everywhere,
-    storable_text,
-    storable_whole,
-)
+from pointsman.ledger.sqlite_rows import storable_text, storable_whole
+from pointsman.ledger.sqlite_statements import Among, Query, Values, everywhere
 
 _SELECT_BUDGET = 'SELECT nanousd, held_nanousd FROM budgets WHERE scope = ? AND "window" = ?'
 _INSERT_BUDGET = 'INSERT INTO budgets (scope, "window", nanousd, held_nanousd) VALUES (?, ?, ?, ?)'
 # The bound (4 * NANOUSD_MAX) keeps a lying upstream's tokens, of many requests, within 64 bits.
-_ADD = Many(
-    """UPDATE budgets SET
-    nanousd = min(nanousd + new.column1, 4000000000000000000),
-    held_nanousd = held_nanousd + new.column2
-FROM (VALUES""",
-    4,
-    """) AS new WHERE scope = new.column3 AND "window" = new.column4""",
-)
+_ADD = """
+UPDATE budgets SET
+    nanousd = min(nanousd + ?, 4000000000000000000), held_nanousd = held_nanousd + ?
+WHERE scope = ? AND "window" = ?
+"""
 _SELECT_HOLD = """
 SELECT held_nanousd FROM live WHERE request_id = ? AND held_nanousd IS NOT NULL
 """
@@ -177,8 +167,8 @@ def take_all(connection: sqlite3.Connection, holds: Iterable[Hold]) -> list[Held
             added[place] += amount
         after = (Spent(each.limit, each.nanousd, each.held_nanousd + amount) for each in before)
         results.append(Held(amount, tuple(after)))
-    _ADD.write(
-        connection,
+    connection.executemany(
+        _ADD,
         [(0, amount, storable_text(scope), window) for (scope, window), amount in added.items()],
     )
     return results
@@ -221,7 +211,7 @@ def fill_in(
         scopes = scopes_of(key, _decoded_tags(tags), is_audit=policy == AUDIT)
         difference = cost - min(worst, NANOUSD_MAX)
         rows = [(difference, 0, scope, each) for scope in scopes for each in windows_at(at_ns)]
-        _ADD.write(connection, rows)
+        connection.executemany(_ADD, rows)
     return True
 
 
@@ -289,7 +279,7 @@ def _release(
         for name in msgspec.json.decode(names, type=list[str]):
             nanousd, held_nanousd = added.get(name, (0, 0))
             added[name] = min(nanousd + spent, 4 * NANOUSD_MAX), held_nanousd - amount
-    _ADD.write(connection, [(*sums, *_parts(name)) for name, sums in added.items()])
+    connection.executemany(_ADD, [(*sums, *_parts(name)) for name, sums in added.items()])
     _LET_GO.about(connection, sorted(released))
     return released, waiting
 

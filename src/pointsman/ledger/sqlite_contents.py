@@ -7,7 +7,8 @@ from functools import partial
 
 from pointsman.core.errors import LedgerUnavailable
 from pointsman.ledger.contents import Content
-from pointsman.ledger.sqlite_rows import Query, storable_text
+from pointsman.ledger.sqlite_rows import storable_text
+from pointsman.ledger.sqlite_statements import Query
 from pointsman.ledger.sqlite_writer import GroupWriter
 
 _DAY_NS = 24 * 60 * 60 * 1_000_000_000

@@ -5,15 +5,8 @@ from collections.abc import Iterator
 from itertools import chain
 
 from pointsman.ledger import AuditLabel, Label
-from pointsman.ledger.sqlite_rows import (
-    PAGE_ROWS,
-    Many,
-    Query,
-    Values,
-    page_of,
-    storable_text,
-    storable_whole,
-)
+from pointsman.ledger.sqlite_rows import PAGE_ROWS, storable_text, storable_whole
+from pointsman.ledger.sqlite_statements import Many, Query, Values, page_of
 
 INSERT_READINGS = Many("INSERT OR IGNORE INTO readings (request_id, reading) VALUES", 2)
 _INSERT_AUDIT = """

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pointsman.core.budgets import key_scope, window_bounds, windows_at
 from pointsman.core.errors import QuotaExceeded
 from pointsman.ledger import AUDIT, Intent
-from pointsman.ledger.sqlite_rows import everywhere, storable_text, storable_whole
+from pointsman.ledger.sqlite_rows import storable_text, storable_whole
+from pointsman.ledger.sqlite_statements import everywhere
 
 # Made with the first quota: ledgers without one need neither.
 _TABLE = """

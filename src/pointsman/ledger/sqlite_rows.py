@@ -1,9 +1,8 @@
 """The ledger's SQL: what is written and read, and how rows become numbers and text and back."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from typing import Any
 
 from msgspec.structs import astuple
 
@@ -11,71 +10,11 @@ from pointsman.core.errors import LedgerUnavailable
 from pointsman.core.usage import Usage
 from pointsman.ledger import Intent, Row, Settlement, State
 from pointsman.ledger.sqlite_schema import END_COLUMNS, INTENT_COLUMNS, of
-
-Value: TypeAlias = str | int | float | None
-Values: TypeAlias = tuple[Value, ...]
-Query: TypeAlias = Callable[[str, Values], list[Any]]
+from pointsman.ledger.sqlite_statements import Many, Query, Value, Values, everywhere, page_of
 
 _INT_MAX = 2**63 - 1
 PAGE_ROWS = 500
 NOTHING_HELD = (None, None)
-
-# How many rows a statement is about: SQLite keeps one ready for each number.
-_AT_ONCE = (32, 16, 8, 4, 2, 1)
-
-
-class Many:
-    """A statement about rows of `width` values, which stand between `head` and `tail`."""
-
-    def __init__(self, head: str, width: int, tail: str = "") -> None:
-        row = f"({', '.join('?' * width)})"
-        self._statements = {count: f"{head} {', '.join([row] * count)}{tail}" for count in _AT_ONCE}
-
-    def write(self, connection: sqlite3.Connection, rows: Sequence[Values]) -> int:
-        """Write rows by as few statements as can be; return how many this has changed."""
-        start = changed = 0
-        for count, statement in self._statements.items():
-            while len(rows) - start >= count:
-                values = tuple(chain.from_iterable(rows[start : start + count]))
-                changed += connection.execute(statement, values).rowcount
-                start += count
-        return changed
-
-
-class Among:
-    """A statement about the rows of some requests, `head` up to the column of their ids."""
-
-    def __init__(self, head: str) -> None:
-        self._statements = {count: f"{head} IN ({', '.join('?' * count)})" for count in _AT_ONCE}
-
-    def about(self, connection: sqlite3.Connection, request_ids: Sequence[str]) -> list[Any]:
-        """Return what it finds."""
-        found: list[Any] = []
-        for start in range(0, len(request_ids), _AT_ONCE[0]):
-            some = list(request_ids[start : start + _AT_ONCE[0]])
-            count = 1 << (len(some) - 1).bit_length()
-            values = (*some, *some[-1:] * (count - len(some)))  # to name one again changes nothing
-            found += connection.execute(self._statements[count], values).fetchall()
-        return found
-
-
-def everywhere(select: str) -> str:
-    """Return a query of attempts that run or ended of late, and of those of the past.
-
-    `select` speaks of {intents} and {ends}, and joins the two where it speaks of both.
-    """
-    past = select.format(intents="past_intents", ends="past_ends")
-    return f"{past} UNION ALL {select.format(intents='live', ends='live')}"
-
-
-def page_of(select: str, order: str, limit: str) -> str:
-    """Return a query of the first rows of `everywhere`, without going through all of them.
-
-    `order`: the numbers of columns.
-    """
-    whole = everywhere(f"SELECT * FROM ({select} ORDER BY {order} LIMIT {limit})")
-    return f"{whole} ORDER BY {order} LIMIT {limit}"
-
 
 # What is past is looked at and not only what is live: an old request id must not come again.
 _UNLESS_PAST = """) AS new WHERE NOT EXISTS (SELECT 1 FROM past_intents AS p
@@ -92,15 +31,11 @@ INSERT_HITS = Many(
     _UNLESS_PAST,
 )
 _SET_END = ", ".join(
-    f"{column.strip()} = new.column{number}"
-    for number, column in enumerate(END_COLUMNS.split(","), start=3)
+    f"{column.strip()} = ?{number}" for number, column in enumerate(END_COLUMNS.split(","), start=3)
 )
-UPDATE_ENDS = Many(
-    f"UPDATE live SET {_SET_END} FROM (VALUES",
-    16,
-    """) AS new
-    WHERE live.request_id = new.column1 AND live.attempt = new.column2 AND live.state IS NULL""",
-)
+UPDATE_END = f"""
+UPDATE live SET {_SET_END} WHERE request_id = ?1 AND attempt = ?2 AND state IS NULL
+"""
 _SELECT_INTENT = everywhere(
     f"SELECT {INTENT_COLUMNS} FROM {{intents}} WHERE request_id = ?1 AND attempt = ?2"
 )
@@ -208,7 +143,7 @@ def is_booked(connection: sqlite3.Connection, request_id: str) -> bool:
 
 def insert_end(connection: sqlite3.Connection, values: Values) -> bool:
     """Add an attempt's end; return False when it has one, or has no intent."""
-    return UPDATE_ENDS.write(connection, (values,)) > 0
+    return connection.execute(UPDATE_END, values).rowcount > 0
 
 
 def move_to_the_past(connection: sqlite3.Connection) -> None:
