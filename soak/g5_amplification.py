@@ -198,7 +198,7 @@ def pipeline_of(tiers: Sequence[TierSettings], provider: Failing, rng: Random) -
         routing=RoutingSettings(policy="signals", signals=SignalSettings(default=tiers[0].name)),
     )
     routing = build_routing(settings, {}, clock=clock, providers={"p": provider})
-    stores = Stores(ledger=NoBooks(), cache=None, entry_bytes_max=0)  # type: ignore[arg-type]
+    stores = Stores(ledger=NoBooks(), cache=None)  # type: ignore[arg-type]
     ids = iter(range(10**9))
     return Pipeline(routing, stores, clock=clock, rng=rng, new_id=lambda: f"r{next(ids)}")
 

@@ -22,8 +22,10 @@ from pointsman.core.wire import CODECS
 from pointsman.ledger.outcomes import Claim, KeptOutcome
 from pointsman.ledger.sqlite import SqliteLedger
 from soak import Figure
+from soak.wordings import look_up_wordings
 
 LOOKUPS = 1_000_000
+WORDINGS = 100_000
 _AT_ONCE = 64
 _CACHE_BYTES = 2 * 1024 * 1024 * 1024
 # Names that run into each other where parts are joined, cut, folded or normalised.
@@ -53,7 +55,19 @@ def measure(scale: float = 1.0, *, seed: int = 0) -> list[Figure]:
     if wrong:
         told += f"; first: {wrong[0]!r}"
     is_met = not wrong and all(rightful > 0 for rightful, _ in found.values())
-    return [Figure("G7", f"wrong-tenant hits: {', '.join(found)}", "0", told, is_met)]
+    return [
+        Figure("G7", f"wrong-tenant hits: {', '.join(found)}", "0", told, is_met),
+        _measure_wordings(max(1_000, round(WORDINGS * scale)), rng),
+    ]
+
+
+def _measure_wordings(lookups: int, rng: Random) -> Figure:
+    hits, reworded, wrong = look_up_wordings(lookups, rng)
+    told = f"{len(wrong)} of {lookups:,} ({hits:,} rightful hits, {reworded:,} of other wordings)"
+    if wrong:
+        told += f"; first: {wrong[0]!r}"
+    what = "hits across tenant, system prompt, parameters, tools, tier, history or meaning"
+    return Figure("G7", what, "0", told, not wrong and reworded > 0)
 
 
 def look_up_answers(lookups: int, rng: Random) -> tuple[int, list[object]]:

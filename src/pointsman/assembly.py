@@ -45,7 +45,6 @@ from pointsman.scorer.tuning import Tuning, decode_tuning
 from pointsman.validators import Validator, build_validators
 
 _DEFAULT_TIER = "mid"
-_BYTES_PER_MB = 1024 * 1024
 _ID_BYTES = 8
 _TICK_BITS, _TICKS_MAX = 24, 0xFFFFFFFF
 _REGIME_CHARS = 16
@@ -91,7 +90,7 @@ def _stores(settings: Settings, clock: Clock, joint: Joint | None) -> Stores:
     return Stores(
         ledger=ledger,
         cache=build_cache(cache, joint.memory if joint else None),
-        entry_bytes_max=cache.entry_mb * _BYTES_PER_MB,
+        caching=cache,
         has_readings=stated.store_readings,
         outcomes=ledger.outcomes(clock.wall_ns) if isinstance(ledger, KeepsOutcomes) else None,
         contents=contents,

@@ -23,24 +23,27 @@ class Flights:
         self._flights: dict[Hashable, Flight] = {}
         self._tasks: dict[asyncio.Task[None], tuple[Hashable, Flight]] = {}
 
-    def join(self, key: Hashable, commit: Commit, on_landed: Landed) -> tuple["Flight", bool]:
+    def join(
+        self, key: Hashable, commit: Commit, on_landed: Landed, *, asked: bytes = b""
+    ) -> tuple["Flight", bool]:
         """Return the flight of a key, and whether it was started for this reader.
 
-        The reader is counted: it must leave. `commit` makes the draft that passes its gate, and
+        `asked`: what exactly this reader wants; a flight has that of who started it. The reader is
+        counted: it must leave. `commit` makes the draft that passes its gate, and
         `on_landed` is told of an answer that ended whole; both only of a flight that starts now.
         """
         flight = self._flights.get(key)
         if flight is not None and flight.is_open:
             flight.readers += 1
             return flight, False
-        self._flights[key] = flight = Flight()
+        self._flights[key] = flight = Flight(asked)
         task = flight.task = asyncio.get_running_loop().create_task(flight.fly(commit, on_landed))
         self._tasks[task] = key, flight
         task.add_done_callback(self._forget)
         return flight, True
 
     async def board(
-        self, key: Hashable, commit: Commit, on_landed: Landed
+        self, key: Hashable, commit: Commit, on_landed: Landed, *, asked: bytes = b""
     ) -> tuple["Flight", Committed, bool]:
         """Return what `join` does once a draft has passed its gate, and that draft.
 
@@ -49,7 +52,7 @@ class Flights:
         """
         is_second = False
         while True:
-            flight, is_leader = self.join(key, commit, on_landed)
+            flight, is_leader = self.join(key, commit, on_landed, asked=asked)
             try:
                 return flight, await flight.committed(), is_leader
             except BaseException as error:  # whatever it is, this reader is gone from the flight
@@ -87,13 +90,17 @@ def _may_pass_next(error: BaseException) -> bool:
 class Flight:
     """One upstream answer, for whom it is started and for all who ask the same thing meanwhile.
 
-    It goes on when its first reader leaves, and is cancelled when the last one does. `task`: flies
-    it.
+    It goes on when its first reader leaves, and is cancelled when the last one does. `asked`:
+    what its first reader wants. `task`: flies it.
     """
 
-    __slots__ = ("_committed", "_decided", "_error", "_is_stopped", "readers", "recording", "task")
+    __slots__ = (
+        *("_committed", "_decided", "_error", "_is_stopped"),
+        *("asked", "readers", "recording", "task"),
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, asked: bytes = b"") -> None:
+        self.asked = asked
         self.recording = Recording()
         self.readers = 1
         self._is_stopped = False

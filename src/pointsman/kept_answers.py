@@ -2,48 +2,87 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Self
 
-from pointsman.cache import Cache, Filed
-from pointsman.cache.entry import Entry, KeptAnswer, decode_entry, encode_entry
+from pointsman.attempt import Job
+from pointsman.cache import Cache, CacheSettings, Filed
+from pointsman.cache.entry import (
+    Entry,
+    KeptAnswer,
+    decode_alias,
+    decode_entry,
+    encode_alias,
+    encode_entry,
+)
+from pointsman.cache.semantic.normal import normalised
 from pointsman.clock import Clock
 from pointsman.core.cache_key import AnswerKeys
-from pointsman.core.events import Started, ToolCallDelta, UsageReport
-from pointsman.core.types import Caller, Decision, Snapshot
+from pointsman.core.events import Started, UsageReport
+from pointsman.core.types import CacheTier, Caller, Decision, Snapshot
 from pointsman.core.usage import Usage
 from pointsman.gate import Committed
+from pointsman.keeping import may_keep
 from pointsman.recording import Recording, free
 from pointsman.repeats import ANSWER_BYTES_MAX, Repeat
 from pointsman.stream import Hit
 
 _NS_PER_S = 1_000_000_000
+_BYTES_PER_MB = 1024 * 1024
 # What is kept in place of an entry that was purged: it reads as none, and an older write of the
 # entry that is still under way does not replace it.
 _PURGED = b""
+# A longer text is looked for as it is: few come in two wordings, and reading one takes its time.
+_READ_CHARS_MAX = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class KeptAnswers:
-    """A cache of whole answers. `entry_bytes_max`: a larger one is not kept."""
+    """A cache of whole answers. An answer stands under the exact key of its request.
+
+    `is_normalised`: under the key of its text's normal form stands where, so that other wordings
+    find it. `entry_bytes_max`: a larger one is not kept. `also`: see `keeping.may_keep`.
+    """
 
     cache: Cache
-    entry_bytes_max: int
     clock: Clock
+    entry_bytes_max: int
+    is_normalised: bool
+    also: frozenset[str]
+
+    @classmethod
+    def of(cls, cache: Cache, settings: CacheSettings, clock: Clock) -> Self:
+        """Return what the settings say, of a cache."""
+        return cls(
+            cache,
+            clock,
+            entry_bytes_max=settings.entry_mb * _BYTES_PER_MB,
+            is_normalised=settings.normalised,
+            also=frozenset(settings.also_keep),
+        )
 
     def find(self, keys: AnswerKeys, caller: Caller, repeat: Repeat | None = None) -> Hit | None:
         """Return what is kept for a request, None where there is nothing that its caller takes.
 
         `repeat`: keeps it at hand for when its body comes again.
         """
-        terms, now_s = caller.terms, self._now_s()
-        if caller.cache != "on" or not terms.may_look:
+        if not _may_look(caller):
             return None
-        answer = self._answer(keys.exact, caller.tenant, now_s, repeat)
-        if answer is None:
-            return None
-        age_s = max(0.0, now_s - answer.entry.created_at_s)
-        if terms.age_max_s is not None and age_s > terms.age_max_s:
-            return None
-        return Hit("exact", age_s, answer)
+        now_s = self._now_s()
+        if answer := self._answer(keys.exact, caller, now_s, repeat):
+            return _hit("exact", answer, now_s)
+        key = self._normal_key(keys)
+        alias = None if key is None else self.cache.get(key, now_s=now_s)
+        found = None if alias is None else decode_alias(alias)
+        if found is not None and (answer := self._answer(found, caller, now_s, repeat)):
+            return _hit("normalised", answer, now_s)
+        return None
+
+    def flight_key(self, keys: AnswerKeys, caller: Caller) -> bytes:
+        """Return the key that requests under way share one answer by.
+
+        Other wordings share it too, unless their caller wants no answer that was there before.
+        """
+        return (self._normal_key(keys) if _may_look(caller) else None) or keys.exact
 
     def entry(self, key: bytes) -> Entry | None:
         """Return what is kept under a key, whosever it is."""
@@ -58,17 +97,20 @@ class KeptAnswers:
         return await asyncio.to_thread(self.cache.is_filed, key, _PURGED)
 
     def _answer(
-        self, key: bytes, tenant: str, now_s: float, repeat: Repeat | None
+        self, key: bytes, caller: Caller, now_s: float, repeat: Repeat | None
     ) -> KeptAnswer | None:
-        """Return the answer kept under a key, None where there is none that is whole and fresh."""
+        """Return the answer kept under a key, None where none is whole, fresh and the caller's."""
         value = self.cache.get(key, now_s=now_s)
         if value is None:
             return None
         known = None if repeat is None else repeat.answer
+        age_max_s = caller.terms.age_max_s
         if known is not None and known.sealed == value and known.key == key:
-            return known
+            return known if _is_young(known.entry, now_s, age_max_s) else None
         entry = decode_entry(value)
-        if entry is None or entry.tenant != tenant:  # the key says it too
+        if entry is None or entry.tenant != caller.tenant:  # the key says it too
+            return None
+        if not _is_young(entry, now_s, age_max_s):
             return None
         answer = KeptAnswer(
             key=key,
@@ -82,34 +124,46 @@ class KeptAnswers:
             repeat.answer = answer
         return answer
 
-    def keep(
-        self,
-        keys: AnswerKeys,
-        decision: Decision,
-        committed: Committed,
-        recording: Recording,
-        *,
-        snapshot: Snapshot,
-        caller: Caller,
-    ) -> None:
+    def keep(self, keys: AnswerKeys, job: Job, committed: Committed, recording: Recording) -> None:
         """Keep an answer that may be given again, and do nothing with any other."""
-        if not caller.terms.may_keep:
+        request, decision = job.request, job.decision
+        if recording.size_bytes > self.entry_bytes_max or not may_keep(
+            committed,
+            recording,
+            request=request,
+            features=job.features,
+            keys=keys,
+            also=self.also,
+        ):
             return
-        if recording.size_bytes > self.entry_bytes_max or not _may_keep(committed, recording):
-            return
-        if committed.step.deployment.id != _meant(decision, committed, snapshot):
+        if committed.step.deployment.id != _meant(decision, committed, job.offered):
             return
         entry = Entry(
             events=tuple(recording.events),
-            tenant=caller.tenant,
+            tenant=request.caller.tenant,
             tier=committed.step.tier,
             deployment=committed.step.deployment.id,
             policy=decision.policy,
             reason=decision.reason,
             created_at_s=self._now_s(),
-            request_id=caller.request_id,
+            request_id=request.caller.request_id,
         )
+        self.put(keys, entry)
+
+    def put(self, keys: AnswerKeys, entry: Entry) -> None:
+        """Keep an entry, for all wordings that are read as its request's."""
         self.cache.put(keys.exact, encode_entry(entry), now_s=entry.created_at_s)
+        if (key := self._normal_key(keys)) is not None:
+            self.cache.put(key, encode_alias(keys.exact), now_s=entry.created_at_s)
+
+    def _normal_key(self, keys: AnswerKeys) -> bytes | None:
+        """Return the key of the text's normal form, None where none is looked for."""
+        asked = keys.asked
+        if not self.is_normalised or asked is None or len(asked) > _READ_CHARS_MAX:
+            return None
+        if keys.normalised is None:
+            keys.normalised = keys.read_as("normalised", normalised(asked))
+        return keys.normalised
 
     def _now_s(self) -> float:
         return self.clock.wall_ns() / _NS_PER_S
@@ -128,14 +182,17 @@ def _dropped(entry: Entry) -> tuple[str, ...]:
     return () if opening is None else opening.dropped
 
 
-def _may_keep(committed: Committed, recording: Recording) -> bool:
-    """Return whether an answer is whole, accepted, and calls no tools."""
-    return (
-        committed.finish_reason == "stop"
-        and not committed.is_empty
-        and committed.is_accepted
-        and ToolCallDelta not in map(type, recording.events)
-    )
+def _may_look(caller: Caller) -> bool:
+    """Return whether an answer that was there before will do."""
+    return caller.cache == "on" and caller.terms.may_look
+
+
+def _is_young(entry: Entry, now_s: float, age_max_s: float | None) -> bool:
+    return age_max_s is None or now_s - entry.created_at_s <= age_max_s
+
+
+def _hit(tier: CacheTier, answer: KeptAnswer, now_s: float) -> Hit:
+    return Hit(tier, max(0.0, now_s - answer.entry.created_at_s), answer)
 
 
 def _meant(decision: Decision, committed: Committed, snapshot: Snapshot) -> str:

@@ -16,7 +16,7 @@ import msgspec
 from pointsman.core.errors import RequestError
 from pointsman.core.types import Tier
 from pointsman.core.usage import Usage
-from pointsman.ledger import AUDIT, AuditLabel, Row
+from pointsman.ledger import AUDIT, REWORDED, AuditLabel, Row
 from pointsman.report_audits import AuditedGroup, audited_groups
 from pointsman.report_prompt_caches import PromptCacheSums, PromptCacheUse
 from pointsman.report_savings import Alternative, Comparison, Savings
@@ -57,6 +57,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """A period's figures: since_ns <= a row's time < until_ns, Unix nanoseconds.
 
     `calls` are requests begun in the period, `answered` those with an answer, hits included.
+    `reworded_hits`: those of the hits that another wording of the request was kept for.
     `attempts` are upstream calls that were reserved. `failures`, `cancelled`, `orphans` (their
     process died) and `pending` are attempts by outcome. `escalations` and `fallbacks`: moves to
     another tier after a rejected draft, to another deployment after a failure.
@@ -75,6 +76,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     calls: int
     answered: int
     hits: int
+    reworded_hits: int
     attempts: int
     escalations: int
     fallbacks: int
@@ -155,7 +157,7 @@ class _Sums:
         self._prompt_caches = PromptCacheSums(tiers)
         self._outcomes = dict.fromkeys(("answered", "failed", "cancelled", "lost", "pending"), 0)
         self._cached_input_tokens = self._cache_write_tokens = self._reasoning_tokens = 0
-        self._unpriced_tokens = 0
+        self._unpriced_tokens = self._reworded_hits = 0
         self._unknown_bounded_attempts = self._unknown_at_most_nanousd = 0
         self._estimated_usage_attempts = 0
 
@@ -174,7 +176,9 @@ class _Sums:
                 _count(self._groups.named(name), row)
         self._comparison.add(row)
         self._prompt_caches.add(row)
-        if outcome != "hit":
+        if outcome == "hit":
+            self._reworded_hits += row.settlement.cache in REWORDED
+        else:
             self._count_tokens(row.settlement.usage)
             self._count_doubts(row)
 
@@ -202,6 +206,7 @@ class _Sums:
             calls=total.calls,
             answered=count["answered"] + total.hits,
             hits=total.hits,
+            reworded_hits=self._reworded_hits,
             attempts=total.attempts,
             escalations=self._moves.escalations,
             fallbacks=self._moves.fallbacks,

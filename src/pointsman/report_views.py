@@ -132,7 +132,8 @@ def _sections(report: Report) -> Iterator[Section]:
 def _summary(report: Report) -> Iterator[tuple[str, str]]:
     yield "cost", _cost(_total(report))
     yield "calls", f"{report.calls:,} ({report.answered:,} answered)"
-    yield "cache hits", f"{report.hits:,}"
+    reworded = f" ({report.reworded_hits:,} reworded)" if report.reworded_hits else ""
+    yield "cache hits", f"{report.hits:,}{reworded}"
     yield "attempts", f"{report.attempts:,}"
     yield "input tokens", f"{report.input_tokens:,} ({report.cached_input_tokens:,} cached)"
     yield "output tokens", f"{report.output_tokens:,} ({report.reasoning_tokens:,} reasoning)"

@@ -33,7 +33,7 @@ from pointsman.core.errors import (
 from pointsman.core.events import Event, Finished, More, Sink, UsageReport
 from pointsman.core.health import Health
 from pointsman.core.plan import as_held, first_step
-from pointsman.core.types import Caller, Decision, Request
+from pointsman.core.types import CacheTier, Caller, Decision, Request
 from pointsman.core.usage import Usage
 from pointsman.core.wire import Codec
 from pointsman.deciding import Decided, Decider
@@ -42,7 +42,7 @@ from pointsman.flights import Flights
 from pointsman.gate import Committed, Gate, HedgePurse, Hedging, PlanRun
 from pointsman.joint import Joint
 from pointsman.kept_answers import KeptAnswers
-from pointsman.ledger import AUDIT, Intent, Settlement
+from pointsman.ledger import AUDIT, BOOKED, Intent, Settlement
 from pointsman.providers import Counting, Provider
 from pointsman.recording import Recording, free, replay
 from pointsman.routing import Routing, Stores
@@ -84,8 +84,9 @@ class Pipeline:
         self._new_id = new_id
         self._decider = Decider(clock)
         self._flights = Flights()
-        cache, entry_bytes_max = stores.cache, stores.entry_bytes_max
-        self.kept = None if cache is None else KeptAnswers(cache, entry_bytes_max, clock)
+        self.kept = (
+            None if stores.cache is None else KeptAnswers.of(stores.cache, stores.caching, clock)
+        )
         self._retired: set[Provider] = set()
         self.meter = Meter(Webhook(clock), joint.told if joint else None)
         workers = joint.workers if joint else 1
@@ -250,24 +251,18 @@ class Pipeline:
         def land(committed: Committed, recording: Recording) -> None:
             if committed.decision.tier != job.decision.tier:
                 return  # a budget's end gave less than was decided
-            kept.keep(
-                keys,
-                job.decision,
-                committed,
-                recording,
-                snapshot=job.offered,
-                caller=job.request.caller,
-            )
+            kept.keep(keys, job, committed, recording)
 
         # A budget of the first reader's may deny or downgrade it, which is no other's business.
-        shared = (keys.exact, routing.budgets.of_caller(job.request.caller))
+        caller = job.request.caller
+        shared = (kept.flight_key(keys, caller), routing.budgets.of_caller(caller))
         flight, committed, is_leader = await self._flights.board(
-            shared, lambda: self._commit(job, routing), land
+            shared, lambda: self._commit(job, routing), land, asked=keys.exact
         )
-        more = flight.recording.reader()
+        more, hit = flight.recording.reader(), None
         if not is_leader:
-            more = self._followed(job, committed, more)
-        hit = None if is_leader else Hit("exact")
+            hit = Hit("exact" if flight.asked == keys.exact else "normalised")
+            more = self._followed(job, committed, more, hit.tier)
         return self._stream(job, committed, more, hit=hit, close=flight.leave)
 
     def _commit(self, job: Job, routing: Routing) -> Awaitable[Committed]:
@@ -350,7 +345,7 @@ class Pipeline:
 
     async def _replayed(self, job: Job, hit: Hit, answer: KeptAnswer) -> AnswerStream:
         entry = answer.entry
-        await self._book_hit(job, entry.tier, entry.deployment, answer.usage)
+        await self._book_hit(job, entry.tier, entry.deployment, answer.usage, hit.tier)
         self._decider.pass_on(job)
         return AnswerStream(
             replay(answer.events),
@@ -366,7 +361,7 @@ class Pipeline:
             hit=hit,
         )
 
-    def _followed(self, job: Job, committed: Committed, more: More) -> More:
+    def _followed(self, job: Job, committed: Committed, more: More, cache_tier: CacheTier) -> More:
         """Return what gives another's answer, booked as a hit before its end."""
         usage, step = Usage(), committed.step
 
@@ -377,17 +372,20 @@ class Pipeline:
                 if isinstance(event, UsageReport):
                     usage = event.usage
                 elif isinstance(event, Finished):
-                    await self._book_hit(job, step.tier, step.deployment.id, usage)
+                    place = (step.tier, step.deployment.id)
+                    await self._book_hit(job, *place, usage, cache_tier)
             return [free(event) for event in batch]
 
         return followed
 
-    async def _book_hit(self, job: Job, tier: str, deployment: str, usage: Usage) -> None:
+    async def _book_hit(
+        self, job: Job, tier: str, deployment: str, usage: Usage, cache_tier: CacheTier
+    ) -> None:
         intent = job.intent(
             attempt=1, at_ns=self._clock.wall_ns(), tier=tier, deployment=deployment
         )
         settlement = Settlement(
-            state="settled", outcome="hit", usage=usage, cost_nanousd=0, cache="hit"
+            state="settled", outcome="hit", usage=usage, cost_nanousd=0, cache=BOOKED[cache_tier]
         )
         await self.stores.ledger.book_hit(intent, settlement)
         self._observe(intent, settlement)

@@ -9,7 +9,7 @@ from pointsman.attempt import Job, PriceOf
 from pointsman.audit import Auditing
 from pointsman.audit.settings import AuditSettings
 from pointsman.budgets import Budgets
-from pointsman.cache import Cache
+from pointsman.cache import Cache, CacheSettings
 from pointsman.core.decision import Policy
 from pointsman.core.errors import Forbidden
 from pointsman.core.grants import EVERYTHING, Grant
@@ -25,6 +25,7 @@ from pointsman.providers import Provider
 
 # As many different bounds of keys are kept ready; more are worked out anew.
 _OFFERS_MAX = 1_000
+_CACHING = CacheSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +152,14 @@ class Routing:
 class Stores:
     """What outlives a reload: the ledger, and the cache, None where it is switched off.
 
-    `entry_bytes_max`: a larger answer is not kept. `has_readings`: what the scorer reads of each
-    request is kept in the ledger. `outcomes`: None where the ledger can keep none. `contents`: None
-    where requests and answers are not kept in full.
+    `caching`: what is kept there, and how it is found. `has_readings`: what the scorer reads of
+    each request is kept in the ledger. `outcomes`: None where the ledger can keep none. `contents`:
+    None where requests and answers are not kept in full.
     """
 
     ledger: Ledger
     cache: Cache | None
-    entry_bytes_max: int
+    caching: CacheSettings = _CACHING
     has_readings: bool = False
     outcomes: Outcomes | None = None
     contents: Contents | None = None

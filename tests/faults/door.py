@@ -300,7 +300,7 @@ async def opened(
         stores = Stores(
             ledger=ledger,
             cache=build_cache(cache),
-            entry_bytes_max=1 << 20,
+            caching=cache,
             outcomes=ledger.outcomes(clock.wall_ns),
         )
         pipeline = Pipeline(routing, stores, clock=clock, rng=Random(1), new_id=new_request_id)

@@ -120,7 +120,7 @@ class Life:
         stores = Stores(
             ledger=self.ledger,
             cache=build_cache(plan.settings.cache),
-            entry_bytes_max=1_000_000,
+            caching=plan.settings.cache,
             has_readings=False,
             outcomes=self.ledger.outcomes(self.clock.wall_ns),
             contents=None,

@@ -56,6 +56,8 @@ class KeptAnswer(msgspec.Struct):
 
 
 KEY_BYTES = 32
+# In place of the format: what follows is the key of the entry that is meant.
+_ALIAS = 0x8000 | FORMAT
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Entry)
@@ -79,6 +81,20 @@ def decode_entry(sealed: bytes) -> Entry | None:
         return _decoder.decode(payload)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
+
+
+def encode_alias(key: bytes) -> bytes:
+    """Return what stands under another reading's key: the key of the answer, sealed."""
+    return _SEAL.pack(_ALIAS, zlib.crc32(key, _ALIAS)) + key
+
+
+def decode_alias(sealed: bytes) -> bytes | None:
+    """Return the key that is meant, None where it is damaged or no alias."""
+    if len(sealed) != _SEAL.size + KEY_BYTES:
+        return None
+    found, checksum = _SEAL.unpack_from(sealed)
+    key = sealed[_SEAL.size :]
+    return key if found == _ALIAS and zlib.crc32(key, _ALIAS) == checksum else None
 
 
 def entry_id(key: bytes) -> str:

@@ -331,6 +331,10 @@ KEYS: Mapping[Pattern, Key] = {
     ("routing", "bounds", "*", "tier_min"): Key("Weakest tier it may use; empty is any."),
     ("routing", "bounds", "*", "tier_max"): Key("Strongest tier it may use; empty is any."),
     ("cache", "exact"): Key("Whether identical requests are answered from the cache."),
+    ("cache", "normalised"): Key(
+        "Whether an answer is also given to another wording of the last user turn that differs in"
+        " what never changes an answer: spaces, case, politeness, punctuation at the end."
+    ),
     ("cache", "ttl_s"): Key(
         "Seconds for which an answer may be served again.", least=1, most=_MANY
     ),
@@ -338,6 +342,11 @@ KEYS: Mapping[Pattern, Key] = {
     ("cache", "path"): Key("File that keeps the cache across restarts; empty is memory only."),
     ("cache", "disk_mb"): _megabytes("Bound of that file."),
     ("cache", "entry_mb"): _megabytes("A larger answer is not kept."),
+    ("cache", "also_keep"): Key(
+        "Answers to keep that are not sure to be as good the next time: varied (a stated"
+        " temperature above 0.3), choices (several were asked for), dated (the ask has words such"
+        " as today or latest), secrets (ask or answer has a key or password in it), tool_calls."
+    ),
     ("cache", "store"): Key(
         "Kind of store: memory, sqlite, or one of an installed package; empty is sqlite where there"
         " is a path, else memory."

@@ -24,6 +24,7 @@ from pointsman.config.settings import ProviderSettings, Settings, TierBounds, sp
 from pointsman.core.errors import ConfigError
 from pointsman.core.wire.openai_embeddings import SERVED_BY
 from pointsman.extensions import entry_points
+from pointsman.keeping import ALSO
 from pointsman.ledger.opening import sqlite_file
 from pointsman.policies.registry import is_policy, policy_names
 from pointsman.providers.clients import is_installed
@@ -272,6 +273,10 @@ def _cache(settings: Settings) -> Iterator[Problem]:
         yield Problem(path, "needs a file; set cache.path", cache.store)
     elif cache.store == "memory" and cache.path:
         yield Problem(path, "keeps no file; take out this or cache.path", cache.store)
+    for name in cache.also_keep:
+        if name not in ALSO:
+            text = f"no such answers; there are: {', '.join(ALSO)}.{did_you_mean(name, ALSO)}"
+            yield Problem(("cache", "also_keep"), text, name)
 
 
 def _workers(settings: Settings) -> str:

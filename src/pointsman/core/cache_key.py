@@ -7,7 +7,7 @@ name of that way of reading. So however texts are compared, nothing else may eve
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -40,15 +40,17 @@ class AnswerKeys:
 
     `asked`: the text of the last user turn, None where the request has no such text that could be
     told apart; then there is the exact key alone. `exact`: 32 bytes. `temperature`: as the request
-    states it, None where it states none.
+    states it, None where it states none. `normalised`: the key of the text's normal form, once
+    somebody has made it.
     """
 
-    __slots__ = ("_context", "asked", "exact", "temperature")
+    __slots__ = ("_context", "asked", "exact", "normalised", "temperature")
 
     def __init__(self, context: "_Hash", asked: str | None, temperature: float | None) -> None:
         self._context = context
         self.asked = asked
         self.temperature = temperature
+        self.normalised: bytes | None = None
         self.exact = context.digest() if asked is None else self.read_as("", asked)
 
     @property
@@ -130,7 +132,7 @@ def _written(shape: Mapping[str, object]) -> bytes:
         return msgspec.json.encode(shape, order="sorted")
 
 
-def _temperature(shape: MutableMapping[str, object]) -> float | None:
+def _temperature(shape: Mapping[str, object]) -> float | None:
     """Return the temperature that a body states, of Gemini's too."""
     stated = shape.get("temperature")
     if stated is None and isinstance(config := shape.get("generationConfig"), dict):

@@ -14,6 +14,7 @@ from typing import Literal, Protocol, TypeAlias
 import msgspec
 
 from pointsman.core.budgets import Held, Hold
+from pointsman.core.types import CacheTier
 from pointsman.core.usage import Usage
 
 Durability: TypeAlias = Literal["strict", "relaxed"]
@@ -68,6 +69,18 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     tier_calls_max: int | None = None
 
 
+# How the cache served an attempt's request. A hit is of the very request, or says which reading of
+# its text found it.
+CacheBooked: TypeAlias = Literal["hit", "normalised", "canonical", "judged", "miss", "off"]
+BOOKED: Mapping[CacheTier, CacheBooked] = {
+    "exact": "hit",
+    "normalised": "normalised",
+    "canonical": "canonical",
+    "judged": "judged",
+}
+REWORDED = frozenset(BOOKED.values()) - {"hit"}
+
+
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """How an attempt ended.
 
@@ -86,7 +99,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: int = 0
     ttft_ms: int | None = None
     error: str = ""
-    cache: Literal["hit", "miss", "off"] = "miss"
+    cache: CacheBooked = "miss"
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

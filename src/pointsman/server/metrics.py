@@ -5,14 +5,14 @@ The library that writes them loads with the first scrape: most of it serves what
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import msgspec
 
 from pointsman.audit import Standing
-from pointsman.ledger import AUDIT, Intent, Outcome, Settlement
+from pointsman.ledger import AUDIT, BOOKED, CacheBooked, Intent, Outcome, Settlement
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -21,6 +21,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LATENCY_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _NANOUSD_PER_USD = 1e9
 _PLACE = ("tier", "model")
+_TIERS: Mapping[str, str] = {booked: tier for tier, booked in BOOKED.items()}
 
 Labels: TypeAlias = tuple[str, ...]
 
@@ -33,6 +34,7 @@ class _Kind(NamedTuple):
     outcome: Outcome
     is_cost_known: bool
     is_audit: bool
+    cache: CacheBooked
 
 
 class _Tally(msgspec.Struct):
@@ -62,14 +64,15 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        self._tallies: dict[tuple[str, str, Outcome, bool, bool], _Tally] = {}
+        self._tallies: dict[tuple[str, str, Outcome, bool, bool, CacheBooked], _Tally] = {}
         self._standings: Iterable[Standing] = ()
 
     def observe(self, intent: Intent, settlement: Settlement) -> None:
         """Count one attempt."""
         outcome, cost_nanousd = settlement.outcome, settlement.cost_nanousd
         is_audit = intent.policy == AUDIT
-        kind = (intent.tier, intent.deployment, outcome, cost_nanousd is not None, is_audit)
+        is_known = cost_nanousd is not None
+        kind = (intent.tier, intent.deployment, outcome, is_known, is_audit, settlement.cache)
         tally = self._tallies.get(kind)
         if tally is None:
             slow = [0] * (len(_LATENCY_BUCKETS_S) + 1)
@@ -100,6 +103,9 @@ class Metrics:
             "Attempts and cache hits, by how they ended",
             (*_PLACE, "outcome"),
             _attempts,
+        )
+        yield self._counter(
+            "cache_hits", "Answers from the cache, by how they were found", ("cache_tier",), _hits
         )
         yield self._counter("cost_usd", "Spend in USD", _PLACE, _cost)
         yield self._counter("tokens", "Tokens booked", (*_PLACE, "kind"), _tokens)
@@ -163,6 +169,11 @@ class Metrics:
 
 def _attempts(kind: _Kind, tally: _Tally) -> Iterator[tuple[Labels, float]]:
     yield (kind.tier, kind.model, kind.outcome), tally.count
+
+
+def _hits(kind: _Kind, tally: _Tally) -> Iterator[tuple[Labels, float]]:
+    if kind.outcome == "hit":
+        yield (_TIERS[kind.cache],), tally.count
 
 
 def _cost(kind: _Kind, tally: _Tally) -> Iterator[tuple[Labels, float]]:

@@ -54,6 +54,7 @@ class _RequestLine(msgspec.Struct, kw_only=True, tag_field="event", tag="request
     tier: str | msgspec.UnsetType
     model: str | msgspec.UnsetType
     cache: str | msgspec.UnsetType
+    cache_tier: str | msgspec.UnsetType
     idempotent: str | msgspec.UnsetType
     attempts: int
     input_tokens: int
@@ -120,6 +121,7 @@ class RequestLog:
             tier=header("x-pointsman-tier", _UNSET),
             model=header("x-pointsman-model", _UNSET),
             cache=header("x-pointsman-cache", _UNSET),
+            cache_tier=header("x-pointsman-cache-tier", _UNSET),
             idempotent=header("x-pointsman-idempotent", _UNSET),
             attempts=served.attempts,
             input_tokens=served.input_tokens,

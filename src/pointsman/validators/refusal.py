@@ -75,16 +75,28 @@ class Refusal:
     def check(self, draft: Draft, ask: Ask) -> str:
         """Return a reason when the opening declines and does not go on to answer."""
         text = draft.text.lstrip(_BEFORE_THE_FIRST_WORD)[:_WINDOW_CHARS]
-        if text[:1] not in _FIRST_LETTERS or draft.tool_calls or not ask.decision.is_harmless:
+        if draft.tool_calls or not ask.decision.is_harmless:
             return ""
-        opening = _opening(text)
-        is_final = draft.is_whole or len(opening) == _WINDOW_CHARS
-        found = _REFUSES.match(opening)
-        if found is None or not _declines(opening, found.end(), is_final=is_final):
+        if not _opens_declining(text, is_final=draft.is_whole):
             return ""
         if _IS_ABOUT_REFUSING.search(ask.features.text):
             return ""
         return "the answer refuses, and nothing in the ask calls for that"
+
+
+def declines(answer: str) -> bool:
+    """Return whether a whole answer begins by declining, whatever was asked."""
+    text = answer[: 2 * _WINDOW_CHARS].lstrip(_BEFORE_THE_FIRST_WORD)[:_WINDOW_CHARS]
+    return _opens_declining(text, is_final=True)
+
+
+def _opens_declining(text: str, *, is_final: bool) -> bool:
+    if text[:1] not in _FIRST_LETTERS:
+        return False
+    opening = _opening(text)
+    is_final = is_final or len(opening) == _WINDOW_CHARS
+    found = _REFUSES.match(opening)
+    return found is not None and _declines(opening, found.end(), is_final=is_final)
 
 
 def _opening(text: str) -> str:
