@@ -164,7 +164,7 @@ def _body(
             function = {"type": "function", "function": {"name": tool}}
             body |= {"messages": [*opening, *messages], "max_tokens": max_tokens}
         case "openai-responses":
-            function = {"type": "function", "name": tool, "parameters": {}, "strict": False}
+            function = {"type": "function", "name": tool}
             body |= {"input": messages, "max_output_tokens": max_tokens + 16}
             body |= _said("instructions", system)
         case _:
