@@ -1,0 +1,1 @@
+"""Replays of labelled prompts through what may answer them from the cache."""
