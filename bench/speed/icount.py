@@ -5,7 +5,7 @@ some requests to warm up, then those that count, between two dumps of the counte
 the kernel's network and disk are not in it. A path that needs 5% more than `icount.json` keeps
 fails; where Python or processor is not that figure's, this is said and nothing is compared.
 
-Run: python -m bench.speed.icount [--only miss,hit,stream,translated] [--keep]
+Run: python -m bench.speed.icount [--only miss,novel,hit,stream,translated] [--keep]
 """
 
 import argparse
@@ -49,11 +49,17 @@ class Asked(NamedTuple):
     is_fixed: bool
     warm: int
     counted: int
+    is_worded: bool = False  # each has another word, and not only another number
 
+
+# The scorer reads all numbers alike, so that of texts which differ in a number alone it remembers
+# what it read: "novel" is what a text costs that it has not seen.
+_LETTERS = str.maketrans("0123456789", "bcdfghklmn")
 
 # A stream costs about ten times a small request, so fewer of them tell as much.
 PATHS = {
     "miss": Asked("small", "openai", False, 50, 250),
+    "novel": Asked("small", "openai", False, 50, 250, is_worded=True),
     "hit": Asked("small", "openai", True, 20, 200),
     "stream": Asked("stream", "openai", False, 4, 12),
     "translated": Asked("stream", "anthropic", False, 4, 12),
@@ -219,7 +225,8 @@ def ask_in_turn(running: Started, path: Asked, requests: int) -> None:
     route = "/v1/messages" if is_messages else running.gateway.path
     for number in range(requests):
         # As many digits each, so that every request is as long.
-        body = text.replace(COUNTER, str(100_000 + number))
+        counter = str(100_000 + number)
+        body = text.replace(COUNTER, counter.translate(_LETTERS) if path.is_worded else counter)
         connection.request("POST", route, body, {"content-type": "application/json"})
         reply = connection.getresponse()
         answer = reply.read()
