@@ -14,7 +14,6 @@ DATED = (
     "What are my meetings next Tuesday?",
     "What is he doing now?",
     "Bitcoin's exchange rate to the dollar",
-    f"{'Some text. ' * 1000} What happened yesterday?",
 )
 TIMELESS = (
     "What is the capital of France?",
@@ -25,6 +24,7 @@ TIMELESS = (
     "How do I renew a certificate?",
     "What is a timestamp?",
     "Say hello.",
+    f"Summarise this. {'The weather was fine yesterday. ' * 20}",
 )
 
 
@@ -47,6 +47,7 @@ SECRETS = (
     "xoxb-" + "0123456789-abc",
     "-----BEGIN RSA PRIVATE " + "KEY-----",
     "password: hunter22",
+    "\u0130s the PassWord is hunter22 \u0130",
     "The API key is 'abcdef123'",
     'api_key = "abcdef123"',
     "postgres://user:" + "pass@db.local/x",
@@ -60,6 +61,8 @@ PLAIN = (
     "https://example.com/a:b",
     "What is a bearer token?",
     "skip the task",
+    "The secret is that nobody knows",
+    "risk-free-and-simple-investments",
 )
 
 
@@ -73,3 +76,14 @@ def test_a_secret_is_seen_and_can_be_blanked(text: str):
 def test_what_only_speaks_of_secrets_is_none(text: str):
     assert not has_secret(text)
     assert without_secrets(text) == text
+
+
+@pytest.mark.parametrize(
+    ("piece", "is_secret"),
+    [("eyj-", False), ("sk-", True), ("password:", True), ("secret is ", False), ("://a:", False)],
+)
+def test_a_text_made_to_be_slow_is_told_at_once(piece: str, is_secret: bool):
+    # With shapes without bounds some of these take seconds.
+    text = piece * (100_000 // len(piece))
+    assert has_secret(text) == is_secret
+    assert (without_secrets(text) != text) == is_secret

@@ -4,6 +4,7 @@ Words and shapes of English and of common keys: a guess, that errs on the side o
 """
 
 import re
+from collections.abc import Iterator
 
 from pointsman.core.cache_key import AnswerKeys
 from pointsman.core.events import Event, TextDelta, ToolCallDelta
@@ -15,14 +16,27 @@ from pointsman.validators.refusal import declines
 
 # A stated temperature above this asks for another answer each time.
 TEMPERATURE_MAX = 0.3
-# Of a longer text what is looked at for words of time: an ask stands at one of its ends.
-_END_CHARS = 2_000
-_SECRET_CHARS_MAX = 64 * 1024
+# A longer ask brings what it is about along: words of time in it are about that.
+_DATED_CHARS_MAX = 400
+_SECRET_CHARS_MAX = 32 * 1024
 
+_WORD = re.compile(r"[a-z]+")
+_DATED_WORDS = frozenset(
+    {
+        *("today", "tonight", "tomorrow", "yesterday", "nowadays", "currently", "latest", "newest"),
+        *("recent", "recently", "upcoming", "weather", "forecast", "headlines", "news"),
+    }
+)
+# One of these is in whatever else is dated.
+_DATED_MARKS = frozenset(
+    {
+        *("now", "current", "moment", "days", "far", "this", "last", "next", "time", "date", "day"),
+        *("weeks", "months", "price", "rate", "score"),
+    }
+)
 _DATED = re.compile(
     r"""\b(?:
-        today|tonight|tomorrow|yesterday|nowadays|currently|latest|newest|recent(?:ly)?|upcoming
-      | (?:right|just|as\ of|until|by|up\ to)\ now | now(?=\s*[?.!]*\s*\Z)
+        (?:right|just|as\ of|until|by|up\ to)\ now | now(?=\s*[?.!]*\s*\Z)
       | current\ (?!(?:working\ )?(?:director|folder|file|line|user|path|branch|code|class))
       | at\ (?:the|this)\ moment | these\ days | so\ far\ this
       | this\ (?:morning|afternoon|evening|week|weekend|month|quarter|year|season)
@@ -30,25 +44,43 @@ _DATED = re.compile(
             |(?:mon|tues|wednes|thurs|fri|satur|sun)day)
       | what(?:'s|\ is|\ was)?\ (?:the\ )?(?:time|date|day)\b
       | (?:days|weeks|months)\ (?:until|since)
-      | weather|forecast|headlines|news|stock\ price|share\ price|exchange\ rate|score\ of
+      | stock\ price | share\ price | exchange\ rate | score\ of
     )""",
-    re.VERBOSE | re.IGNORECASE,
-)
-_SECRET = re.compile(
-    r"""
-        \b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{16,} | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b | \bAIza[\w-]{30,}
-      | \bgh[pousr]_[A-Za-z0-9]{20,} | \bgithub_pat_\w{20,} | \bglpat-[\w-]{16,}
-      | \bxox[abprs]-[\w-]{10,} | \beyJ[\w-]{8,}\.eyJ[\w-]{8,} | -----BEGIN\ [A-Z\ ]*PRIVATE\ KEY
-      | (?i:\b(?:password|passwd|passphrase|secret|api[_\ -]?key|access[_\ -]?token)\b
-            ["']?\s*(?:is|[:=])\s*["']?[^\s"']{4,})
-      | \b(?i:bearer)\ [A-Za-z0-9._~+/-]{20,} | ://[^\s/:@]+:[^\s/@]+@
-    """,
     re.VERBOSE,
 )
-# One of these stands in whatever that finds; to look for them takes a hundredth of the time.
-_SECRET_MARKS = (
-    *("sk", "pk", "rk", "akia", "asia", "aiza", "gh", "glpat-", "xox", "eyj", "-----begin"),
-    *("password", "passwd", "passphrase", "secret", "key", "token", "bearer", "://"),
+
+_VALUE = r"""["']?\s*(?:[:=]\s*["']?[^\s"']{4,99}|is\s+["']?(?=[^\s"']{,99}\d)[^\s"']{6,99})"""
+# What a text must have in it, and then how each shape begins, in lower case, and goes on. No shape
+# is without a bound: made to begin at every place, it would take time that grows by the square.
+_SHAPES: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
+    (
+        "_",
+        (
+            *((mark, r"\w{16,99}") for mark in ("sk_", "pk_", "rk_", "github_pat_")),
+            *((f"gh{kind}_", r"[a-z0-9]{20,99}") for kind in "pousr"),
+            ("api_key", _VALUE),
+            ("access_token", _VALUE),
+        ),
+    ),
+    (
+        "-",
+        (
+            *((mark, r"[\w-]{16,99}") for mark in ("sk-", "pk-", "glpat-")),
+            ("xox", r"[abprs]-[\w-]{10,99}"),
+            ("-----begin", r"[a-z ]{,20} private key"),
+            ("api-key", _VALUE),
+            ("access-token", _VALUE),
+        ),
+    ),
+    ("pass", tuple((f"pass{rest}", _VALUE) for rest in ("word", "wd", "phrase"))),
+    ("secret", (("secret", _VALUE),)),
+    ("api", (("apikey", _VALUE), ("api key", _VALUE))),
+    ("access token", (("access token", _VALUE),)),
+    ("bearer ", (("bearer ", r"[\w.~+/-]{20,99}"),)),
+    ("://", (("://", r"[^\s/:@]{1,99}:[^\s/@]{1,99}@"),)),
+    ("eyj", (("eyj", r"[\w-]{8,99}\.eyj[\w-]{8,99}"),)),
+    ("aiza", (("aiza", r"[\w-]{30,99}"),)),
+    ("akia", (("akia", r"[a-z0-9]{16}(?![a-z0-9])"),)),
 )
 
 # What `[cache] also_keep` may name.
@@ -93,21 +125,53 @@ def may_keep(
 
 def is_dated(text: str) -> bool:
     """Return whether what is asked has another answer on another day."""
-    if len(text) > 2 * _END_CHARS:
-        text = f"{text[:_END_CHARS]} {text[-_END_CHARS:]}"
-    return _DATED.search(text) is not None
+    if len(text) > _DATED_CHARS_MAX:
+        return False
+    lowered = text.lower()
+    words = set(_WORD.findall(lowered))
+    if not words.isdisjoint(_DATED_WORDS):
+        return True
+    return not words.isdisjoint(_DATED_MARKS) and _DATED.search(lowered) is not None
 
 
 def has_secret(text: str) -> bool:
-    """Return whether a key, a password or a token stands in a text; its first 64 Ki characters."""
-    text = text[:_SECRET_CHARS_MAX]
-    lowered = text.lower()
-    return any(mark in lowered for mark in _SECRET_MARKS) and _SECRET.search(text) is not None
+    """Return whether a key, a password or a token stands in a text's first 32 Ki characters."""
+    return next(_secrets(text[:_SECRET_CHARS_MAX]), None) is not None
 
 
 def without_secrets(text: str) -> str:
     """Return a text to be shown, keys, passwords and tokens in it blanked."""
-    return _SECRET.sub("(secret)", text)
+    shown, start = "", 0
+    for first, end in sorted(_secrets(text)):
+        if first >= start:
+            shown, start = f"{shown}{text[start:first]}(secret)", end
+    return shown + text[start:]
+
+
+def _secrets(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where secrets begin and end."""
+    lowered = text.lower() if text.isascii() else "".join(map(_lower, text))
+    for needed, shapes in _SHAPES:
+        if needed in lowered:
+            for mark, rest in shapes:
+                yield from _found(text, lowered, mark, rest)
+
+
+def _found(text: str, lowered: str, mark: str, rest: str) -> Iterator[tuple[int, int]]:
+    at = lowered.find(mark)
+    while at >= 0:
+        is_within = mark[0].isalnum() and text[at - 1 : at].isalnum()
+        if not is_within:
+            shape = re.compile(re.escape(mark) + rest, re.IGNORECASE)  # it remembers these
+            if found := shape.match(text, at):
+                yield found.span()
+        at = lowered.find(mark, at + 1)
+
+
+def _lower(letter: str) -> str:
+    """Return a letter in lower case, where that is one too: places stay what they are."""
+    lowered = letter.lower()
+    return lowered if len(lowered) == 1 else letter
 
 
 def _said(events: list[Event]) -> str | None:
