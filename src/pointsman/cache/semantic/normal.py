@@ -36,7 +36,7 @@ _HEAD = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _TAIL = re.compile(
-    r"""(?P<mark>[.;:!?…)\]"']*)[ ,]+
+    r"""(?P<mark>[.;:!?…)\]"']{,20})[ ,]{1,20}
     (?:please|pls|cheers|(?:many\ )?(?:thx|thanks|thank\ you)
         (?:\ (?:a\ lot|a\ million|so\ much|very\ much|again|in\ advance|for\ your\ help))?)
     [\s.!]*$""",
@@ -101,7 +101,7 @@ def _written(piece: Span, is_english: bool) -> Span:
     """Return the prose in one form: Unicode's, single spaces, and for English lower case."""
     text = piece.text if piece.text.isascii() else _one_form(piece.text)
     words = text.split()
-    if is_english:
+    if is_english and not (text.islower() and text.isascii()):
         words = [_lowered(words, place) for place in range(len(words))]
     head = _edge(text[: len(text) - len(text.lstrip())])
     tail = _edge(text[len(text.rstrip()) :]) if words else ""
