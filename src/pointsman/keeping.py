@@ -4,7 +4,7 @@ Words and shapes of English and of common keys: a guess, that errs on the side o
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from pointsman.core.cache_key import AnswerKeys
 from pointsman.core.events import Event, TextDelta, ToolCallDelta
@@ -109,18 +109,33 @@ def may_keep(
         return False
     if TOOL_CALLS not in also and ToolCallDelta in map(type, recording.events):
         return False
+    if not may_come_again(request, features, keys, also):
+        return False
+    if Need.EMBEDDINGS in request.needs:
+        return True
+    said = _said(recording.events)
+    return said is not None and may_be_said_again(said, also)
+
+
+def may_come_again(
+    request: Request, features: Features, keys: AnswerKeys, also: Container[str]
+) -> bool:
+    """Return whether what is asked has the same answer the next time."""
     if request.choices > 1 and CHOICES not in also:
         return False
     if keys.temperature is not None and keys.temperature > TEMPERATURE_MAX and VARIED not in also:
         return False
     if Need.EMBEDDINGS in request.needs:
         return True
-    asked, said = features.text, _said(recording.events)
-    if said is None or declines(said):
-        return False
+    asked = features.text
     if DATED not in also and is_dated(asked):
         return False
-    return SECRETS in also or not (has_secret(asked) or has_secret(said))
+    return SECRETS in also or not has_secret(asked)
+
+
+def may_be_said_again(said: str, also: Container[str] = ()) -> bool:
+    """Return whether a text is an answer, and nobody's secret."""
+    return not declines(said) and (SECRETS in also or not has_secret(said))
 
 
 def is_dated(text: str) -> bool:

@@ -70,7 +70,7 @@ class KeptAnswers:
         now_s = self._now_s()
         if answer := self._answer(keys.exact, caller, now_s, repeat):
             return _hit("exact", answer, now_s)
-        key = self._normal_key(keys)
+        key = self._other_key(keys)
         alias = None if key is None else self.cache.get(key, now_s=now_s)
         found = None if alias is None else decode_alias(alias)
         if found is not None and (answer := self._answer(found, caller, now_s, repeat)):
@@ -82,7 +82,7 @@ class KeptAnswers:
 
         Other wordings share it too, unless their caller wants no answer that was there before.
         """
-        return (self._normal_key(keys) if _may_look(caller) else None) or keys.exact
+        return (self._other_key(keys) if _may_look(caller) else None) or keys.exact
 
     def entry(self, key: bytes) -> Entry | None:
         """Return what is kept under a key, whosever it is."""
@@ -153,20 +153,25 @@ class KeptAnswers:
     def put(self, keys: AnswerKeys, entry: Entry) -> None:
         """Keep an entry, for all wordings that are read as its request's."""
         self.cache.put(keys.exact, encode_entry(entry), now_s=entry.created_at_s)
-        if (key := self._normal_key(keys)) is not None:
+        if (key := self._other_key(keys)) is not None:
             self.cache.put(key, encode_alias(keys.exact), now_s=entry.created_at_s)
 
-    def _normal_key(self, keys: AnswerKeys) -> bytes | None:
-        """Return the key of the text's normal form, None where none is looked for."""
-        asked = keys.asked
-        if not self.is_normalised or asked is None or len(asked) > _READ_CHARS_MAX:
-            return None
-        if keys.normalised is None:
-            keys.normalised = keys.read_as("normalised", normalised(asked))
-        return keys.normalised
+    def _other_key(self, keys: AnswerKeys) -> bytes | None:
+        """Return the key that other wordings have too, None where none is looked for."""
+        return normal_key(keys) if self.is_normalised else None
 
     def _now_s(self) -> float:
         return self.clock.wall_ns() / _NS_PER_S
+
+
+def normal_key(keys: AnswerKeys) -> bytes | None:
+    """Return the key of the text's normal form, None where there is no text or too long a one."""
+    asked = keys.asked
+    if asked is None or len(asked) > _READ_CHARS_MAX:
+        return None
+    if keys.normalised is None:
+        keys.normalised = keys.read_as("normalised", normalised(asked))
+    return keys.normalised
 
 
 def _usage(entry: Entry) -> Usage:

@@ -242,7 +242,7 @@ def test_a_sample_row_needs_no_text(reading):
     [
         (b"{", "is not JSON"),
         (b"[]", "is no labelled request"),
-        (b'{"scores": {"a": 1}}', "has scores, but no prompt"),
+        (b'{"scores": {"a": 1}}', "has no prompt, messages or request"),
         (b'{"prompt": "a", "scores": {}}', "has no score"),
         (b'{"prompt": "a", "scores": {"a": null}}', "has no score"),
         (b'{"prompt": "a", "scores": {"a": 1.5}}', "is no labelled request"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.compare.builders import BIG, LOGS, TIERS, deployment, image_request, logged, price
 
 from pointsman.compare import Comparison, LeftOut, LoggedRequest, StrategyRow, compare, latency
-from pointsman.compare.key_window import KeyWindow
+from pointsman.compare.key_window import Kept, KeyWindow
 from pointsman.compare.openai_jsonl import read_openai_jsonl
 from pointsman.core.cache_key import answer_keys
 from pointsman.core.decision import Target, decide
@@ -187,10 +187,10 @@ def test_tenants_share_no_answers():
 def test_the_key_window_forgets_the_key_not_asked_for_longest():
     window = KeyWindow(ttl_s=None, keys_max=2)
     for key in (b"a", b"b"):
-        window.put(key, None)
-    assert window.has(b"a", None)
-    window.put(b"c", None)
-    assert [window.has(key, None) for key in (b"a", b"b", b"c")] == [True, False, True]
+        window.put(key, Kept())
+    assert window.find(b"a", None) == Kept()
+    window.put(b"c", Kept())
+    assert [window.find(key, None) for key in (b"a", b"b", b"c")] == [Kept(), None, Kept()]
     assert window.dropped == 1
 
 

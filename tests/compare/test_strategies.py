@@ -60,7 +60,7 @@ def test_the_default_strategies_have_every_tier_every_policy_and_every_yardstick
     assert names[3:7] == YARDSTICKS
     assert names[7] == "signals" and "cascade" in names and names[-1] == "oracle"
     assert "all-power + cache" in names and f"{reference().name} + cache" in names
-    assert sum("cache" in name for name in names) == 2
+    assert sum("cache" in name for name in names) == 3
 
 
 def test_every_policy_that_decides_at_once_is_compared():
@@ -111,10 +111,10 @@ def test_the_baseline_is_the_strongest_tier():
 @pytest.mark.parametrize("name", ["signals + cache", "signals+cache", " signals  +  cache "])
 def test_blanks_in_a_name_do_not_matter(name: str):
     (strategy,) = build_strategies([name], TIERS)
-    assert (strategy.name, strategy.spec, strategy.has_cache) == (
+    assert (strategy.name, strategy.spec, strategy.cache) == (
         "signals + cache",
         "signals",
-        True,
+        "exact",
     )
 
 

@@ -150,7 +150,7 @@ def test_what_is_proven_of_the_quality_stands_right_after_the_verdict(strategies
     assert comparison.quality_proof == quality_proof(
         build_policy("learned", PolicySettings()), TIERS.tiers
     )
-    words = plain_text(comparison).split("\n\n")[1]
+    words = next(it for it in plain_text(comparison).split("\n\n") if it.startswith("Over"))
     assert f"{comparison.summary}. learned: {NOT_CERTIFIED}" in " ".join(words.split())
     told = msgspec.json.decode(rendered(comparison, io.StringIO(), json=True))
     assert told["quality_proof"].startswith(NOT_CERTIFIED)

@@ -140,6 +140,7 @@ def _job(settings: Settings, names: list[str] | None, what_if: Path | None) -> J
         aliases=tuple(routing.aliases),
         strategies=None if names is None else tuple(names),
         ttl_s=settings.cache.ttl_s,
+        also_keep=settings.cache.also_keep,
         is_repriced=what_if is not None,
         what_if="" if what_if is None else str(what_if),
     )

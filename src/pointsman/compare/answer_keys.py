@@ -1,32 +1,50 @@
-"""Answer keys: the exact cache's key of one request under many decisions, hashed only once.
+"""Answer keys: a cache's key of one request under many decisions, hashed only once.
 
-Within one snapshot two of these keys are equal where `core.cache_key.answer_keys` gives equal exact
-keys.
+Within one snapshot two of these keys are equal where `core.cache_key.answer_keys` gives equal keys.
 """
 
+from collections.abc import Mapping
+
+import msgspec
+
 from pointsman.compare.records import LoggedRequest
-from pointsman.core.cache_key import cache_key
-from pointsman.core.types import Decision
-from pointsman.core.wire import CODECS
+from pointsman.core.cache_key import request_keys
+from pointsman.core.types import CacheTier, Decision
+from pointsman.keeping import may_come_again
+from pointsman.kept_answers import normal_key
 
 _DECISIONS_MAX = 4_096
 _NUMBER_BYTES = 8
 
 
-class AnswerKeys:
-    """Makes keys: 32 bytes for what was asked, then a number for how it was decided."""
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """What all decisions on one request share: its keys by the tier that looks for them, and
+    whether its answer may be kept.
+    """
 
-    def __init__(self) -> None:
+    keys: Mapping[CacheTier, bytes]
+    is_keepable: bool
+
+
+class AnswerKeys:
+    """Makes keys: 32 bytes for what was asked, then a number for how it was decided.
+
+    `also_keep`: see `keeping.may_keep`.
+    """
+
+    def __init__(self, also_keep: tuple[str, ...] = ()) -> None:
+        self._also = frozenset(also_keep)
         self._made = 0
         self._numbers: dict[tuple[object, ...], bytes] = {}
 
-    def asked(self, record: LoggedRequest) -> bytes | None:
-        """Return the part that all decisions share, None where there is no key to make."""
+    def asked(self, record: LoggedRequest) -> Asked | None:
+        """Return what all decisions share, None where there is no key to make."""
         request = record.request
         if request is None or request.caller.cache == "off":
             return None
-        shape = CODECS[request.dialect].shape(request)
-        return cache_key(request, shape=shape, target="", params="")
+        keys = request_keys(request, target="", params="")
+        may_keep = record.is_keepable and may_come_again(request, record.features, keys, self._also)
+        return Asked({"exact": keys.exact, "normalised": normal_key(keys) or keys.exact}, may_keep)
 
     def key(self, asked: bytes, decision: Decision) -> bytes:
         """Return the key of the answer that a decision leads to."""

@@ -1,8 +1,11 @@
 """Comparison: the result, one row per strategy, and what must be known to read it."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
+
+from pointsman.core.types import CacheTier
 
 # What `quality_note` says: some row has a quality, no label fits these tiers, or there is none.
 MEASURED, NOT_KNOWN, NO_LABELS = "measured", "not known", "no labels"
@@ -19,12 +22,16 @@ class StrategyRow(msgspec.Struct, frozen=True, kw_only=True):
     the `labelled` requests, which have an outcome for this row's model and the baseline's, and
     `unlabelled` ones have not; they are None without labels. Latencies are None where the log never
     measured a model that the strategy calls, and for a row `is_at_equal_cost`, which is worked out
-    from sums to cost what the reference does.
+    from sums to cost what the reference does. `cache` is the last tier of the cache that is looked
+    into, "" for none. `saved_nanousd`: what the `cache_hits` would have cost as calls, None where
+    that is not known; `is_saved_estimated` as the cost. `wrong_hits` of the `judged_hits` gave
+    another answer than the right one; at most so many where `is_wrong_estimated`, for then recorded
+    answers were compared and not labels.
     """
 
     strategy: str
     policy: str
-    has_cache: bool
+    cache: CacheTier | Literal[""]
     cost_nanousd: int | None
     cost_share: float | None
     is_cost_estimated: bool
@@ -36,12 +43,22 @@ class StrategyRow(msgspec.Struct, frozen=True, kw_only=True):
     latency_p95_ms: float | None
     is_latency_estimated: bool
     cache_hits: int
+    saved_nanousd: int | None = None
+    is_saved_estimated: bool = False
+    judged_hits: int = 0
+    wrong_hits: int = 0
+    is_wrong_estimated: bool = False
     unpriced: int
     undecided: int
     requests_by_tier: Mapping[str, int]
     labelled: int = 0
     unlabelled: int = 0
     is_at_equal_cost: bool = False
+
+    @property
+    def has_cache(self) -> bool:
+        """Return whether answers are kept and given again."""
+        return bool(self.cache)
 
 
 class LogFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,10 +1,20 @@
-"""Key window: the exact cache, played over a log: which request would have found an answer."""
+"""Key window: a cache, played over a log: which request would have found which answer."""
 
 from collections import OrderedDict
 
+import msgspec
+
 from pointsman.cache.memory import is_fresh
+from pointsman.compare.told_answers import ToldAnswer
 
 KEYS_MAX = 50_000
+
+
+class Kept(msgspec.Struct, frozen=True, gc=False):
+    """What a cache keeps of an answer. None: when it was written, or what it said, is not known."""
+
+    written_s: float | None = None
+    answer: ToldAnswer | None = None
 
 
 class KeyWindow:
@@ -17,29 +27,29 @@ class KeyWindow:
         self.dropped = 0
         self._ttl_s = ttl_s
         self._keys_max = keys_max
-        self._written: OrderedDict[bytes, float | None] = OrderedDict()
+        self._kept: OrderedDict[bytes, Kept] = OrderedDict()
 
-    def has(self, key: bytes, at_s: float | None) -> bool:
-        """Return whether a fresh answer is there. Where either time is not known, it is fresh."""
-        if key not in self._written:
-            return False
-        written_s = self._written[key]
+    def find(self, key: bytes, at_s: float | None) -> Kept | None:
+        """Return the fresh answer that is there. Where either time is not known, it is fresh."""
+        kept = self._kept.get(key)
+        if kept is None:
+            return None
         is_old = (
             self._ttl_s is not None
             and at_s is not None
-            and written_s is not None
-            and not is_fresh(written_s, now_s=at_s, ttl_s=self._ttl_s)
+            and kept.written_s is not None
+            and not is_fresh(kept.written_s, now_s=at_s, ttl_s=self._ttl_s)
         )
         if is_old:
-            del self._written[key]
-            return False
-        self._written.move_to_end(key)
-        return True
+            del self._kept[key]
+            return None
+        self._kept.move_to_end(key)
+        return kept
 
-    def put(self, key: bytes, at_s: float | None) -> None:
-        """Keep an answer's key."""
-        self._written[key] = at_s
-        self._written.move_to_end(key)
-        if len(self._written) > self._keys_max:
-            self._written.popitem(last=False)
+    def put(self, key: bytes, kept: Kept) -> None:
+        """Keep an answer under a key."""
+        self._kept[key] = kept
+        self._kept.move_to_end(key)
+        if len(self._kept) > self._keys_max:
+            self._kept.popitem(last=False)
             self.dropped += 1

@@ -3,7 +3,8 @@
 A row has the text, as `prompt`, `messages` or a whole `request`, and `scores`: quality 0..1 by
 model; beside them, also by model, `costs` in USD, `usage` (`input_tokens`, `output_tokens`),
 `latency_ms` and `accepted`, the verdict of the free checks. `tags` are the request's; `group` and
-`id` may stand by.
+`id` may stand by. `answer_id` names the right answer: rows with one id have one, with two ids two;
+a row that has it needs no `scores`, and says what a cache would have served.
 
 A row of the bundled sample has no text, but what the scorer and the rules read of it: `reading`,
 `signals` (phrases of ours that it holds), `words`, `input_tokens`; and `outcomes` by model, each
@@ -18,6 +19,7 @@ import msgspec
 
 from pointsman.compare.openai_jsonl import JsonObject, Unusable, decode_chat, numbered_lines
 from pointsman.compare.records import LeftOut, LoggedRequest, Outcome
+from pointsman.compare.told_answers import ToldAnswer
 from pointsman.core.features import extract
 from pointsman.core.prices import nanousd_from_usd
 from pointsman.core.types import Caller, Features, Reading
@@ -40,7 +42,8 @@ class _Tokens(msgspec.Struct):
 class _Row(msgspec.Struct):
     """A row with its text. Whatever is None is taken as not there."""
 
-    scores: Mapping[str, _Quality | None]
+    scores: Mapping[str, _Quality | None] = {}
+    answer_id: str | None = None
     prompt: str | None = None
     messages: list[JsonObject] | None = None
     request: JsonObject | None = None
@@ -77,8 +80,10 @@ _SAMPLE_MARK = b'"reading"'
 
 def is_labelled_line(entry: JsonObject) -> bool:
     """Return whether a JSON object looks like a row of labelled data."""
-    return isinstance(entry.get("scores"), dict) or (
-        "reading" in entry and isinstance(entry.get("outcomes"), dict)
+    return (
+        isinstance(entry.get("scores"), dict)
+        or ("reading" in entry and isinstance(entry.get("outcomes"), dict))
+        or ("prompt" in entry and isinstance(entry.get("answer_id"), str))
     )
 
 
@@ -105,7 +110,7 @@ def _record(line: bytes) -> LoggedRequest:
     elif row.prompt is not None:
         body = {"messages": [{"role": "user", "content": row.prompt}]}
     if not body:
-        raise Unusable("has scores, but no prompt, messages or request")
+        raise Unusable("has no prompt, messages or request")
     request = decode_chat(body)
     if row.tags:
         request = msgspec.structs.replace(request, caller=Caller(tags=tuple(row.tags.items())))
@@ -114,9 +119,14 @@ def _record(line: bytes) -> LoggedRequest:
         for model, quality in row.scores.items()
         if quality is not None
     }
-    if not outcomes:
-        raise Unusable("has no score")
-    return LoggedRequest(features=extract(request), request=request, outcomes=outcomes)
+    if not outcomes and row.answer_id is None:
+        raise Unusable("has no score and no answer_id")
+    return LoggedRequest(
+        features=extract(request),
+        request=request,
+        outcomes=outcomes,
+        answer=None if row.answer_id is None else ToldAnswer.of_label(row.answer_id),
+    )
 
 
 def _outcome(row: _Row, model: str, quality: float) -> Outcome:

@@ -31,9 +31,11 @@ from pointsman.compare.openai_jsonl import (
     number_of,
     numbered_lines,
     seconds_of,
+    told_by,
 )
 from pointsman.compare.records import LeftOut, LoggedRequest
 from pointsman.compare.streams import array_objects, peeked
+from pointsman.core.answer import AnswerBuilder
 from pointsman.core.types import Caller, Features, Request
 from pointsman.core.usage import Usage
 
@@ -139,6 +141,7 @@ def _record(entry: JsonObject) -> LoggedRequest:
     _check(entry, metadata)
     usage = _usage(entry, metadata)
     is_hit = str(entry.get("cache_hit")).lower() == "true"
+    is_kept, answer = _answer(entry)
     began_s, ended_s = _at_s(entry.get("startTime")), _at_s(entry.get("endTime"))
     has_times = began_s and ended_s and ended_s > began_s and not is_hit
     request = _request(entry)
@@ -153,8 +156,9 @@ def _record(entry: JsonObject) -> LoggedRequest:
         latency_ms=round((ended_s - began_s) * 1_000) if has_times else None,  # type: ignore[operator]
         at_s=began_s,
         is_hit=is_hit,
-        is_keepable=_is_kept(entry),
+        is_keepable=is_kept,
         conversation=_text(entry.get("session_id")),
+        answer=told_by(answer) if answer and not is_hit else None,
     )
 
 
@@ -230,15 +234,19 @@ def _request(entry: JsonObject) -> Request | None:
     return request
 
 
-def _is_kept(entry: JsonObject) -> bool:
-    """Return whether a cache would keep the answer; where none is written, that it would."""
+def _answer(entry: JsonObject) -> tuple[bool, AnswerBuilder | None]:
+    """Return whether a cache would keep the answer, and it; where none is written, that it would.
+
+    None where it cannot be read.
+    """
     reply = _object(entry.get("response"))
     if not reply:
-        return True
+        return True, None
     try:
-        return is_keepable(decode_answer(reply))
+        answer = decode_answer(reply)
     except Unusable:
-        return False
+        return False, None
+    return is_keepable(answer), answer
 
 
 def _model(entry: JsonObject) -> str:

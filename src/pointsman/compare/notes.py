@@ -202,6 +202,7 @@ def _cache_notes(comparison: Comparison) -> Iterator[str]:
     if not any(row.has_cache for row in comparison.rows):
         return
     yield "A cache hit counts as costing nothing and taking 0 ms."
+    yield from _wrong_notes(comparison)
     if log.without_prompt:
         yield "Where the log has no prompts, the cache hits are those that were booked."
     if log.without_text:
@@ -210,6 +211,27 @@ def _cache_notes(comparison: Comparison) -> Iterator[str]:
         yield f"{_of(log.without_time, log)} have no time: there, answers in the cache never age."
     if log.keys_dropped:
         yield f"The simulated caches were full {log.keys_dropped:,} times: hits may be too few."
+
+
+def _wrong_notes(comparison: Comparison) -> Iterator[str]:
+    rows = [row for row in comparison.rows if row.judged_hits]
+    hits = max((row.cache_hits for row in comparison.rows), default=0)
+    if not rows:
+        if hits:
+            yield (
+                "Whether a hit was the right answer is not known: the log has no answers, nor an"
+                " `answer_id`, equal where one answer is right."
+            )
+        return
+    if any(not row.is_wrong_estimated for row in rows):
+        yield "A hit is wrong where the kept answer has another `answer_id` than the request."
+    if any(row.is_wrong_estimated for row in rows):
+        yield (
+            "Where answers have no `answer_id`, a hit counts as wrong if the log has another text"
+            " as the request's own answer, case, spaces and end aside: an estimate that is too"
+            " high, as a model words one answer in many ways. What the exact cache has of these is"
+            " that alone, and the same for all tiers."
+        )
 
 
 def _decision_notes(comparison: Comparison) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """OpenAI JSONL: logs of chat requests, one JSON object a line, in the shapes found in the wild.
 
 A request body; `{"request": …, "response": …}`; a Batch API line, with or without its answer; a
-fine-tuning example, whose last message is the answer. Time and latency are read where they stand
-beside them.
+fine-tuning example, whose last message is the answer. Time, latency and `answer_id` (equal where
+one answer is right) are read where they stand beside them.
 
 Source: OpenAI API reference, "Batch" (the request input and output objects) and "Fine-tuning" (chat
 format), as typed in openai-python 3.54, read 2026-11-23.
@@ -15,12 +15,14 @@ from typing import BinaryIO, TypeAlias
 import msgspec
 
 from pointsman.compare.records import LeftOut, LoggedRequest
+from pointsman.compare.told_answers import ToldAnswer
 from pointsman.core.answer import AnswerBuilder
 from pointsman.core.errors import GatewayError
 from pointsman.core.features import estimate_input_tokens, estimate_tokens
 from pointsman.core.types import Caller, Request
 from pointsman.core.usage import Usage
 from pointsman.core.wire.openai_chat import OpenAIChat
+from pointsman.keeping import may_be_said_again
 
 LINE_BYTES_MAX = 32 * 1024 * 1024
 
@@ -36,7 +38,8 @@ _MS_PER_UNIT = {
 }
 _TIMES = ("created_at", "timestamp", "time", "ts", "created")
 _TALKS = ("conversation_id", "session_id", "thread_id")
-_BESIDE = ("response", "completion", "error", "usage", "id", "custom_id")
+_ANSWER_ID = "answer_id"
+_BESIDE = ("response", "completion", "error", "usage", "id", "custom_id", _ANSWER_ID)
 # What loggers put beside the fields of a request that stands at the top level: not sent to a model.
 _NOT_SENT = frozenset({*_MS_PER_UNIT, *_TIMES, *_TALKS, *_BESIDE})
 # A larger number of seconds is past the year 5000: it counts milli-, micro- or nanoseconds.
@@ -108,7 +111,20 @@ def _record(line: bytes) -> LoggedRequest:
         at_s=_at_s(entry, answer),
         is_keepable=answer is None or is_keepable(answer),
         conversation=next((it for name in _TALKS if isinstance(it := entry.get(name), str)), ""),
+        answer=_told(entry, answer),
     )
+
+
+def _told(entry: JsonObject, answer: AnswerBuilder | None) -> ToldAnswer | None:
+    label = entry.get(_ANSWER_ID)
+    if isinstance(label, str):
+        return ToldAnswer.of_label(label)
+    return told_by(answer) if answer else None
+
+
+def told_by(answer: AnswerBuilder) -> ToldAnswer | None:
+    """Return what an answer's words tell, None where it has none."""
+    return ToldAnswer.of_words(answer.text) if answer.text.strip() else None
 
 
 def _body(entry: JsonObject) -> dict[str, object]:
@@ -198,7 +214,8 @@ def _usage(request: Request, answer: AnswerBuilder) -> Usage:
 
 def is_keepable(answer: AnswerBuilder) -> bool:
     """Return whether a cache would keep the answer: whole, in words, without tool calls."""
-    return answer.finish_reason == "stop" and bool(answer.text) and not answer.tool_calls
+    is_whole = answer.finish_reason == "stop" and bool(answer.text) and not answer.tool_calls
+    return is_whole and may_be_said_again(answer.text)
 
 
 def _latency_ms(entry: JsonObject) -> int | None:

@@ -7,6 +7,7 @@ from typing import Self
 
 import msgspec
 
+from pointsman.compare.told_answers import ToldAnswer
 from pointsman.core.features import extract
 from pointsman.core.types import Features, Request
 from pointsman.core.usage import Usage
@@ -45,6 +46,7 @@ class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
     of the model that answered, as the log has it. `latency_ms` and `at_s` (Unix seconds) None: not
     known. `is_hit`: a cache gave the answer. `is_keepable`: a cache would keep the answer.
     `conversation` is the id of the conversation that the request is a turn of, "" on its own.
+    `answer`: by what an answer may be told from another, None where nothing is known of it.
     `outcomes`: by the model's name, `provider/model` or bare; empty where the data has no labels.
     """
 
@@ -58,6 +60,7 @@ class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
     is_hit: bool = False
     is_keepable: bool = True
     conversation: str = ""
+    answer: ToldAnswer | None = None
     outcomes: Mapping[str, Outcome] = {}
 
     @classmethod
@@ -72,6 +75,7 @@ class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
         is_hit: bool = False,
         is_keepable: bool = True,
         conversation: str = "",
+        answer: ToldAnswer | None = None,
     ) -> Self:
         """Return the record of a request whose text is known; `model` may be `provider/model`."""
         return cls(
@@ -84,6 +88,7 @@ class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
             is_hit=is_hit,
             is_keepable=is_keepable,
             conversation=conversation,
+            answer=answer,
         )
 
     @property

@@ -10,7 +10,7 @@ from pointsman.compare.comparison import Comparison
 from pointsman.compare.conversations import Conversations, LastCall, unwarmed
 from pointsman.compare.deciding import Decider
 from pointsman.compare.equal_cost import Trades, place_of_length
-from pointsman.compare.key_window import KeyWindow
+from pointsman.compare.key_window import Kept, KeyWindow
 from pointsman.compare.latency import Speed
 from pointsman.compare.model_names import ModelNames
 from pointsman.compare.partial import Partial
@@ -35,13 +35,14 @@ from pointsman.core.errors import NoCapableModel
 from pointsman.core.types import Decision, Place, Snapshot
 from pointsman.policies import PolicySettings
 
-_NO_STRATEGIES: frozenset[Strategy] = frozenset()
+_UNTOLD = Kept()
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What to compare, and over which tiers; the same for every part of a log.
 
-    `strategies` None: the default ones. `ttl_s` is the cache's, None for no end. `is_repriced`:
+    `strategies` None: the default ones. `ttl_s` is the cache's, None for no end, and `also_keep`
+    which answers it keeps that are otherwise not kept, see `keeping.may_keep`. `is_repriced`:
     measured costs give way to measured tokens at the tiers' own prices. `what_if` names the
     configuration that stands in for the real one, "" for none.
     """
@@ -51,6 +52,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     aliases: tuple[str, ...] = ()
     strategies: tuple[str, ...] | None = None
     ttl_s: float | None = None
+    also_keep: tuple[str, ...] = ()
     is_repriced: bool = False
     what_if: str = ""
 
@@ -119,7 +121,7 @@ class _Run:
         self._staged = Staged(self._decider, job.snapshot, is_repriced=job.is_repriced)
         self._names = ModelNames(job.snapshot)
         self._conversations = Conversations()
-        self._keys = AnswerKeys()
+        self._keys = AnswerKeys(job.also_keep)
         self._windows = {one: KeyWindow(ttl_s=job.ttl_s) for one in played if one.has_cache}
         self._singles = tuple(
             (f"{SINGLE}{deployment.id}", tier.name, deployment.id, deployment)
@@ -233,32 +235,34 @@ class _Run:
 
     def _found(
         self, record: LoggedRequest, decisions: Mapping[str, Decision | None]
-    ) -> frozenset[Strategy]:
-        """Return the strategies whose cache has the answer; where one has not, keep it there."""
+    ) -> dict[Strategy, Kept]:
+        """Return what each strategy's cache has; where one has nothing, keep the answer there."""
         if not self._windows:
-            return _NO_STRATEGIES
+            return {}
         if record.request is None:
-            return frozenset(self._windows) if record.is_hit else _NO_STRATEGIES
+            return dict.fromkeys(self._windows, _UNTOLD) if record.is_hit else {}
         asked = self._keys.asked(record)
+        found: dict[Strategy, Kept] = {}
         if asked is None:
-            return _NO_STRATEGIES
-        found = []
+            return found
         for strategy, window in self._windows.items():
             decision = decisions[strategy.spec]
+            assert strategy.cache is not None, "these have a cache"
             if decision is None:
                 continue
-            key = self._keys.key(asked, decision)
-            if record.request.caller.cache == "on" and window.has(key, record.at_s):
-                found.append(strategy)
-            elif record.is_keepable:
-                window.put(key, record.at_s)
-        return frozenset(found)
+            key = self._keys.key(asked.keys[strategy.cache], decision)
+            kept = window.find(key, record.at_s) if record.request.caller.cache == "on" else None
+            if kept is not None:
+                found[strategy] = kept
+            elif asked.is_keepable:
+                window.put(key, Kept(record.at_s, record.answer))
+        return found
 
     def _count(
         self,
         record: LoggedRequest,
         calls: Mapping[str, Call | None],
-        found: frozenset[Strategy],
+        found: Mapping[Strategy, Kept],
     ) -> None:
         """Add each strategy's call to its figures, unless its cache has the answer."""
         base, reference_call = calls[self._base], calls.get(self._reference)
@@ -268,7 +272,7 @@ class _Run:
                 tally.undecided += 1
                 continue
             if strategy in found:
-                tally.add_hit(call)
+                tally.add_hit(call, found[strategy], record.answer)
             else:
                 tally.add(call)
             if record.outcomes:

@@ -1,12 +1,12 @@
 """Strategies: what is compared, by name: a policy, with or without the cache, or a yardstick."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from pointsman.core.decision import Policy
 from pointsman.core.errors import ConfigError
-from pointsman.core.types import Snapshot, middle_tier
+from pointsman.core.types import CacheTier, Snapshot, middle_tier
 from pointsman.policies import PolicySettings
 from pointsman.policies.registry import build_policy, policy_names
 
@@ -16,7 +16,8 @@ FIXED, SINGLE = "fixed:", "single:"
 LEARNED, SIGNALS = "learned", "signals"
 
 _ALL = "all-"
-_CACHE = "cache"
+# What follows a plus, and the last tier of the cache that is looked into.
+_CACHES: Mapping[str, CacheTier] = {"cache": "exact", "normalised cache": "normalised"}
 _AT_EQUAL_COST = (RANDOM, LENGTH, CHEAPEST)
 _YARDSTICKS = {
     BEST: "best single model",
@@ -33,12 +34,17 @@ class Strategy:
     """One line of the comparison.
 
     `spec` is the policy as `routing.policy` names it, "single:<model>", or one of this module's
-    yardsticks.
+    yardsticks. `cache`: the last tier of the cache that is looked into, None for no cache.
     """
 
     name: str
     spec: str
-    has_cache: bool = False
+    cache: CacheTier | None = None
+
+    @property
+    def has_cache(self) -> bool:
+        """Return whether answers are kept and given again."""
+        return self.cache is not None
 
     @property
     def is_fixed(self) -> bool:
@@ -85,7 +91,7 @@ def reference() -> Strategy:
 def default_names(snapshot: Snapshot) -> tuple[str, ...]:
     """Return the strategies that everybody should see; of the tiers between, the middle one."""
     tiers = [f"{_ALL}{tier}" for tier in dict.fromkeys(_roles(snapshot).values())]
-    cached = [f"{base} + {_CACHE}" for base in (tiers[0], reference().name)]
+    cached = [f"{tiers[0]} + cache", *(f"{reference().name} + {cache}" for cache in _CACHES)]
     yardsticks = [_YARDSTICKS[spec] for spec in (BEST, *_AT_EQUAL_COST)]
     return (*tiers, *yardsticks, *_policies(), CASCADE, *cached, ORACLE)
 
@@ -119,13 +125,15 @@ def _all(tier: str) -> Strategy:
 
 
 def _strategy(name: str, snapshot: Snapshot) -> Strategy:
-    base, plus, extra = (part.strip() for part in name.partition("+"))
-    if plus and extra != _CACHE:
+    base, plus, extra = (" ".join(part.split()) for part in name.partition("+"))
+    if plus and extra not in _CACHES:
         raise _unknown(name, snapshot)
     for spec, title in _YARDSTICKS.items():
         if base in (spec, title):
             if plus:
-                raise ConfigError(f'strategy "{name}": only a policy or all-<tier> takes "+ cache"')
+                raise ConfigError(
+                    f'strategy "{name}": only a policy or all-<tier> takes "+ {extra}"'
+                )
             return Strategy(title, spec)
     tier = base.removeprefix(FIXED if base.startswith(FIXED) else _ALL)
     if base.startswith(_ALL) and tier not in snapshot.names:
@@ -136,7 +144,7 @@ def _strategy(name: str, snapshot: Snapshot) -> Strategy:
         spec = base
     else:
         raise _unknown(name, snapshot)
-    return Strategy(f"{base} + {_CACHE}" if plus else base, spec, has_cache=bool(plus))
+    return Strategy(f"{base} + {extra}", spec, _CACHES[extra]) if plus else Strategy(base, spec)
 
 
 def _roles(snapshot: Snapshot) -> dict[str, str]:
@@ -162,4 +170,5 @@ def _unknown(name: str, snapshot: Snapshot) -> ConfigError:
 
 def _known(snapshot: Snapshot) -> str:
     bases = (*(f"{_ALL}{tier}" for tier in reversed(snapshot.names)), *_policies())
-    return f'{", ".join(bases)}, each also with " + {_CACHE}", and {", ".join(_YARDSTICKS)}'
+    extras = " or ".join(f'" + {extra}"' for extra in _CACHES)
+    return f"{', '.join(bases)}, each also with {extras}, and {', '.join(_YARDSTICKS)}"

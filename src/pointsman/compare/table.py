@@ -198,7 +198,7 @@ class _Table:
         return StrategyRow(
             strategy=strategy.name,
             policy=strategy.spec,
-            has_cache=False,
+            cache="",
             cost_nanousd=mix.cost_nanousd if mix else None,
             cost_share=self._share(mix.cost_nanousd if mix else None),
             is_cost_estimated=tokens > 0,
@@ -226,7 +226,7 @@ class _Table:
         return StrategyRow(
             strategy=strategy.name,
             policy=strategy.spec,
-            has_cache=strategy.has_cache,
+            cache=strategy.cache or "",
             cost_nanousd=cost,
             cost_share=self._share(cost),
             is_cost_estimated=tally.estimated_tokens > 0,
@@ -238,6 +238,11 @@ class _Table:
             latency_p95_ms=p95 if is_timed else None,
             is_latency_estimated=bool(tally.latencies.lengths),
             cache_hits=tally.hits,
+            saved_nanousd=tally.saved_nanousd if strategy.has_cache and _is_saved(tally) else None,
+            is_saved_estimated=tally.saved_tokens > 0,
+            judged_hits=tally.judged_hits,
+            wrong_hits=tally.wrong_hits,
+            is_wrong_estimated=tally.worded_hits > 0,
             unpriced=tally.unpriced,
             undecided=tally.undecided,
             requests_by_tier=dict(tally.by_tier),
@@ -260,6 +265,11 @@ class _Table:
                 for name in ids if deployment in ids else ():
                     speed += speeds.get(name, Speed())
         return speed.line() if speed.count else None
+
+
+def _is_saved(tally: Tally) -> bool:
+    """Return whether it is known what the hits would have cost."""
+    return not (tally.undecided or tally.unpriced_hits)
 
 
 def _quality(sums: Paired) -> tuple[float | None, float | None, tuple[float, float] | None]:

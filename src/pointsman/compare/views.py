@@ -1,14 +1,17 @@
 """Views: a comparison as a table for people, on a terminal or not, and as JSON for machines."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from textwrap import fill
-from typing import Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 import msgspec
 
 from pointsman.compare.comparison import NOT_KNOWN, Comparison, StrategyRow
 from pointsman.core.prices import format_usd
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _UNKNOWN = "-"
 _TEXT_WIDTH = 100
@@ -34,6 +37,14 @@ def render(comparison: Comparison, *, file: TextIO | None = None, json: bool = F
 def plain_text(comparison: Comparison) -> str:
     """Return the table in blanks and line breaks alone, with its sentence and footnotes."""
     lines = [_headings(comparison), *(_cells(row, comparison) for row in comparison.rows)]
+    tables = [*_aligned(lines), ""]
+    if caches := _caches(comparison):
+        tables += [*_aligned(caches), ""]
+    words = [fill(text, _TEXT_WIDTH) for text in _words(comparison)]
+    return "\n".join([*tables, *words, ""])
+
+
+def _aligned(lines: Sequence[tuple[str, ...]]) -> list[str]:
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
     table = [
         "  ".join(
@@ -43,20 +54,31 @@ def plain_text(comparison: Comparison) -> str:
         for line in lines
     ]
     table.insert(1, "  ".join("-" * width for width in widths))
-    words = [fill(text, _TEXT_WIDTH) for text in _words(comparison)]
-    return "\n".join([*table, "", *words, ""])
+    return table
 
 
 def _print_table(comparison: Comparison, out: TextIO) -> None:
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     console = Console(file=out)
     lines = [_headings(comparison), *(_cells(row, comparison) for row in comparison.rows)]
     if console.width < _ROOMY_WIDTH:
         lines = _narrowed(lines, has_labels=any(row.quality is not None for row in comparison.rows))
+    _print_lines(lines, console)
+    if caches := _caches(comparison):
+        _print_lines(caches, console)
+    summary, *notes = _words(comparison)
+    console.print(Text(summary, style="bold"))
+    for note in notes:
+        console.print(Text(note, style="dim"))
+
+
+def _print_lines(lines: Sequence[tuple[str, ...]], console: "Console") -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
     # A figure too wide is broken rather than shortened.
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for place, heading in enumerate(lines[0]):
@@ -71,10 +93,6 @@ def _print_table(comparison: Comparison, out: TextIO) -> None:
     for line in lines[1:]:
         table.add_row(*(Text(cell) for cell in line))
     console.print(table)
-    summary, *notes = _words(comparison)
-    console.print(Text(summary, style="bold"))
-    for note in notes:
-        console.print(Text(note, style="dim"))
 
 
 def _narrowed(lines: list[tuple[str, ...]], *, has_labels: bool) -> list[tuple[str, ...]]:
@@ -113,6 +131,37 @@ def _cells(row: StrategyRow, comparison: Comparison) -> tuple[str, ...]:
         _latency(row.latency_p95_ms, row),
         f"{row.cache_hits:,}" if row.has_cache else _UNKNOWN,
     )
+
+
+def _caches(comparison: Comparison) -> list[tuple[str, ...]]:
+    """Return what each cache would have served, the headings first; nothing where none would."""
+    lines = [
+        (
+            row.strategy,
+            f"{row.cache_hits:,}",
+            f"{row.cache_hits / max(1, comparison.log.compared):.1%}",
+            _saved(row),
+            _wrong(row),
+        )
+        for row in comparison.rows
+        if row.has_cache
+    ]
+    has_hits = any(row.cache_hits for row in comparison.rows)
+    return [("cache", "hits", "of requests", "saved", "wrong answers"), *lines] if has_hits else []
+
+
+def _saved(row: StrategyRow) -> str:
+    if row.saved_nanousd is None:
+        return "unknown"
+    return f"{'~' if row.is_saved_estimated else ''}{format_usd(row.saved_nanousd)}"
+
+
+def _wrong(row: StrategyRow) -> str:
+    if not row.judged_hits:
+        return NOT_KNOWN if row.cache_hits else _UNKNOWN
+    share = f"{row.wrong_hits / row.judged_hits:.2%}"
+    most = "~ at most " if row.is_wrong_estimated else ""
+    return f"{most}{row.wrong_hits:,} of {row.judged_hits:,} judged ({share})"
 
 
 def _share(row: StrategyRow, comparison: Comparison) -> str:

@@ -82,27 +82,26 @@ def answer_keys(request: Request, decision: Decision, snapshot: Snapshot) -> Ans
             tier = msgspec.structs.replace(tier, deployments=left)
         chain = tier.chain_told
     pinned = decision.deployments[0] if decision.policy == "pinned" else ""
+    return request_keys(
+        request,
+        target=f"{decision.tier}\n{pinned}",
+        params=f"{chain}{max_tokens},{decision.may_escalate},{decision.must_verify}",
+    )
+
+
+def request_keys(request: Request, *, target: str, params: str) -> AnswerKeys:
+    """Return the keys of a request under a resolved deployment or tier and its own parameters.
+
+    The codec of its dialect says what shapes the answer: decoded JSON whose whole numbers are ints.
+    Equal JSON gives equal keys however it is written: spacing, order of keys, escapes, 1 or 1.0.
+    Raises RequestError.
+    """
     codec = CODECS[request.dialect]
     shape = codec.shape(request)
     temperature = _temperature(shape)
     asked = codec.take_asked(shape)
-    context = _context(
-        request,
-        shape,
-        target=f"{decision.tier}\n{pinned}",
-        params=f"{chain}{max_tokens},{decision.may_escalate},{decision.must_verify}",
-    )
+    context = _context(request, shape, target=target, params=params)
     return AnswerKeys(context, asked, temperature)
-
-
-def cache_key(request: Request, *, shape: Mapping[str, object], target: str, params: str) -> bytes:
-    """Return 32 bytes for all that shapes the answer: SHA-256 over it.
-
-    `shape` is what the dialect's codec gives, decoded JSON whose whole numbers are ints; `target`
-    and `params` are the resolved deployment or tier and its own parameters. Equal JSON gives equal
-    keys however it is written: spacing, order of keys, escapes, 1 or 1.0.
-    """
-    return _context(request, shape, target=target, params=params).digest()
 
 
 def _context(request: Request, shape: Mapping[str, object], *, target: str, params: str) -> "_Hash":
