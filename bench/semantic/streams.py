@@ -51,12 +51,16 @@ MakePolicy: TypeAlias = Callable[[], Policy]
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """`beyond`: hits on prompts that are no former one's normal form. `took_ms`: of each lookup."""
+    """`beyond`: hits on prompts that are no former one's normal form. `took_ms`: of each lookup.
+
+    `false`: hits with another's answer; `false_beyond`: those of them that are beyond.
+    """
 
     requests: int
     hits: int
     beyond: int
     false: int
+    false_beyond: int
     took_ms: tuple[float, ...]
 
     @property
@@ -69,7 +73,7 @@ class Replayed:
 
     @property
     def false_per_beyond(self) -> float:
-        return self.false / max(1, self.beyond)
+        return self.false_beyond / max(1, self.beyond)
 
     @property
     def false_per_hit_at_most(self) -> float:
@@ -109,7 +113,7 @@ def ceiling(rows: Sequence[Row]) -> float:
 def replay(make: MakePolicy, rows: Sequence[Row]) -> Replayed:
     """Ask for each row's answer, and keep the right one after a miss alone."""
     policy, known = make(), set[str]()
-    hits = beyond = false = 0
+    hits = beyond = false = false_beyond = 0
     took = []
     for row in rows:
         began = time.perf_counter()
@@ -120,10 +124,12 @@ def replay(make: MakePolicy, rows: Sequence[Row]) -> Replayed:
             policy.put(row.prompt, row.answer_id)
         else:
             hits += 1
-            beyond += form not in known
-            false += answer != row.answer_id
+            is_beyond, is_false = form not in known, answer != row.answer_id
+            beyond += is_beyond
+            false += is_false
+            false_beyond += is_beyond and is_false
         known.add(form)
-    return Replayed(len(rows), hits, beyond, false, tuple(took))
+    return Replayed(len(rows), hits, beyond, false, false_beyond, tuple(took))
 
 
 def answered(make: MakePolicy, pairs: Sequence[Pair]) -> Mapping[bool, tuple[int, int]]:
