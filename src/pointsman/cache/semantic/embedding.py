@@ -1,8 +1,8 @@
 """Embedding: what makes vectors of prompts, so that those like each other are found.
 
 Likeness is no proof that two prompts have the same answer: to all-MiniLM-L6-v2 "How do I convert a
-PNG to JPG?" and "How do I convert a JPG to PNG?" have a cosine of 0.995, more than most paraphrases.
-Whatever is found by it is to be judged.
+PNG to JPG?" and "How do I convert a JPG to PNG?" have a cosine of 0.995, more than most
+paraphrases. Whatever is found by it is to be judged.
 """
 
 from collections.abc import Sequence
