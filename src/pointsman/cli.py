@@ -26,6 +26,7 @@ COMMANDS = {
     "explain": ("route_commands", "Say where a prompt would go, and why."),
     "keys": ("keys_command", "Make, list, revoke and rotate clients' keys."),
     "budgets": ("budgets_command", "Show what is spent and held of budgets."),
+    "cache": ("cache_command", "Show, inspect, purge and fill the cache."),
     "report": ("report_command", "Show what was spent and saved."),
     "compare": ("compare_command", "Compare strategies over a log."),
     "train": ("train_command", "Fit the scorer to your own outcomes, and certify it."),

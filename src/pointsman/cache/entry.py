@@ -56,6 +56,7 @@ class KeptAnswer(msgspec.Struct):
 
 
 KEY_BYTES = 32
+ALIAS_BYTES = _SEAL.size + KEY_BYTES
 # In place of the format: what follows is the key of the entry that is meant.
 _ALIAS = 0x8000 | FORMAT
 
@@ -90,7 +91,7 @@ def encode_alias(key: bytes) -> bytes:
 
 def decode_alias(sealed: bytes) -> bytes | None:
     """Return the key that is meant, None where it is damaged or no alias."""
-    if len(sealed) != _SEAL.size + KEY_BYTES:
+    if len(sealed) != ALIAS_BYTES:
         return None
     found, checksum = _SEAL.unpack_from(sealed)
     key = sealed[_SEAL.size :]

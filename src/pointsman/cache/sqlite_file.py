@@ -18,6 +18,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from pointsman.core.errors import ConfigError
 
 APPLICATION_ID = 0x504D6361  # "PMca", at byte 68 of the file (https://sqlite.org/fileformat2.html)
@@ -58,6 +60,10 @@ _DELETE_EXPIRED = (
     " and abs(? - written_s) >= ?"
 )
 _OLDEST = "select seq, ifnull(length(value), 0) from entries order by seq limit 256"
+_TALLY = (
+    "select sum(length(value) > ?1), sum(iif(length(value) > ?1, length(value), 0)),"
+    " sum(length(value) = ?1) from entries"
+)
 _ENDS = "select (select min(seq) from entries), (select max(seq) from entries)"
 
 
@@ -258,6 +264,20 @@ def find(connection: sqlite3.Connection, key: bytes) -> Found | None:
             return Found(seq, written_s, value)
         case _:
             raise sqlite3.DataError("an entry does not fit its checksum")
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """What a file holds, fresh or not: `answers` and their bytes, `aliases` that lead to one."""
+
+    answers: int
+    answer_bytes: int
+    aliases: int
+
+
+def tally(connection: sqlite3.Connection, *, alias_bytes: int) -> Tally:
+    """Return what a file holds; a value of `alias_bytes` is an alias. Raises one of FAULTS."""
+    answers, size, aliases = connection.execute(_TALLY, (alias_bytes,)).fetchone()
+    return Tally(answers or 0, size or 0, aliases or 0)
 
 
 def is_damage(error: BaseException) -> bool:

@@ -3,9 +3,8 @@
 import asyncio
 import os
 import re
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -15,7 +14,7 @@ from cyclopts import Parameter
 
 from pointsman.assembly import build_routing, policy_settings
 from pointsman.clock import SystemClock
-from pointsman.commands.terminal import OK, AsJson, ConfigPath, complain, note
+from pointsman.commands.terminal import OK, AsJson, ConfigPath, complain, note, progress_bar
 from pointsman.compare import Comparison, LeftOut, render
 from pointsman.compare.bundled import (
     BUNDLES,
@@ -181,7 +180,7 @@ def _from_files(files: Sequence[Path], job: FileJob, *, on_ray: bool) -> Partial
     sizes = [size_of(path) for path in files]
     total = sum(size for size in sizes if size is not None)
     title = f"Reading {files[0]}" if len(files) == 1 else f"Reading {len(files):,} files"
-    with _progress(title, total or None) as tick:
+    with progress_bar(title, total or None) as tick:
         return (run_files_on_ray if on_ray else run_files)(files, job, tick)
 
 
@@ -195,7 +194,7 @@ def _from_ledger(settings: Settings, job: FileJob) -> Partial:
     ledger = open_ledger(url, durability=settings.ledger.durability)
     left_out = LeftOut()
     try:
-        with _progress("Reading the ledger", None) as tick:
+        with progress_bar("Reading the ledger", None) as tick:
             rows = ledger.rows(since_ns=round((job.begin_s or 0) * _NS_PER_S))
             records = ticked(read_ledger(rows, left_out), tick)
             return play(not_before(records, job.begin_s), job.job, left_out)
@@ -208,20 +207,6 @@ def _has_ledger(settings: Settings) -> bool:
     url = settings.ledger.url
     path = url.removeprefix(_SQLITE_FILE)
     return path == url or Path(path).is_file()
-
-
-@contextmanager
-def _progress(title: str, total: int | None) -> Iterator[_Tick]:
-    """Show a bar on a terminal, on standard error; nothing elsewhere. `total` None: not known."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(file=sys.stderr), transient=True) as progress:
-        task = progress.add_task(title, total=total)
-        yield lambda completed: progress.update(task, completed=completed)
 
 
 def _begin_s(since: str | None) -> float | None:

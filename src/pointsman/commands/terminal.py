@@ -1,8 +1,9 @@
 """Terminal: what all commands share in how they take options and speak."""
 
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, TypeAlias
 
 import msgspec
 from cyclopts import Parameter
@@ -10,6 +11,9 @@ from cyclopts import Parameter
 from pointsman.core.errors import GatewayError
 
 OK, FAILED, BAD_INPUT = 0, 1, 2
+
+# Told how far something is.
+Tick: TypeAlias = Callable[[int], None]
 
 ConfigPath = Annotated[
     str | None,
@@ -54,3 +58,17 @@ def complain(problems: Sequence[str]) -> int:
     for problem in problems:
         note(problem)
     return BAD_INPUT
+
+
+@contextmanager
+def progress_bar(title: str, total: int | None) -> Iterator[Tick]:
+    """Show a bar on a terminal, on standard error; nothing elsewhere. `total` None: not known."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(file=sys.stderr), transient=True) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda completed: progress.update(task, completed=completed)
