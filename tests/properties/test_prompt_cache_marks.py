@@ -124,5 +124,22 @@ def test_what_a_turn_has_had_kept_the_next_one_reads(dialect: str, data: st.Data
         kept = kept_now
 
 
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=5))
+def test_no_turn_has_too_many_calls_for_the_next_one_to_read(calls: list[int]):
+    cache, kept = Cache(), 0
+    said: list[dict[str, Any]] = [{"role": "user", "content": "go on"}]
+    for turn, count in enumerate(calls):
+        ids = [f"{turn}-{number}" for number in range(count)]
+        made = [{"type": "tool_use", "id": made, "name": "look", "input": {}} for made in ids]
+        given_back = [{"type": "tool_result", "tool_use_id": made} for made in ids]
+        said = [*said, {"role": "assistant", "content": made}]
+        said = [*said, {"role": "user", "content": given_back}]
+        body = {"model": "m", "max_tokens": 9, "system": LONG, "messages": said}
+        read, kept_now = cache.call(sent("anthropic", msgspec.json.encode(body), MARKED))
+        assert read >= kept
+        assert kept_now == 1 + 1 + 2 * sum(calls[: turn + 1])
+        kept = kept_now
+
+
 class Sent(msgspec.Struct):
     messages: msgspec.Raw

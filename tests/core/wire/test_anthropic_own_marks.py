@@ -16,9 +16,10 @@ MARK = {"type": "ephemeral"}
 LONG = "long " * 1_000
 ADDED = ',"cache_control":{"type":"ephemeral"}'
 TOOL = {"name": "look", "description": LONG, "input_schema": {"type": "object"}}
-CALL = {"type": "tool_use", "id": "c1", "name": "look", "input": {}}
-RESULT = {"type": "tool_result", "tool_use_id": "c1", "content": "found"}
-ASKED, ANSWERED = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}
+CALL: dict[str, Any] = {"type": "tool_use", "id": "c1", "name": "look", "input": {}}
+RESULT: dict[str, Any] = {"type": "tool_result", "tool_use_id": "c1", "content": "found"}
+ASKED: dict[str, Any] = {"role": "user", "content": "hi"}
+ANSWERED: dict[str, Any] = {"role": "assistant", "content": "hello"}
 
 
 def words(text: str) -> dict[str, Any]:
@@ -56,6 +57,24 @@ def test_in_a_tool_loop_the_results_are_marked_and_not_what_stands_beside_them()
     calls = {"role": "assistant", "content": [CALL]}
     results = {"role": "user", "content": [RESULT, RESULT, words("by the way")]}
     assert marked_history(ASKED, calls, results) == [[], [False], [False, True, False]]
+
+
+def test_the_mark_of_the_request_before_stays_where_it_was():
+    calls: dict[str, Any] = {"role": "assistant", "content": [CALL]}
+    results: dict[str, Any] = {"role": "user", "content": [RESULT]}
+    loop = [ASKED, calls, results, calls, results]
+    assert marked_history(*loop) == [[], [False], [True], [False], [True]]
+    assert marked_history(*loop, ANSWERED, ASKED) == [
+        [],
+        [False],
+        [False],
+        [False],
+        [True],
+        [True],
+        [],
+    ]
+    talk = [ASKED, ANSWERED, ASKED, ANSWERED, ASKED]
+    assert marked_history(*talk) == [[], [True], [], [True], []]
 
 
 def test_what_the_assistant_is_to_go_on_with_is_not_marked():

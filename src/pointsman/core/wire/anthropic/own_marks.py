@@ -1,16 +1,17 @@
 """Own marks: where we have the prompt cache keep a prefix that the client has not marked.
 
-Three at most: at the last tool, at the system prompt's end and at the end of the history that will
-come again as it is. That ends with the results that tools gave, where the last user's message
-brings any: they come back in each call of the loop. Else with what was said before that message, of
-which nobody knows whether it comes again: clients put there what holds for one turn only, and a
-prompt of examples is followed by another question each time. What comes again is read from where
-the mark of the turn before stood, which the API finds within 20 blocks.
+At the last tool, at the system prompt's end and at the end of the history that will come again as
+it is. That ends with the results that tools gave, where the last user's message brings any: they
+come back in each call of the loop. Else with what was said before that message, of which nobody
+knows whether it comes again: clients put there what holds for one turn only, and a prompt of
+examples is followed by another question each time. The fourth and last stands where the request
+before had its mark: by itself the API looks for what it has no further than 20 blocks back, and one
+turn may have more.
 
 Source: platform.claude.com/docs/en/build-with-claude/prompt-caching (read 2026-11-23).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
@@ -23,6 +24,7 @@ _QUOTED = b'"cache_control"'
 # So few that what is long enough is seldom taken for too short. The API passes over a mark on a
 # prefix that is too short, so one too many costs nothing.
 _BYTES_PER_TOKEN_MIN = 3
+_ROLES = frozenset({"user", "assistant"})
 _MARKABLE = frozenset({"text", "image", "document", "tool_use", "tool_result"})
 
 
@@ -85,18 +87,39 @@ def _marked(body: _Body, bytes_min: int) -> Iterator[tuple[str, bytes]]:
 
 
 def _marked_history(messages: bytes, bytes_min: int) -> bytes | None:
-    """Return the messages with one mark, None where nothing in them is worth one."""
+    """Return the messages with marks, None where nothing in them is worth one."""
     raws = _list.decode(messages)
-    fits: Callable[[bytes], bool] | None = None  # until the last user's message is found
-    for at in range(len(raws) - 1, -1, -1):
+    asked = _last(raws, "user", before=len(raws))
+    asked_before = _last(raws, "user", before=_last(raws, "assistant", before=asked))
+    marked = {
+        at: splice(bytes(raws[at]), {"content": content})
+        for last in (asked, asked_before)
+        for at, content in _stable(raws, last)
+        if sum(map(len, map(bytes, raws[: at + 1]))) >= bytes_min
+    }
+    return _replaced(messages, raws, marked) if marked else None
+
+
+def _last(raws: list[msgspec.Raw], role: str, *, before: int) -> int:
+    """Return where the last message of a role is before another, -1 where none is."""
+    at = before - 1
+    while at >= 0 and _message.decode(raws[at]).role != role:
+        at -= 1
+    return at
+
+
+def _stable(raws: list[msgspec.Raw], asked: int) -> Iterator[tuple[int, bytes]]:
+    """Yield where the history ends that comes again, and the content there with its mark.
+
+    `asked`: where the user's message is that came last, -1 for none.
+    """
+    fits: Callable[[bytes], bool] = _is_result
+    for at in range(asked, -1, -1):
         message = _message.decode(raws[at])
-        if message.role == "user" or (fits and message.role == "assistant"):
-            fits = _is_markable if fits else _is_result
-            if content := _marked_content(bytes(message.content), fits):
-                new = splice(bytes(raws[at]), {"content": content})
-                is_long = sum(map(len, map(bytes, raws[: at + 1]))) >= bytes_min
-                return _replaced(messages, raws, at, new) if is_long else None
-    return None
+        if message.role in _ROLES and (content := _marked_content(bytes(message.content), fits)):
+            yield at, content
+            return
+        fits = _is_markable
 
 
 def _marked_content(content: bytes, fits: Callable[[bytes], bool]) -> bytes | None:
@@ -114,16 +137,20 @@ def _marked_last(items: bytes, fits: Callable[[bytes], bool]) -> bytes | None:
     for at in range(len(raws) - 1, -1, -1):
         raw = bytes(raws[at])
         if fits(raw):
-            return _replaced(items, raws, at, splice(raw, {_FIELD: _MARK}))
+            return _replaced(items, raws, {at: splice(raw, {_FIELD: _MARK})})
     return None
 
 
-def _replaced(items: bytes, raws: list[msgspec.Raw], at: int, new: bytes) -> bytes:
-    """Return a list with another item, and the bytes between the items as they are."""
-    start = len(items)
-    for raw in reversed(raws[at:]):  # between two items there is no byte that one could end with
-        start = items.rindex(raw, 0, start)
-    return items[:start] + new + items[start + len(bytes(raws[at])) :]
+def _replaced(items: bytes, raws: list[msgspec.Raw], new: Mapping[int, bytes]) -> bytes:
+    """Return a list with some other items, and the bytes between the items as they are."""
+    parts: list[bytes] = []
+    start = end = len(items)
+    for at in range(len(raws) - 1, min(new) - 1, -1):
+        start = items.rindex(raws[at], 0, start)  # no byte between two items could end one
+        if at in new:
+            parts += (items[start + len(bytes(raws[at])) : end], new[at])
+            end = start
+    return b"".join((items[:end], *reversed(parts)))
 
 
 def _is_loaded(tool: bytes) -> bool:
