@@ -19,12 +19,13 @@ from pointsman.compare.told_answers import ToldAnswer
 from pointsman.compare.views import plain_text
 from pointsman.core.cache_key import answer_keys
 from pointsman.core.decision import Target, decide
-from pointsman.core.types import CacheTier, Snapshot, Tier
+from pointsman.core.types import CacheTier, Caller, Snapshot, Tier
 from pointsman.kept_answers import normal_key
 from pointsman.policies import PolicySettings
 from pointsman.policies.registry import build_policy
 
 EXACT, NORMALISED = "all-fast + cache", "all-fast + normalised cache"
+CANONICAL = "all-fast + canonical cache"
 WORDINGS = ["What is a monad", "what is a monad?", "  What is a  MONAD ", "What are tides", "why"]
 
 
@@ -98,6 +99,32 @@ def test_the_answer_that_is_served_is_the_one_that_was_kept_first():
     assert judged(rows_of(records)[0]) == (2, 2, 2, False)
 
 
+def canonical_hits(*records: LoggedRequest, ttl_s: float | None = None) -> int:
+    job = Job(snapshot=TIERS, aliases=("auto",), strategies=(CANONICAL,), ttl_s=ttl_s)
+    return conclude(play(records, job), job).rows[0].cache_hits
+
+
+def test_the_canonical_tier_finds_what_asks_the_same_in_other_words():
+    first, second = "what is the capital of France?", "tell me the capital of France"
+    assert canonical_hits(logged(first), logged(second)) == 1
+    text = plain_text(compare([logged(first)], snapshot=TIERS, strategies=[CANONICAL]))
+    assert "without the rules that it would learn" in " ".join(text.split())
+    assert canonical_hits(logged(first), logged("what is the capital of Spain?")) == 0
+    assert canonical_hits(logged(first), logged(first), logged(f"Please, {first}")) == 2
+    assert [row.cache_hits for row in rows_of([logged(first), logged(second)])] == [0, 0]
+
+
+def test_no_tier_finds_an_answer_that_is_old_or_was_given_in_another_context():
+    first, second = "what is the capital of France?", "tell me the capital of France"
+    aged = (logged(first, at_s=0.0), logged(second, at_s=100.0))
+    assert canonical_hits(*aged, ttl_s=101) == 1
+    assert canonical_hits(*aged, ttl_s=99) == 0
+    cooler = LoggedRequest.of(request(second, temperature=0.1), None, "", None)
+    assert canonical_hits(logged(first), cooler) == 0
+    other = logged(second, caller=Caller(tenant="other"))
+    assert canonical_hits(logged(first), other) == 0
+
+
 def test_what_the_cache_would_not_keep_is_found_by_no_tier():
     dated, secret = "what is the weather today", "my password is hunter2hunter2"
     for text in (dated, secret):
@@ -158,7 +185,7 @@ def test_keys_are_equal_where_those_of_the_router_are(one: str, other: str, tier
         real.append(keys.exact if tier == "exact" else normal_key(keys))
         asked = made.asked(record)
         assert asked is not None
-        ours.append(made.key(asked.keys[tier], decision))
+        ours.append(made.key(asked.exact if tier == "exact" else asked.normal, decision))
     assert (ours[0] == ours[1]) == (real[0] == real[1])
 
 

@@ -3,13 +3,11 @@
 Within one snapshot two of these keys are equal where `core.cache_key.answer_keys` gives equal keys.
 """
 
-from collections.abc import Mapping
-
 import msgspec
 
 from pointsman.compare.records import LoggedRequest
 from pointsman.core.cache_key import request_keys
-from pointsman.core.types import CacheTier, Decision
+from pointsman.core.types import Decision
 from pointsman.keeping import may_come_again
 from pointsman.kept_answers import normal_key
 
@@ -18,11 +16,17 @@ _NUMBER_BYTES = 8
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):
-    """What all decisions on one request share: its keys by the tier that looks for them, and
-    whether its answer may be kept.
+    """What all decisions on one request share.
+
+    `exact`, `normal`: its keys, the other for all wordings of one normal form. `context`: what all
+    requests share that differ in their last user turn alone, which is `text`, None where it is not
+    read otherwise than as it is.
     """
 
-    keys: Mapping[CacheTier, bytes]
+    exact: bytes
+    normal: bytes
+    context: bytes
+    text: str | None
     is_keepable: bool
 
 
@@ -44,7 +48,14 @@ class AnswerKeys:
             return None
         keys = request_keys(request, target="", params="")
         may_keep = record.is_keepable and may_come_again(request, record.features, keys, self._also)
-        return Asked({"exact": keys.exact, "normalised": normal_key(keys) or keys.exact}, may_keep)
+        normal = normal_key(keys)
+        return Asked(
+            exact=keys.exact,
+            normal=normal or keys.exact,
+            context=keys.context,
+            text=None if normal is None else keys.asked,
+            is_keepable=may_keep,
+        )
 
     def key(self, asked: bytes, decision: Decision) -> bytes:
         """Return the key of the answer that a decision leads to."""

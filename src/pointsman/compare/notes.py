@@ -202,6 +202,11 @@ def _cache_notes(comparison: Comparison) -> Iterator[str]:
     if not any(row.has_cache for row in comparison.rows):
         return
     yield "A cache hit counts as costing nothing and taking 0 ms."
+    if any(row.cache == "canonical" for row in comparison.rows):
+        yield (
+            "The canonical cache is played without the rules that it would learn from answers: its"
+            " hits are too few."
+        )
     yield from _wrong_notes(comparison)
     if log.without_prompt:
         yield "Where the log has no prompts, the cache hits are those that were booked."

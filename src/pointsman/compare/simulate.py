@@ -10,10 +10,11 @@ from pointsman.compare.comparison import Comparison
 from pointsman.compare.conversations import Conversations, LastCall, unwarmed
 from pointsman.compare.deciding import Decider
 from pointsman.compare.equal_cost import Trades, place_of_length
-from pointsman.compare.key_window import Kept, KeyWindow
+from pointsman.compare.key_window import Kept
 from pointsman.compare.latency import Speed
 from pointsman.compare.model_names import ModelNames
 from pointsman.compare.partial import Partial
+from pointsman.compare.played_cache import PlayedCache
 from pointsman.compare.records import LeftOut, LoggedRequest
 from pointsman.compare.staged import Staged
 from pointsman.compare.strategies import (
@@ -122,7 +123,9 @@ class _Run:
         self._names = ModelNames(job.snapshot)
         self._conversations = Conversations()
         self._keys = AnswerKeys(job.also_keep)
-        self._windows = {one: KeyWindow(ttl_s=job.ttl_s) for one in played if one.has_cache}
+        self._caches = {
+            one: PlayedCache(one.cache, self._keys, ttl_s=job.ttl_s) for one in played if one.cache
+        }
         self._singles = tuple(
             (f"{SINGLE}{deployment.id}", tier.name, deployment.id, deployment)
             for tier in job.snapshot.tiers
@@ -188,8 +191,8 @@ class _Run:
 
     def finish(self, left_out: LeftOut) -> Partial:
         """Return the sums, with what the importer left out."""
-        for strategy, window in self._windows.items():
-            self._partial.tallies[strategy].keys_dropped = window.dropped
+        for strategy, cache in self._caches.items():
+            self._partial.tallies[strategy].keys_dropped = cache.window.dropped
         self._partial.left_out = left_out
         return self._partial
 
@@ -237,25 +240,24 @@ class _Run:
         self, record: LoggedRequest, decisions: Mapping[str, Decision | None]
     ) -> dict[Strategy, Kept]:
         """Return what each strategy's cache has; where one has nothing, keep the answer there."""
-        if not self._windows:
+        if not self._caches:
             return {}
         if record.request is None:
-            return dict.fromkeys(self._windows, _UNTOLD) if record.is_hit else {}
+            return dict.fromkeys(self._caches, _UNTOLD) if record.is_hit else {}
         asked = self._keys.asked(record)
         found: dict[Strategy, Kept] = {}
         if asked is None:
             return found
-        for strategy, window in self._windows.items():
+        may_look = record.request.caller.cache == "on"
+        for strategy, cache in self._caches.items():
             decision = decisions[strategy.spec]
-            assert strategy.cache is not None, "these have a cache"
             if decision is None:
                 continue
-            key = self._keys.key(asked.keys[strategy.cache], decision)
-            kept = window.find(key, record.at_s) if record.request.caller.cache == "on" else None
+            kept = cache.find(asked, decision, record.at_s) if may_look else None
             if kept is not None:
                 found[strategy] = kept
             elif asked.is_keepable:
-                window.put(key, Kept(record.at_s, record.answer))
+                cache.put(asked, decision, Kept(record.at_s, record.answer))
         return found
 
     def _count(

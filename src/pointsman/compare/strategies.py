@@ -17,7 +17,12 @@ LEARNED, SIGNALS = "learned", "signals"
 
 _ALL = "all-"
 # What follows a plus, and the last tier of the cache that is looked into.
-_CACHES: Mapping[str, CacheTier] = {"cache": "exact", "normalised cache": "normalised"}
+_CACHES: Mapping[str, CacheTier] = {
+    "cache": "exact",
+    "normalised cache": "normalised",
+    "canonical cache": "canonical",
+}
+_SERVED = ("cache", "normalised cache")  # what the router has so far
 _AT_EQUAL_COST = (RANDOM, LENGTH, CHEAPEST)
 _YARDSTICKS = {
     BEST: "best single model",
@@ -91,7 +96,7 @@ def reference() -> Strategy:
 def default_names(snapshot: Snapshot) -> tuple[str, ...]:
     """Return the strategies that everybody should see; of the tiers between, the middle one."""
     tiers = [f"{_ALL}{tier}" for tier in dict.fromkeys(_roles(snapshot).values())]
-    cached = [f"{tiers[0]} + cache", *(f"{reference().name} + {cache}" for cache in _CACHES)]
+    cached = [f"{tiers[0]} + cache", *(f"{reference().name} + {cache}" for cache in _SERVED)]
     yardsticks = [_YARDSTICKS[spec] for spec in (BEST, *_AT_EQUAL_COST)]
     return (*tiers, *yardsticks, *_policies(), CASCADE, *cached, ORACLE)
 
