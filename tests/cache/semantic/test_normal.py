@@ -14,6 +14,8 @@ SAME = [
     ("Convert 42 miles to km", "Could you please convert 42 miles to km? Many thanks"),
     ("How much is 9 US dollars?", "quick question: how much is 9 us dollars???"),
     ("What's new in C?", "What’s new in C?"),
+    ("Hi, is rice a grain?", "Is rice a grain?"),
+    ("Hey, for how long do I boil rice?", "For how long do I boil rice?"),
     ("ｗｈａｔ is 5 km in miles", "What is 5 km in miles"),  # noqa: RUF001
     ('Who wrote "Dune"?', 'hello, who wrote "Dune"? Cheers'),
     ("Explain:\n```\nx = 1\n```\n", "explain:\n```\nx = 1\n```"),

@@ -14,7 +14,7 @@ from pointsman.cache.semantic.eligible import may_enter
 from pointsman.cache.semantic.forms import one_form
 from pointsman.cache.semantic.lexicon import ARTICLES, UNITS, VERBS, WEEKDAYS
 from pointsman.cache.semantic.normal import normalised
-from pointsman.cache.semantic.tokens import HARD, MARKS, NUMBER, lemma, singular, tokens
+from pointsman.cache.semantic.tokens import HARD, MARKS, NUMBER, as_is, lemma, singular, tokens
 
 # Prepositions that say where, about what or when, as English uses them in turn for one relation.
 _PLACE = frozenset({"in", "on", "at", "for", "of", "about", "within", "using", "regarding"})
@@ -60,11 +60,6 @@ class Canonical:
     phrases: tuple[Phrase, ...]
 
 
-def as_is(words: list[str]) -> list[str]:
-    """Return the words: the spelling of one who knows no words."""
-    return words
-
-
 def canonical(text: str, spelled: Callable[[list[str]], list[str]] = as_is) -> Canonical | None:
     """Return what the prompt asks, None for one that must not share its answer (`eligible`).
 
@@ -81,7 +76,7 @@ def reading(prompt: str, spelled: Callable[[list[str]], list[str]] = as_is) -> C
     """Return the canonical form of a normalised prompt, whether or not it may enter."""
     held: list[str] = []
     said: list[str] = []
-    for token in spelled(tokens(prompt)):
+    for token in tokens(prompt, spelled):
         if token[0] in HARD:
             said.append(f"⟨{len(held)}⟩" if token[0] == NUMBER else f"⟦{len(held)}⟧")
             held.append(token)

@@ -16,8 +16,8 @@ _QUOTE_CHARACTERS_MAX = 2_000
 
 _WORD = re.compile(r"[a-z0-9']+")
 _TIME = re.compile(
-    r"\b(?:" + "|".join(sorted(TIME_WORDS)) + r"|at the moment|right now|as of now|so far|"
-    r"these days|"
+    r"(?<!and )(?<!but )(?<!, )\b(?:" + "|".join(sorted(TIME_WORDS))
+    + r"|at the moment|right now|as of now|so far|these days|"
     r"(?:this|next|last|past|coming|previous) (?:\d+ )?(?:"
     + "|".join(sorted(PERIODS)) + r")s?)\b"
 )  # fmt: skip
@@ -35,16 +35,18 @@ _CLOCK_TOLD = re.compile(r"\d ?(?:[ap]\.?m\b|o'clock|:\d\d)")
 # reset my password"), and so is what is named by an identifier.
 _OWN = re.compile(r"\b(?:my|our|mine|ours)\b")
 _ASKS_FACT = re.compile(
-    r"\bhow (?:many|much|long|old|far|often|soon)\b|^(?:when|where|who|whose|what|which)(?: |'s )"
-    r"|\b(?:balance|status|remaining|summar\w+|analy[sz]e|review|read|show|list|check|open|find|"
-    r"count)\b"
-    r"|\b(?:do|have|had|am|did|are|can) (?:i|we) (?:have|had|still|already|left|owe|owed|get|got)\b"
+    r"\bhow (?:many|much|long|old|far|often|soon)\b"
+    r"|^(?:when|where|who|whose|what|which)(?: |'s )"
+    r"|\b(?:balance|status|remaining)\b"
+    r"|^(?:summar\w+|analy[sz]e|review|read|show|list|check|open|find|count)\b"
+    r"|\b(?:do|have|had|am|did|are|can) (?:i|we) "
+    r"(?:have(?! to\b)|had|still|already|left|owe|owed|get|got)\b"
     r"|\b(?:i|we) have (?:left|used|taken|remaining)\b|^(?:am|was) i\b"
 )
 _ADVICE = re.compile(
-    r"\bhow (?:do|can|could|should|would|to)\b|\bsteps\b|\bwhat (?:should|can|could|do) (?:i|we)\b"
-    r"|\bshould i\b|\badvice\b|\btips\b|\bideas\b|\bways? (?:to|of|for)\b|\bcauses?\b|\bwhy\b|"
-    r", how$"
+    r"\bhow (?:do|can|could|should|would|to)\b|\bsteps\b|\bshould i\b|\badvice\b|\btips\b|\bideas\b"
+    r"|\bwhat (?:should|can|could|do) (?:i|we)\b|\bways? (?:to|of|for)\b|\bcauses?\b|\bwhy\b|, how$"
+    r"|\ba good\b|\brecommend|\bsuggest"
 )
 _IDENTIFIER = re.compile(r"\b[a-z]{0,4}-?\d{3,}\b")
 _CODE_LIKE = re.compile(r"[{};=<>|\\]")

@@ -19,6 +19,7 @@ from pointsman.cache.semantic.frames import (
     rules,
 )
 from pointsman.cache.semantic.lexicon import VERBS
+from pointsman.cache.semantic.usage import USAGE
 
 _VERB = (
     r"(?:tell|explain|show|give|help|list|name|write|describe|find|suggest|recommend|provide|check|"
@@ -171,8 +172,9 @@ _WHAT = rules(
 _ASKED = rules(
     (
         (
-            r"^(?:(?:check|determine|verify|test|see|know|find out|tell) )?(?:if|whether) (.+?) "
-            r"(is|are|was|were|can|does|do|did|will|should|has|have) ",
+            r"^(?:(?:check|determine|verify|test|see|know|find out|tell) )?"
+            r"(?:if|whether) ([^,|]+?) "
+            r"(is|are|was|were|can|does|do|did|will|should|has|have) (?=[^,|]*$)",
             r"\2 \1 ",
         ),
         (
@@ -185,6 +187,12 @@ _ASKED = rules(
         (
             r"^(?:what is|explain_|give me|tell me) the (?:reason|cause)s? (?:why|that|for which) ",
             "why ",
+        ),
+        (
+            r"^(?:past |what is |what was )?(?:the )?"
+            r"(publication|release|founding|birth|death|start|end) "
+            r"(year|date) of (.+)$",
+            r"what \2 past \3 \1_",
         ),
         (r"^how come ", "why "),
         (r"^why (?:is it that|do|does) ", "why "),
@@ -215,6 +223,15 @@ _ASKED = rules(
         ),
     )
 )
+_EVENTS = {
+    "publication_": "published",
+    "release_": "released",
+    "founding_": "founded",
+    "birth_": "born",
+    "death_": "died",
+    "start_": "begin",
+    "end_": "end",
+}
 _AGENTS = {
     "inventor": "invented", "director": "directed", "founder": "founded", "painter": "painted",
     "composer": "composed", "creator": "created", "discoverer": "discovered", "winner": "won",
@@ -245,6 +262,7 @@ def one_form(text: str) -> str:
         text = _first(_HOW_TO, text)
         text = _first(TRANSLATIONS, text)
         text = _first(CODE, text).rstrip()
+        text = _first(USAGE, text).rstrip()
         text = _first(_ASKED, text)
         text = _first(FRAMES, text)
         text = _first(_WHAT, text).strip(" ?|:;,")
@@ -279,7 +297,14 @@ def _pairs(text: str) -> str:
 
 
 def _agents(text: str) -> str:
-    """Return `who wrote` for `who is the author of`, and its like."""
+    """Return `who wrote` for `who is the author of`, `when … end` for the end's date."""
     first, _, rest = text.partition(" ")
     second, _, last = rest.partition(" ")
-    return f"who {_AGENTS[second]} {last}" if first == "who" and second in _AGENTS else text
+    if first == "who" and second in _AGENTS:
+        return f"who {_AGENTS[second]} {last}"
+    before, _, event = text.rpartition(" ")
+    if event in _EVENTS:
+        return f"{before} {_EVENTS[event]}".replace("what date", "when", 1).replace(
+            "what year", "year", 1
+        )
+    return text

@@ -105,6 +105,8 @@ PHRASES = rules(
         (r"\b(?:regarding|concerning|on the (?:topic|subject) of|with regard to)\b", "about"),
         (r"\bright now|at the moment|at present|as of now\b", "now"),
         (r"\bas well as\b", "and"),
+        (r"\brefus(?:es?|ed|ing) to\b", "will not"),
+        (r"(?: :)? ([^ ]+) or not$", r" whether \1"),
         (r"\b(?:the )?(?:following|below) ", ""),
         (r"\b(?:this|these|the given) (?=.*⟦)", ""),
         (r"^for how long\b", "how long"),
@@ -155,7 +157,8 @@ TRANSLATIONS = rules(
 CODE = rules(
     (
         (
-            rf"^(?:show me |give me |what is )?(?:the |some |a )?(?:({ITEM}) )?(?:code|snippet|"
+            rf"^(?:show me |give me |explain_ |what is )?(?:the |some |a )?"
+            rf"(?:((?!explain_){ITEM}) )?(?:code|snippet|"
             rf"command)(?: snippet)?"
             r" (?:to|for|that|which) (.+)$",
             r"howto \2 in \1",

@@ -94,7 +94,7 @@ class Index:
             return False
         if asks.key in self._keys:
             self._drop(self._keys[asks.key])
-        words = tuple(self._spelling(tokens(normalised(prompt))))
+        words = tuple(tokens(normalised(prompt), self._spelling))
         entry = _Entry(entry_id, prompt, asks, features(asks), words)
         number = self._next = self._next + 1
         self._entries[number] = entry

@@ -22,17 +22,18 @@ _ENGLISH_SHARED = words(
     """define in a an on of is are was at to for with and or do me some code cancel delete remove
     check solve sort order plan draft compose suggest recommend summarize classify extract
     count describe steps difference cheapest best worst average number cost price time
-    recipe definition square root"""
+    recipe definition square root
+    recommended daily legal possible ideas gift best cheap"""
 )
 _FOREIGN = words(
-    """der das dem den ist und nicht ein eine einen einem wie wo wer wann warum ich sie wir ihr
-    mein meine dein ihre ihnen wird werden kann können auf mit für von zu zum zur bei nach
-    sind haben hat gibt le les du et est dans pour avec sur une je tu nous vous ils quel
-    quelle quels quelles comment pourquoi combien qui que quoi où ne pas sont mon ma mes
+    """der das dem ist und nicht ein eine einen einem wie wo wer wann warum ich sie wir ihr
+    mein meine dein ihre ihnen wird werden kann können auf für von zu zum zur bei nach
+    sind haben gibt le les du et est dans avec sur une je tu nous vous ils quel
+    quelle quels quelles pourquoi combien qui que quoi où ne pas sont mon ma mes
     votre el los las del y en es un una por para con cuál cuáles qué cómo cuándo dónde
-    cuánto quién como mi tu su está son hay il lo gli della di che è e per non come quando
+    cuánto quién como tu su está il lo gli della di che è e quando
     dove perché quanto chi sono mio mia qual o os do da dos das em não uma qual quais onde
-    quanto são meu minha het een van en niet hoe wat waar wie waarom ik je zijn met voor
+    quanto são meu minha het een en niet hoe wat waar wie waarom ik je zijn voor
     mijn kan och att det som inte är hur vad jag på med till och av jak co gdzie kiedy nie
     się jest w z na i do czy ile kto"""
 ) - words("i do me is on no an a as at so us in e y o w z")

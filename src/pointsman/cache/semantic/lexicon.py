@@ -190,7 +190,7 @@ _OPPOSITES = """
     undo:redo commit:revert log_in:log_out login:logout sign_up:unsubscribe freeze:thaw
     melt:freeze fill:empty full:empty asset:liability debit:credit profit:loss supply:demand
     singular:plural prefix:suffix odd:even major:minor adult:child used:left used:remaining
-    reset:change delete:disable delete:cancel create:cancel book:cancel schedule:cancel
+    reset:change delete:disable create:cancel book:cancel schedule:cancel
     begin:finish start:finish rent:buy lease:buy widen:narrow forward:backward
     forwards:backwards forward:reverse acid:base freeze:boil who:when when:where why:how
     who:where who:why when:why some:all any:all should:can can:must should:must may:must

@@ -32,7 +32,7 @@ _HEAD = re.compile(
             (?:\ with\ (?:this|that|something))?(?:,\ please)?[?!.:]+
       | (?:i\ have\ a\ |just\ a\ |a\ )?(?:quick|short|simple)\ question[:,.!-]+
       | (?:excuse\ me|sorry\ to\ bother\ you|thanks\ in\ advance)[:,.!-]+
-    )\ *(?!(?:in|to|into|as|vs|or|and|means?|is|from|for)\b)(?=\S)""",
+    )\ *(?!(?:in|to|into|as|from|for)\ \S+$|(?:vs|or|and|means?)\b)(?=\S)""",
     re.VERBOSE | re.IGNORECASE,
 )
 _TAIL = re.compile(

@@ -6,6 +6,7 @@ sentence comes as `,` `:` `;` `?` `(` `)`; the end of one as `|`.
 """
 
 import re
+from collections.abc import Callable
 
 from pointsman.cache.semantic.lexicon import (
     IRREGULAR_PLURALS,
@@ -32,14 +33,19 @@ _CONTRACTED = {
     "dont": "do not", "doesnt": "does not", "didnt": "did not", "isnt": "is not",
     "shan't": "shall not", "n't": "not", "wont": "will not",
 }  # fmt: skip
-_TWO_WORDS = {"per": "%", "us": "usd"}
+_TWO_WORDS = {"per": "%", "us": "usd", "US": "usd"}
 _ENDINGS = (("n't", " not"), ("'re", " are"), ("'ve", " have"), ("'ll", " will"), ("'d", " would"))
 _CLOSING = ",.;:!?)]"
 _OPENING = "(["
 
 
-def tokens(prompt: str) -> list[str]:
-    """Return the tokens of a normalised prompt, in order."""
+def as_is(words: list[str]) -> list[str]:
+    """Return the words: the spelling of one who knows no words."""
+    return words
+
+
+def tokens(prompt: str, spelled: Callable[[list[str]], list[str]] = as_is) -> list[str]:
+    """Return the tokens of a normalised prompt, in order. `spelled`: repairs the spelling."""
     found: list[str] = []
     for block in split_fences(prompt):
         if block.is_opaque:
@@ -52,7 +58,7 @@ def tokens(prompt: str) -> list[str]:
             else:
                 for word in span.text.split():
                     found += _split(word)
-    return _with_numbers(found)
+    return _with_numbers(spelled(found))
 
 
 def _split(word: str) -> list[str]:
@@ -104,8 +110,10 @@ def _number(word: str) -> str:
         return ""
     money, whole, fraction, unit = found.groups()
     name = _MONEY.get(money, "")
-    if unit and (name or unit not in UNITS):
+    if unit and (name or unit not in UNITS) and (unit != "s" or len(whole) != 3):
         return ""
+    if unit == "s" and not name and len(whole) == 3:
+        return _counted(whole, "")  # two 502s are two of 502
     return _counted(whole.replace(",", "") + (fraction or ""), name or UNITS.get(unit, ""))
 
 
@@ -123,11 +131,13 @@ def _with_numbers(found: list[str]) -> list[str]:
             joined[-1] = NUMBER + str(int(last[1:]) * SCALES[token])
         elif is_bare and token in UNITS:
             joined[-1] = f"{last}:{UNITS[token]}"
-        elif is_bare and token in {"per", "us"} and _after(found, place) in {"cent", "dollars"}:
+        elif is_bare and token in _TWO_WORDS and _after(found, place) in {"cent", "dollars"}:
             joined[-1] = f"{last}:{_TWO_WORDS[token]}"
         elif token in {"cent", "dollars"} and last.endswith((":%", ":usd")) and place:
-            if found[place - 1] not in {"per", "us"}:
+            if found[place - 1] not in _TWO_WORDS:
                 joined.append(token)
+        elif token == "single" and _after(found, place) in _THINGS:  # noqa: S105
+            joined.append(f"{NUMBER}1")
         elif token in NUMBERS and (token != "one" or _is_counting(found, place)):  # noqa: S105
             joined.append(NUMBER + str(NUMBERS[token]))
         else:
@@ -145,10 +155,10 @@ def _is_counting(found: list[str], place: int) -> bool:
     if before in {"which", "the", "this", "that", "another", "each", "every", "no", "any"}:
         return False
     after = _after(found, place)
-    return after in UNITS or after in SCALES or after in _COUNTED
+    return after in UNITS or after in SCALES or after in _THINGS
 
 
-_COUNTED = frozenset({"paragraph", "sentence", "word", "line", "page", "person", "item", "step"})
+_THINGS = frozenset({"paragraph", "sentence", "word", "line", "page", "person", "item", "step"})
 
 
 def lemma(word: str) -> str:
