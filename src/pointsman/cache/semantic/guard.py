@@ -17,7 +17,11 @@ def differs(first: str, second: str) -> frozenset[str]:
 
     Kinds: number, quote, code, name, negation, opposite, direction.
     """
-    a, b = reading(normalised(first)), reading(normalised(second))
+    return differs_in(reading(normalised(first)), reading(normalised(second)))
+
+
+def differs_in(a: Canonical, b: Canonical) -> frozenset[str]:
+    """Return the same of two prompts that were read already."""
     if a.key == b.key:
         return frozenset()
     found = {kind for mark, kind in _KINDS.items() if _facts(a, mark) != _facts(b, mark)}

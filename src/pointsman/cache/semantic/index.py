@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from pointsman.cache.semantic.canonical import Canonical, canonical
 from pointsman.cache.semantic.edits import Edits, Form, edit_between
-from pointsman.cache.semantic.guard import differs
+from pointsman.cache.semantic.guard import differs_in
 from pointsman.cache.semantic.normal import normalised
 from pointsman.cache.semantic.spelling import Spelling
 from pointsman.cache.semantic.tokens import HARD, tokens
 
 ENTRIES_MAX = 100_000
-_CANDIDATES = 24
+_CANDIDATES = 16
 _POSTINGS_READ = 300  # of one feature, the latest first
 _FEATURES_READ = 8
 _STEM = 5
@@ -120,7 +120,7 @@ class Index:
         found: list[Near] = []
         for number, likeness in self._alike(asks):
             entry = self._entries[number]
-            if not differs(prompt, entry.prompt):
+            if not differs_in(asks, entry.asks):
                 found.append(Near(entry.entry_id, entry.prompt, likeness))
                 if len(found) == count:
                     break

@@ -79,6 +79,22 @@ USAGE = rules(
             r"^how many (?:people|inhabitants|residents) (?:live|are there|are living) in ",
             "population of ",
         ),
+        (r"\b(over|under|atleast|atmost) (⟨\d+⟩) in size\b", r"\1 \2"),
+        # All that there are: a plural alone says so.
+        (
+            r"\b(find|list|show|extract|get|return|select|display) all (?:the )?(?=[^ ]+s\b)",
+            r"\1 ",
+        ),
+        (r"^howto (?:find|list|show|display|locate|get) (?=files\b)", "howto find "),
+        (r"\b(?:shipping|postage) (?:for|of|in) ", "shipping to "),
+        (r"^how much (?:is|are) (?=(?:shipping|postage|admission|tuition)\b)", "cost of "),
+        (r"^(?:(?:which|what) )?city is (?:the )?capital\b", "capital"),
+        (r"^(?:check|see|look up|find out) (?:the )?status of ", "status of "),
+        (
+            r"^is it (safe|dangerous|ok|okay|healthy|harmful) to (?:take|eat|drink|use|have) (.+?) "
+            r"(?=(?:during|while|when|before|after) )",
+            r"is \2 \1 ",
+        ),
         # Messages, meetings, suggestions.
         (rf"\b({_MESSAGE}) (?:that|which|to) (polite|formal|kind|brief)ly ", r"\2 \1 to "),
         (rf"\b{_DAY} (meeting|call|appointment|lunch|dinner|interview)\b(.*)$", r"\2\3 on \1"),
