@@ -147,6 +147,7 @@ NEAR_MISSES = {
         ("Write a polite email to decline an offer", "Write an email to decline a polite offer"),
         ("Is 9 a prime number?", "Is 9 an odd number?"),
         ("Foods high in zinc", "Foods low in zinc"),
+        ("Is it safe to take zinc during pregnancy?", "Is it safe to use zinc during pregnancy?"),
         ("Is it safe to fly during pregnancy?", "Is it safe to fly after pregnancy?"),
         ("List all files", "List some files"),
         ("How do I find files over 1 GB?", "How do I delete files over 1 GB?"),
@@ -213,6 +214,9 @@ SAME = [
 ]  # fmt: skip
 
 NOT_SHARED = [
+    "What is the weather in Rome like, today?",
+    "Who wins, and who leads, currently?",
+    "Who is the mayor now?",
     "What is the weather in Rome today?",
     "Who is the current president now?",
     "What happened last week in Rome?",

@@ -17,7 +17,8 @@ What a caller uses:
   and setting. It is pure and quick, and not safe for several threads.
 - `guard.differs(first, second)`: the kinds of hard facts in which two prompts differ.
 
-A prompt is read in steps: `normal`, `eligible`, `tokens`, `spelling`, `forms`, `canonical`.
+A prompt is read in steps: `normal`, `eligible`, `tokens`, `spelling`, `forms`
+(with the rules of `frames` and `usage`), `canonical`.
 Only English is understood; what is not English keeps its case and never goes further than this.
 Nothing here is imported unless a semantic tier is switched on.
 """

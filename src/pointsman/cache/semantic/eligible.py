@@ -16,7 +16,7 @@ _QUOTE_CHARACTERS_MAX = 2_000
 
 _WORD = re.compile(r"[a-z0-9']+")
 _TIME = re.compile(
-    r"(?<!and )(?<!but )(?<!, )\b(?:" + "|".join(sorted(TIME_WORDS))
+    r"\b(?:(?<!and )(?<!but )now|" + "|".join(sorted(TIME_WORDS))
     + r"|at the moment|right now|as of now|so far|these days|"
     r"(?:this|next|last|past|coming|previous) (?:\d+ )?(?:"
     + "|".join(sorted(PERIODS)) + r")s?)\b"

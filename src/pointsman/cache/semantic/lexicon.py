@@ -20,7 +20,7 @@ MODALS = words("can could should would will shall may might must need ought")
 PRONOUNS = words("i you we he she they it me us him them one someone somebody people")
 # Said of the time of asking: the answer is another one tomorrow.
 TIME_WORDS = words(
-    """today tonight tomorrow yesterday now currently latest newest recent recently nowadays
+    """today tonight tomorrow yesterday currently latest newest recent recently nowadays
     upcoming presently lately""",
 )
 _PERIODS = "day week weekend month quarter year semester term season spring summer fall winter"

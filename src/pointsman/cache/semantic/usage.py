@@ -91,7 +91,7 @@ USAGE = rules(
         (r"^(?:(?:which|what) )?city is (?:the )?capital\b", "capital"),
         (r"^(?:check|see|look up|find out) (?:the )?status of ", "status of "),
         (
-            r"^is it (safe|dangerous|ok|okay|healthy|harmful) to (?:take|eat|drink|use|have) (.+?) "
+            r"^is it (safe|dangerous|ok|okay|healthy|harmful) to take (.+?) "
             r"(?=(?:during|while|when|before|after) )",
             r"is \2 \1 ",
         ),
