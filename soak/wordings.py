@@ -38,10 +38,13 @@ _WORDINGS: dict[str, tuple[str, ...]] = {
         "Please, what is the capital of France?",
         "  What is the  capital of France ?  ",
         "What is the capital of France? Thanks!",
+        "Tell me what the capital of France is",
     ),
     "Germany": ("What is the capital of Germany?", "what is the capital of Germany"),
     "on": ("Turn on the light.", "please turn on the light", "Turn on the light"),
     "off": ("Turn off the light.", "please turn off the light"),
+    "river": ("Where does the Rhine end?", "Tell me where the Rhine ends"),
+    "source": ("Where does the Rhine begin?", "Tell me where the Rhine begins"),
     "to": ("Convert 10 USD to EUR", "convert 10 USD to EUR."),
     "from": ("Convert 10 EUR to USD", "convert 10 EUR to USD."),
     "100": ("Convert 100 USD to EUR",),
@@ -60,7 +63,9 @@ _DIALECTS = ("openai-chat", "openai-responses", "anthropic", "gemini")
 def look_up_wordings(lookups: int, rng: Random) -> tuple[int, int, list[object]]:
     """Return how many look-ups hit, how many of them another wording, and those that are wrong."""
     clock = SystemClock()
-    kept = KeptAnswers.of(MemoryCache(_CACHE_BYTES, 1e9), CacheSettings(), clock)
+    kept = KeptAnswers.of(
+        MemoryCache(_CACHE_BYTES, 1e9), CacheSettings(canonical_keys=("*",)), clock
+    )
     hits, reworded, wrong = 0, 0, list[object]()
     for meaning, caller, keys in itertools.islice(_asked(rng), lookups):
         hit = kept.find(keys, caller)

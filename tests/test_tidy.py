@@ -55,6 +55,9 @@ LAZY_IMPORTS = {
     ("pointsman.providers.clients", "pointsman.providers.over_aiohttp"),
     # It brings readers of mail and zip files, for those alone who have extensions.
     ("pointsman.extensions", "importlib.metadata"),
+    # Its rules and words take as long to load as a tenth of a start, for those alone who ask for
+    # other wordings to be understood.
+    ("pointsman.kept_answers", "pointsman.kept_prompts"),
 }
 
 # Assembled so that this file does not contain what it looks for.

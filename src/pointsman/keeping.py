@@ -123,7 +123,7 @@ def may_come_again(
     """Return whether what is asked has the same answer the next time."""
     if request.choices > 1 and CHOICES not in also:
         return False
-    if keys.temperature is not None and keys.temperature > TEMPERATURE_MAX and VARIED not in also:
+    if is_varied(keys, also):
         return False
     if Need.EMBEDDINGS in request.needs:
         return True
@@ -136,6 +136,13 @@ def may_come_again(
 def may_be_said_again(said: str, also: Container[str] = ()) -> bool:
     """Return whether a text is an answer, and nobody's secret."""
     return not declines(said) and (SECRETS in also or not has_secret(said))
+
+
+def is_varied(keys: AnswerKeys, also: Container[str]) -> bool:
+    """Return whether a request wants another answer each time."""
+    if keys.temperature is None or VARIED in also:
+        return False
+    return keys.temperature > TEMPERATURE_MAX
 
 
 def is_dated(text: str) -> bool:

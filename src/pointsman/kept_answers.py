@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pointsman.attempt import Job
 from pointsman.cache import Cache, CacheSettings, Filed
@@ -21,10 +21,13 @@ from pointsman.core.events import Started, UsageReport
 from pointsman.core.types import CacheTier, Caller, Decision, Snapshot
 from pointsman.core.usage import Usage
 from pointsman.gate import Committed
-from pointsman.keeping import may_keep
+from pointsman.keeping import is_varied, may_keep
 from pointsman.recording import Recording, free
 from pointsman.repeats import ANSWER_BYTES_MAX, Repeat
 from pointsman.stream import Hit
+
+if TYPE_CHECKING:
+    from pointsman.kept_prompts import KeptPrompts
 
 _NS_PER_S = 1_000_000_000
 _BYTES_PER_MB = 1024 * 1024
@@ -40,7 +43,9 @@ class KeptAnswers:
     """A cache of whole answers. An answer stands under the exact key of its request.
 
     `is_normalised`: under the key of its text's normal form stands where, so that other wordings
-    find it. `entry_bytes_max`: a larger one is not kept. `also`: see `keeping.may_keep`.
+    find it. `prompts`: what else finds it where `canonical_keys` or `canonical_models` name who
+    asks, or what for; None where they name nothing. `entry_bytes_max`: a larger one is not kept.
+    `also`: see `keeping.may_keep`.
     """
 
     cache: Cache
@@ -48,22 +53,36 @@ class KeptAnswers:
     entry_bytes_max: int
     is_normalised: bool
     also: frozenset[str]
+    canonical_keys: frozenset[str] = frozenset()
+    canonical_models: frozenset[str] = frozenset()
+    prompts: "KeptPrompts | None" = None
 
     @classmethod
     def of(cls, cache: Cache, settings: CacheSettings, clock: Clock) -> Self:
         """Return what the settings say, of a cache."""
+        prompts = None
+        if settings.canonical_keys or settings.canonical_models:
+            from pointsman.kept_prompts import KeptPrompts
+
+            prompts = KeptPrompts()
         return cls(
             cache,
             clock,
             entry_bytes_max=settings.entry_mb * _BYTES_PER_MB,
             is_normalised=settings.normalised,
             also=frozenset(settings.also_keep),
+            canonical_keys=frozenset(settings.canonical_keys),
+            canonical_models=frozenset(settings.canonical_models),
+            prompts=prompts,
         )
 
-    def find(self, keys: AnswerKeys, caller: Caller, repeat: Repeat | None = None) -> Hit | None:
+    def find(
+        self, keys: AnswerKeys, caller: Caller, repeat: Repeat | None = None, *, model: str = ""
+    ) -> Hit | None:
         """Return what is kept for a request, None where there is nothing that its caller takes.
 
-        `repeat`: keeps it at hand for when its body comes again.
+        `model`: the name that is asked for. `repeat`: keeps what is found at hand for when its body
+        comes again.
         """
         if not _may_look(caller):
             return None
@@ -75,6 +94,16 @@ class KeptAnswers:
         found = None if alias is None else decode_alias(alias)
         if found is not None and (answer := self._answer(found, caller, now_s, repeat)):
             return _hit("normalised", answer, now_s)
+        prompts = self._prompts(keys, caller.tenant, model)
+        if prompts is None or keys.asked is None:
+            return None
+        found = prompts.find(keys.context, keys.asked)
+        if found is None:
+            return None
+        if answer := self._answer(found, caller, now_s, repeat):
+            return _hit("canonical", answer, now_s)
+        if self.entry(found) is None:
+            prompts.remove(found)
         return None
 
     def flight_key(self, keys: AnswerKeys, caller: Caller) -> bytes:
@@ -92,6 +121,8 @@ class KeptAnswers:
     async def purge(self, key: bytes) -> bool:
         """Forget what is kept under a key; return whether it is gone for good."""
         self.cache.put(key, _PURGED, now_s=self._now_s())
+        if self.prompts is not None:
+            self.prompts.remove(key)
         if not isinstance(self.cache, Filed):
             return True
         return await asyncio.to_thread(self.cache.is_filed, key, _PURGED)
@@ -148,17 +179,30 @@ class KeptAnswers:
             created_at_s=self._now_s(),
             request_id=request.caller.request_id,
         )
-        self.put(keys, entry)
+        self.put(keys, entry, model=request.model)
 
-    def put(self, keys: AnswerKeys, entry: Entry) -> None:
+    def put(self, keys: AnswerKeys, entry: Entry, *, model: str = "") -> None:
         """Keep an entry, for all wordings that are read as its request's."""
         self.cache.put(keys.exact, encode_entry(entry), now_s=entry.created_at_s)
         if (key := self._other_key(keys)) is not None:
             self.cache.put(key, encode_alias(keys.exact), now_s=entry.created_at_s)
+        prompts = self._prompts(keys, entry.tenant, model)
+        if prompts is not None and keys.asked is not None:
+            prompts.add(keys.context, keys.asked, keys.exact)
+
+    def _prompts(self, keys: AnswerKeys, tenant: str, model: str) -> "KeptPrompts | None":
+        """Return what a request may be found by beside its keys, None where it asks for none."""
+        if self.prompts is None or keys.asked is None or is_varied(keys, self.also):
+            return None
+        is_named = not self.canonical_keys.isdisjoint({tenant, "*"})
+        is_named = is_named or not self.canonical_models.isdisjoint({model, "*"})
+        return self.prompts if is_named else None
 
     def _other_key(self, keys: AnswerKeys) -> bytes | None:
         """Return the key that other wordings have too, None where none is looked for."""
-        return normal_key(keys) if self.is_normalised else None
+        if not self.is_normalised or is_varied(keys, self.also):
+            return None
+        return normal_key(keys)
 
     def _now_s(self) -> float:
         return self.clock.wall_ns() / _NS_PER_S

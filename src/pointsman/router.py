@@ -46,7 +46,7 @@ from pointsman.ledger import AUDIT, BOOKED, Intent, Settlement
 from pointsman.providers import Counting, Provider
 from pointsman.recording import Recording, free, replay
 from pointsman.routing import Routing, Stores
-from pointsman.stream import AnswerStream, Hit, Opening
+from pointsman.stream import AnswerStream, Hit, Opening, told_of
 
 log = logging.getLogger("pointsman")
 
@@ -131,7 +131,7 @@ class Pipeline:
             self.stores.ledger.keep_reading(request.caller.request_id, reading)
         kept, keys = self.kept, decided.keys
         if kept is not None and keys is not None:
-            hit = kept.find(keys, request.caller, decided.repeat)
+            hit = kept.find(keys, request.caller, decided.repeat, model=request.model)
             if hit is not None and (answer := hit.kept) is not None:
                 entry = answer.entry
                 if routing.may_serve(job.offered, entry.tier, entry.deployment):
@@ -357,6 +357,7 @@ class Pipeline:
             cache="hit",
             is_empty=False,
             cost=lambda: 0,
+            detours=told_of(hit),
             dropped=answer.dropped,
             hit=hit,
         )

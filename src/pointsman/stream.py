@@ -25,6 +25,13 @@ class Hit(msgspec.Struct, frozen=True):
     kept: KeptAnswer | None = None
 
 
+def told_of(hit: Hit) -> tuple[str, ...]:
+    """Return what there is to say of a hit: nothing where it answers the very request."""
+    if hit.tier == "exact" or hit.kept is None:
+        return ()
+    return (f"kept for another wording ({hit.tier}), entry {entry_id(hit.kept.key)}",)
+
+
 class AnswerStream:
     """An answer past its gate. Iterate it once; it ends in one `Finished` or raises.
 

@@ -170,3 +170,61 @@ async def test_an_answer_with_a_secret_or_a_refusal_is_not_kept(tmp_path):
         for text in ("Who has it?", "Please do a harmful thing."):
             await r.ask(cached(text, model="p/weak"))
             assert (await r.ask(cached(text, model="p/weak"))).cache == "miss"
+
+
+# The canonical tier: for those alone whom the configuration names.
+ASKS_THE_SAME = "Tell me where the river Rhine ends"
+BY_MODEL = CacheSettings(canonical_models=("auto",))
+
+
+async def test_who_is_named_has_the_answer_to_what_surely_asks_the_same(tmp_path):
+    named = CacheSettings(canonical_keys=("support",))
+    async with rig(tmp_path, {"weak": [FINE, ELSE]}, tiers=ONE_TIER, cache=named) as r:
+        for tenant in ("support", "other"):
+            await r.ask(cached(ASKED, tenant=tenant))
+        hit = await r.ask(cached(ASKS_THE_SAME, tenant="support", request_id="two"))
+        exact = await r.ask(cached(ASKED, tenant="support"))
+        assert (hit.cache, hit.cache_tier, hit.content) == ("hit", "canonical", FINE)
+        assert hit.cache_id == exact.cache_id != ""
+        assert f"(canonical), entry {hit.cache_id}" in hit.reason
+        (row,) = r.rows("two")
+        assert (row.settlement.outcome, row.settlement.cache) == ("hit", "canonical")
+        assert (await r.ask(cached(ASKS_THE_SAME, tenant="other"))).cache == "miss"
+
+
+async def test_a_route_is_named_by_the_model_that_is_asked_for(tmp_path):
+    async with rig(tmp_path, {"weak": [FINE]}, tiers=ONE_TIER, cache=BY_MODEL) as r:
+        for model in ("auto", "weak"):
+            await r.ask(cached(ASKED, model=model))
+        assert (await r.ask(cached(ASKS_THE_SAME))).cache_tier == "canonical"
+        assert (await r.ask(cached(ASKS_THE_SAME, model="weak"))).cache == "miss"
+
+
+@pytest.mark.parametrize(
+    "more", [{"system": "Be brief."}, {"max_tokens": 9}, {"tenant": "other"}], ids=str
+)
+async def test_nothing_but_the_wording_may_differ_there_either(tmp_path, more: dict[str, Any]):
+    async with rig(tmp_path, {"weak": [FINE]}, tiers=ONE_TIER, cache=BY_MODEL) as r:
+        await r.ask(cached(ASKED))
+        assert (await r.ask(cached(ASKS_THE_SAME, **more))).cache == "miss"
+
+
+async def test_what_was_purged_is_found_by_no_wording(tmp_path):
+    async with rig(tmp_path, {"weak": [FINE, ELSE]}, tiers=ONE_TIER, cache=BY_MODEL) as r:
+        await r.ask(cached(ASKED))
+        hit = await r.ask(cached(ASKS_THE_SAME))
+        key = entry_key(hit.cache_id)
+        kept = r.pipeline.kept
+        assert kept is not None and kept.prompts is not None and key is not None
+        assert kept.prompts.count == 1
+        assert await kept.purge(key)
+        assert kept.prompts.count == 0
+        assert (await r.ask(cached(ASKS_THE_SAME))).content == ELSE
+
+
+async def test_what_has_expired_is_found_by_no_wording(tmp_path):
+    short = CacheSettings(canonical_models=("auto",), ttl_s=60)
+    async with rig(tmp_path, {"weak": [FINE, ELSE]}, tiers=ONE_TIER, cache=short) as r:
+        await r.ask(cached(ASKED))
+        r.clock.now_s += 61
+        assert (await r.ask(cached(ASKS_THE_SAME))).content == ELSE

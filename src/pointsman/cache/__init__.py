@@ -30,7 +30,9 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     `ttl_s` > 0: how long an answer may be served. `memory_mb` > 0: the bound of what is in memory;
     `disk_mb` > 0: of what is in the file. `entry_mb` > 0: a larger answer is not kept.
     `normalised`: other wordings of the last user turn find an answer too, where they differ in what
-    never changes one. `also_keep` names answers that are otherwise not kept, see `keeping.ALSO`.
+    never changes one. `canonical_keys` and `canonical_models` name the clients' keys, and the names
+    that they ask for, which have one too where it surely asks the same; "*" is all. `also_keep`
+    names answers that are otherwise not kept, see `keeping.ALSO`.
     `store` names the kind of store; "" is `sqlite` where there is a path, else `memory`.
     """
 
@@ -42,6 +44,8 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     disk_mb: int = 1_024
     entry_mb: int = 8
     also_keep: tuple[str, ...] = ()
+    canonical_keys: tuple[str, ...] = ()
+    canonical_models: tuple[str, ...] = ()
     store: str = ""
 
 

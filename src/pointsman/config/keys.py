@@ -335,6 +335,13 @@ KEYS: Mapping[Pattern, Key] = {
         "Whether an answer is also given to another wording of the last user turn that differs in"
         " what never changes an answer: spaces, case, politeness, punctuation at the end."
     ),
+    ("cache", "canonical_keys"): Key(
+        "Names of clients' keys whose requests may have the answer to another wording that surely"
+        ' asks the same; "*" is all. English alone.'
+    ),
+    ("cache", "canonical_models"): Key(
+        "The same for requests that ask for one of these names: an alias, a tier or a model."
+    ),
     ("cache", "ttl_s"): Key(
         "Seconds for which an answer may be served again.", least=1, most=_MANY
     ),
