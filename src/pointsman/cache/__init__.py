@@ -38,14 +38,14 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     exact: bool = True
     normalised: bool = True
+    canonical_keys: tuple[str, ...] = ()
+    canonical_models: tuple[str, ...] = ()
     ttl_s: int = 86_400
     memory_mb: int = 256
     path: str = ""
     disk_mb: int = 1_024
     entry_mb: int = 8
     also_keep: tuple[str, ...] = ()
-    canonical_keys: tuple[str, ...] = ()
-    canonical_models: tuple[str, ...] = ()
     store: str = ""
 
 
