@@ -108,7 +108,7 @@ PHRASES = rules(
         (r"\brefus(?:es?|ed|ing) to\b", "will not"),
         (r"(?: :)? ([^ ]+) or not$", r" whether \1"),
         (r"\b(?:the )?(?:following|below) ", ""),
-        (r"\b(?:this|these|the given) (?=.*⟦)", ""),
+        (r"\b(?:this|these|the given) (?=[^⟦]{0,80}⟦)", ""),
         (r"^for how long\b", "how long"),
         (r"\b(?:do|does|did) not (?=start|turn|work|boot|load)", "not "),
     )
