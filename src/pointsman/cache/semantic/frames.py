@@ -52,7 +52,7 @@ PHRASES = rules(
         (r"\b(?:regular expression|reg ex)(s?)\b", r"regex\1"),
         (r"\bsquare root\b", "sqrt"),
         (rf"\b(?:the )?(?:city )?cent(?:er|re) of ({ITEM})", r"downtown \1"),
-        (rf"\b({ITEM}) (?:city|town) cent(?:er|re)\b", r"downtown \1"),
+        (rf"(?<![^,:;?()| ])({ITEM}) (?:city|town) cent(?:er|re)\b", r"downtown \1"),
         (
             r"\brail (?=(?:tickets?|stations?|travel|journeys?|pass|fares?|connections?)\b)",
             "train ",
