@@ -11,7 +11,7 @@ import numpy as np
 from bench.semantic.streams import MakePolicy
 from numpy.typing import NDArray
 
-from pointsman.cache.semantic.normal import normalised
+from pointsman.cache.semantic.literal import wording
 from pointsman.cache.semantic.vectors import NearestVectors
 
 COSINES = (0.80, 0.90, 0.95, 0.99)
@@ -43,7 +43,7 @@ class Likeness:
         self.made_s = 0.0
         self._embed = embed
         self._cosine_min = cosine_min
-        self._same = ByForm(normalised)
+        self._same = ByForm(wording)
         self._near = NearestVectors(_ENTRIES_MAX)
         self._answers: dict[bytes, str] = {}
 
@@ -78,7 +78,7 @@ def policies(embed: Embed) -> Mapping[str, MakePolicy]:
     """Return every policy by its name: ours, then thresholds of cosine."""
     found: dict[str, MakePolicy] = {
         "exact": partial(ByForm, str),
-        "normalised": partial(ByForm, normalised),
+        "normalised": partial(ByForm, wording),
     }
     module = "pointsman.cache.evaluation"
     if importlib.util.find_spec(module):

@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from pointsman.cache.semantic.normal import normalised
+from pointsman.cache.semantic.literal import wording
 from pointsman.scorer.bounds import clopper_pearson
 
 _CONFIDENCE = 0.95
@@ -119,7 +119,7 @@ def replay(make: MakePolicy, rows: Sequence[Row]) -> Replayed:
         began = time.perf_counter()
         answer = policy.get(row.prompt)
         took.append((time.perf_counter() - began + getattr(policy, "made_s", 0.0)) * 1e3)
-        form = normalised(row.prompt)
+        form = wording(row.prompt)
         if answer is None:
             policy.put(row.prompt, row.answer_id)
         else:

@@ -14,7 +14,7 @@ from pointsman.cache.entry import (
     encode_alias,
     encode_entry,
 )
-from pointsman.cache.semantic.normal import normalised
+from pointsman.cache.semantic.literal import wording
 from pointsman.clock import Clock
 from pointsman.core.cache_key import AnswerKeys
 from pointsman.core.events import Started, UsageReport
@@ -214,7 +214,7 @@ def normal_key(keys: AnswerKeys) -> bytes | None:
     if asked is None or len(asked) > _READ_CHARS_MAX:
         return None
     if keys.normalised is None:
-        keys.normalised = keys.read_as("normalised", normalised(asked))
+        keys.normalised = keys.read_as("normalised", wording(asked))
     return keys.normalised
 
 

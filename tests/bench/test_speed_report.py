@@ -1,8 +1,5 @@
 """The arithmetic of the speed report, on figures that were made up."""
 
-import sqlite3
-from contextlib import closing
-
 import pytest
 from bench.speed import report
 from bench.speed.footprint import core_packages, needed
@@ -12,6 +9,10 @@ from bench.speed.results import Result, append, read, rounds
 from bench.speed.scaling import Point, multiply, table
 from bench.speed.targets import TARGETS, Target, over, own, reached
 from bench.speed.workers import reckoned
+from tests.ledger.attempts import intent
+
+from pointsman.ledger import Settlement
+from pointsman.ledger.sqlite import SqliteLedger
 
 
 def result(name: str, number: int, **figures: float) -> Result:
@@ -144,22 +145,20 @@ def test_rows_against_peers_name_the_gateway_that_they_take():
         assert row.median == 0.05
 
 
-def test_a_ledger_is_multiplied_row_by_row(tmp_path):
+async def test_a_ledger_is_multiplied_row_by_row(tmp_path):
     file = tmp_path / "ledger.db"
-    with closing(sqlite3.connect(file)) as connection:
-        connection.execute("CREATE TABLE intents (request_id TEXT PRIMARY KEY, at_ns INTEGER)")
-        connection.execute("CREATE TABLE ends (request_id TEXT PRIMARY KEY, cost INTEGER)")
-        connection.execute("INSERT INTO intents VALUES ('first', 5000000000)")
-        connection.execute("INSERT INTO ends VALUES ('first', 7)")
-        connection.commit()
+    ledger = SqliteLedger(str(file))
+    await ledger.reserve(intent("first", at_ns=5_000_000_000))
+    await ledger.settle("first", 1, Settlement(state="settled", outcome="answered", cost_nanousd=7))
+    await ledger.close()
     multiply(file, 4)
-    with closing(sqlite3.connect(file)) as connection:
-        intents = connection.execute("SELECT * FROM intents ORDER BY at_ns DESC").fetchall()
-        costs = connection.execute("SELECT request_id, cost FROM ends").fetchall()
-    assert intents[0] == ("first", 5_000_000_000)
-    assert intents[1:] == [(f"old_{n}", 5_000_000_000 - n * 10**9) for n in (1, 2, 3)]
-    assert {cost for _, cost in costs} == {7}
-    assert {name for name, _ in costs} == {name for name, _ in intents}
+    ledger = SqliteLedger(str(file))
+    rows = {row.intent.request_id: row for row in ledger.rows()}
+    await ledger.close()
+    whens = {name: row.intent.at_ns for name, row in rows.items()}
+    older = {f"old_{n}": 5_000_000_000 - n * 10**9 for n in (1, 2, 3)}
+    assert whens == {"first": 5_000_000_000, **older}
+    assert {row.settlement.cost_nanousd for row in rows.values()} == {7}
 
 
 def test_pictures_are_drawn_of_what_a_run_has(tmp_path):

@@ -20,7 +20,7 @@ from typing import TypeAlias
 import msgspec
 
 from pointsman.cache.semantic.index import Index
-from pointsman.cache.semantic.normal import normalised
+from pointsman.cache.semantic.literal import wording
 
 Judge: TypeAlias = Callable[[str, str], bool]
 
@@ -41,7 +41,7 @@ class Replayed:
 
     def get(self, prompt: str) -> str | None:
         """Return the answer kept for a prompt that asks the same, None for a miss."""
-        normal = normalised(prompt)
+        normal = wording(prompt)
         if (answer := self._normal.get(normal)) is not None:
             return answer
         if (found := self._index.find(prompt)) is not None:
@@ -55,7 +55,7 @@ class Replayed:
 
     def put(self, prompt: str, answer_id: str) -> None:
         """Keep an answer, and learn from those of the nearest prompts."""
-        self._normal[normalised(prompt)] = answer_id
+        self._normal[wording(prompt)] = answer_id
         for other in self._index.near(prompt, _COMPARED):
             is_same = self._answers[other.entry_id] == answer_id
             self._index.verdict(prompt, other.prompt, is_same)
