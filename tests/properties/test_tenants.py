@@ -42,7 +42,7 @@ def test_no_wording_finds_what_is_anothers():
 
 
 def test_a_reading_that_takes_two_meanings_for_one_would_be_found(monkeypatch):
-    monkeypatch.setattr(kept_answers, "normalised", lambda text: text.lower().replace("off", "on"))
+    monkeypatch.setattr(kept_answers, "wording", lambda text: text.lower().replace("off", "on"))
     *_, wrong = look_up_wordings(3_000, Random(1))
     assert wrong
 

@@ -45,6 +45,8 @@ _TWO_WORDS = words(
 )
 # Of two letters, these are the same in capitals; others are keywords, units or elements.
 _SHORT = words("ai ui ux db pc tv ok uk eu js ts ci cd ml ip am pm vs vm os hr qa it's i'm i'd")
+# A longer line seldom comes in two wordings, and looking through it takes its time.
+_READ_CHARS_MAX = 400
 _PLAIN_ENDS = frozenset({"?", "!", ".", "…", "..."})
 
 
@@ -56,8 +58,11 @@ def wording(text: str) -> str:
 
 def literal(text: str) -> str:
     """Return what of a prompt stands for itself, empty where nothing does."""
-    if _ABOUT_FORM.search(text):
-        return text.strip()
+    stripped = text.strip()
+    if "\n" in stripped and "```" not in text and "~~~" not in text:
+        return ""  # the normal form keeps text of several lines as it is
+    if len(stripped) > _READ_CHARS_MAX or _ABOUT_FORM.search(text):
+        return stripped
     head, material = text, ""
     if (found := _MATERIAL.search(text)) and not _LEADS.fullmatch(text, 0, found.start()):
         head, material = text[: found.start()], text[found.end() :].strip()
